@@ -1,0 +1,35 @@
+// Package keyring keeps the keys of a system that holds records about people:
+// wrapped, versioned, rotated, and destroyed when somebody asks to be forgotten.
+//
+// # The hierarchy
+//
+//	KEK           a key service, an HSM, a key file or a passphrase; wraps
+//	 keyset       one per compartment or domain: a Tink keyset of HKDF-PRF keys, in versions
+//	  subject key 32 random bytes per (compartment, subject), wrapped under the keyset
+//	   record key and others, derived from the subject key by label
+//
+// A [Ring] is the named keysets of one system and the subject keys under them.
+// A compartment ("identity", "clinical") divides what is held about a subject; a
+// domain ("research/ui-2026") is one recipient or purpose of pseudonyms. A
+// [KEK] is called when a keyset is made, and once per process to load each:
+// never for a record.
+//
+// # Erasure
+//
+// [Ring.Shred] overwrites a subject's wrapped keys in every compartment by
+// tombstones. What was sealed under them stays where it is, and nobody can open
+// it. Each erasure is first written to the [Journal], which is kept and backed
+// up apart from the [Store]. Every load of a key asks the journal, so that an old
+// row put back brings nobody back; a store restored whole from a backup does not
+// open ([ErrRolledBack]) until [Replay] has erased again who was erased since.
+//
+// # What it does not protect
+//
+// Whoever may use the KEK and has a backup of the store from before an erasure
+// can still read what was sealed then. Store and journal restored together, from
+// the same time, cannot be noticed from inside. A process that holds keys can
+// copy them. Tags in the store reveal how many subjects there are, and in which
+// compartments each row is, not whose it is.
+//
+// docs/SPEC.md has the constructions, step by step.
+package keyring

@@ -1,0 +1,47 @@
+package keyring
+
+import (
+	"errors"
+
+	"github.com/rahasia/rahasia/keyring/internal/journal"
+	"github.com/rahasia/rahasia/keyring/internal/kek"
+)
+
+// The errors of this package. Each is wrapped with the stage, the keyset, the
+// version or the generation it concerns, and never with a subject id, a key
+// or a value. Errors of a [Store] are wrapped too, so that errors.Is finds
+// them; errors of a [KEK] are only quoted.
+var (
+	// ErrName is a ring id, a keyset name or a subject id that breaks its grammar.
+	ErrName = errors.New("malformed name")
+	// ErrEmpty is an argument that must not be empty and is: fail closed.
+	ErrEmpty = kek.ErrEmpty
+	// ErrExists is a ring, a keyset or a key file that is there already.
+	ErrExists = kek.ErrExists
+	// ErrNoRing is a store in which no ring was created.
+	ErrNoRing = errors.New("no ring in this store")
+	// ErrNoKeyset is a keyset that was never created in this ring.
+	ErrNoKeyset = errors.New("no such keyset")
+	// ErrNotGranted is a keyset that this view of the ring, made by [Ring.Only], does not hold.
+	ErrNotGranted = errors.New("keyset not granted")
+	// ErrKEK is a key-encryption key that is missing, wrong, unreachable or unsafe.
+	ErrKEK = kek.ErrKEK
+	// ErrNoSubjectKey is a subject that never had a key in that compartment.
+	ErrNoSubjectKey = errors.New("no subject key")
+	// ErrShredded is a subject that was erased by [Ring.Shred].
+	ErrShredded = errors.New("subject erased")
+	// ErrUnknownVersion is a keyset version that is not there or not enabled.
+	ErrUnknownVersion = errors.New("unknown keyset version")
+	// ErrUnknownGeneration is a subject key generation that is not there.
+	ErrUnknownGeneration = errors.New("unknown key generation")
+	// ErrCorrupt is a stored record or a journal that was changed outside this package.
+	ErrCorrupt = journal.ErrCorrupt
+	// ErrConflict is a store that changed under a writer that did not share its journal.
+	ErrConflict = errors.New("store changed meanwhile")
+	// ErrRolledBack is a store older than its journal; see [Replay].
+	ErrRolledBack = errors.New("store is older than its journal")
+	// ErrJournalLost is a journal that is missing, or older than its store; see [Reseed].
+	ErrJournalLost = errors.New("journal is missing or older than its store")
+	// ErrClosed is a ring after [Ring.Close].
+	ErrClosed = errors.New("ring is closed")
+)

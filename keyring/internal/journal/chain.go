@@ -1,0 +1,166 @@
+// Package journal is the erasure journal: its lines, the chain that they make,
+// and the media that hold them.
+package journal
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/rahasia/rahasia/internal/secret"
+	"github.com/rahasia/rahasia/keyring/internal/name"
+)
+
+// Chain is what the verified journal says. It grows as lines are read. It is
+// not safe for concurrent use.
+type Chain struct {
+	Last    *Entry          // the newest entry; nil if there is none
+	Head    Head            // of the newest entry
+	Prev    Head            // what a store's head must be to take in the newest entry
+	Offset  int64           // bytes read
+	Erased  map[Tag]uint64  // erasure tag to the entry that first erased it
+	Keysets map[string]Mark // newest revisions
+
+	key  secret.MAC
+	ring string
+	owed uint64 // entries that an unfinished reseed still owes
+
+	newErased  []Tag    // since News was last called
+	newKeysets []string // since News was last called
+}
+
+// NewChain returns the chain of a ring before its first entry.
+func NewChain(key secret.MAC, ring string) *Chain {
+	return &Chain{key: key, ring: ring, Erased: map[Tag]uint64{}, Keysets: map[string]Mark{}}
+}
+
+// Step is one entry and the heads of a store before and after it.
+type Step struct {
+	Entry      *Entry
+	Prev, Head Head
+}
+
+// Read takes in the lines of r, which starts at c.Offset, and calls each, if
+// it is not nil, with every one. It reports whether r ends with a torn line,
+// which is not taken in.
+func (c *Chain) Read(r io.Reader, each func(Step)) (torn bool, err error) {
+	lines := bufio.NewReaderSize(r, maxLine)
+	for {
+		line, err := lines.ReadSlice('\n')
+		switch {
+		case errors.Is(err, io.EOF):
+			return len(line) > 0, nil
+		case errors.Is(err, bufio.ErrBufferFull):
+			return false, c.refuse(fmt.Errorf("too long: %w", ErrCorrupt))
+		case err != nil:
+			return false, fmt.Errorf("journal: read: %w", err)
+		}
+		line = line[:len(line)-1]
+		e, err := c.verify(line)
+		if err != nil {
+			return false, c.refuse(err)
+		}
+		c.take(e, line)
+		if each != nil {
+			each(Step{e, c.Prev, c.Head})
+		}
+	}
+}
+
+func (c *Chain) refuse(err error) error {
+	return fmt.Errorf("journal: the entry after %d: %w", c.Head.Seq, err)
+}
+
+// verify parses line and checks its MAC and its place in the chain.
+func (c *Chain) verify(line []byte) (*Entry, error) {
+	e, mac, err := parse(line)
+	if err != nil {
+		return nil, err
+	}
+	if !secret.Verify(c.key, line[:len(line)-1-macHex], mac) {
+		return nil, fmt.Errorf("MAC of another ring, or a change: %w", ErrCorrupt)
+	}
+	if e.Prev != c.Head.Hash || !c.inPlace(e) {
+		return nil, fmt.Errorf("out of place: %w", ErrCorrupt)
+	}
+	return e, nil
+}
+
+// inPlace reports whether e may follow: a creation only at the start, a reseed
+// anywhere and with a number of its own, and others in sequence.
+func (c *Chain) inPlace(e *Entry) bool {
+	switch e.Kind {
+	case Reseed:
+		return e.Ring == c.ring && e.Seq > max(c.Head.Seq, e.Base.Seq)
+	case Create:
+		return e.Ring == c.ring && c.Last == nil && e.Seq == 1
+	}
+	return c.Last != nil && e.Seq == c.Head.Seq+1
+}
+
+// take makes e, verified, the newest entry.
+func (c *Chain) take(e *Entry, line []byte) {
+	c.Prev = c.Head
+	if c.owed > 0 {
+		c.owed--
+	}
+	switch e.Kind {
+	case Create, Keyset:
+		c.Keysets[e.Keyset.Name] = e.Keyset
+		c.newKeysets = append(c.newKeysets, e.Keyset.Name)
+	case Shred:
+		if _, again := c.Erased[e.Erasure]; !again {
+			c.Erased[e.Erasure] = e.Seq
+		}
+		c.newErased = append(c.newErased, e.Erasure)
+	case Reseed:
+		c.Prev, c.owed = e.Base, e.Count
+		clear(c.Keysets) // the entries that follow say which there are
+	}
+	c.Last = e
+	c.Head = Head{Ring: c.ring, Seq: e.Seq, Hash: sha256.Sum256(line)}
+	c.Offset += int64(len(line)) + 1
+}
+
+// News returns what was erased and which keysets changed since the last call.
+func (c *Chain) News() (erased []Tag, keysets []string) {
+	erased, keysets = c.newErased, c.newKeysets
+	c.newErased, c.newKeysets = nil, nil
+	return erased, keysets
+}
+
+// Write gives the entries their places, sequence numbers and time, and calls
+// add with their lines in one piece. If that succeeds they are the newest.
+func (c *Chain) Write(add func([]byte) error, entries ...*Entry) error {
+	next := *c
+	next.Erased, next.Keysets, next.newErased, next.newKeysets = map[Tag]uint64{}, map[string]Mark{}, nil, nil
+	var text []byte
+	for _, e := range entries {
+		e.Seq, e.Prev = max(next.Head.Seq, e.Base.Seq)+1, next.Head.Hash
+		e.At = time.Now().UTC().Round(0)
+		line := e.Line(c.key)
+		next.take(e, line)
+		text = append(append(text, line...), '\n')
+	}
+	if err := add(text); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		c.take(e, e.Line(c.key))
+	}
+	return nil
+}
+
+// Compartments returns the names of the ring's compartments, ascending.
+func (c *Chain) Compartments() []string {
+	names := slices.Sorted(maps.Keys(c.Keysets))
+	return slices.DeleteFunc(names, func(n string) bool { return !name.Compartment(n) })
+}
+
+// Whole reports whether the chain has a newest entry and owes none.
+func (c *Chain) Whole() bool { return c.Last != nil && c.owed == 0 }

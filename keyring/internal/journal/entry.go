@@ -1,0 +1,218 @@
+package journal
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rahasia/rahasia/internal/secret"
+	"github.com/rahasia/rahasia/keyring/internal/name"
+)
+
+// ErrCorrupt is an entry that was changed, or is out of place, or is not one.
+var ErrCorrupt = errors.New("record changed or damaged")
+
+// The journal is text, one entry a line, so that a person can read it and a
+// torn write can be told from a change:
+//
+//	rahasia/journal/v1 SEQ TIME PREV KIND ARGUMENT... MAC
+//
+// PREV is the SHA-256 of the line before without its newline (zeros in the
+// first); MAC is HMAC-SHA256 of everything before it and its space. Hex is
+// lower case, numbers are decimal without leading zeros, times are UTC with
+// nine decimals, and fields are separated by one space: each entry has one spelling.
+const (
+	format     = "rahasia/journal/v1"
+	timeLayout = "2006-01-02T15:04:05.000000000Z"
+	macHex     = 2 * sha256.Size
+
+	maxLine = 64 << 10 // bytes, newline included
+)
+
+// MaxCompartments is how many compartments a shred can name in one line.
+const MaxCompartments = 512
+
+// Kind is what an entry tells.
+type Kind string
+
+// The kinds and their arguments.
+const (
+	Create Kind = "create" // RING DIGEST, of the control keyset at revision 1
+	Keyset Kind = "keyset" // NAME REVISION DIGEST
+	Shred  Kind = "shred"  // ERASURE-TAG [+-]COMPARTMENT:TAG ... by ascending compartment; + if a key was there
+	Reseed Kind = "reseed" // RING SEQ HASH COUNT: the store's head, and how many entries tell its state
+)
+
+// Tag names a row, or a subject's erasure.
+type Tag = [16]byte
+
+// Head names an entry, or none.
+type Head struct {
+	Ring string
+	Seq  uint64
+	Hash [32]byte
+}
+
+// Mark is what the journal knows of a keyset.
+type Mark struct {
+	Name     string
+	Revision uint64
+	Digest   [32]byte
+}
+
+// Wipe is one row that a shred turns into a tombstone.
+type Wipe struct {
+	Compartment string
+	Tag         Tag
+	Had         bool // a key was there when the entry was written
+}
+
+// Entry is one line of the journal.
+type Entry struct {
+	Seq  uint64
+	At   time.Time
+	Prev [32]byte
+	Kind Kind
+
+	Ring    string // create, reseed
+	Keyset  Mark   // create, keyset
+	Erasure Tag    // shred
+	Wipes   []Wipe // shred
+	Base    Head   // reseed
+	Count   uint64 // reseed
+}
+
+// body returns the line without its MAC.
+func (e *Entry) body() []byte {
+	b := fmt.Appendf(nil, "%s %d %s %x %s", format, e.Seq, e.At.UTC().Format(timeLayout), e.Prev, e.Kind)
+	switch e.Kind {
+	case Create:
+		b = fmt.Appendf(b, " %s %x", e.Ring, e.Keyset.Digest)
+	case Keyset:
+		b = fmt.Appendf(b, " %s %d %x", e.Keyset.Name, e.Keyset.Revision, e.Keyset.Digest)
+	case Reseed:
+		b = fmt.Appendf(b, " %s %d %x %d", e.Ring, e.Base.Seq, e.Base.Hash, e.Count)
+	case Shred:
+		b = fmt.Appendf(b, " %x", e.Erasure)
+		for _, w := range e.Wipes {
+			sign := '-'
+			if w.Had {
+				sign = '+'
+			}
+			b = fmt.Appendf(b, " %c%s:%x", sign, w.Compartment, w.Tag)
+		}
+	}
+	return b
+}
+
+// Line returns the whole line, without its newline.
+func (e *Entry) Line(key secret.MAC) []byte {
+	b := e.body()
+	return fmt.Appendf(b, " %x", secret.Sum(key, b))
+}
+
+// parse parses a line without its newline. It checks the one spelling, not the
+// MAC, which it returns. Its errors quote nothing of the line.
+func parse(line []byte) (*Entry, []byte, error) {
+	f := strings.Split(string(line), " ")
+	if len(f) < 7 || f[0] != format {
+		return nil, nil, fmt.Errorf("unknown format: %w", ErrCorrupt)
+	}
+	e := &Entry{Kind: Kind(f[4])}
+	mac := make([]byte, sha256.Size)
+	ok := parseUint(f[1], &e.Seq) && parseTime(f[2], &e.At) && parseHex(f[3], e.Prev[:]) &&
+		parseHex(f[len(f)-1], mac) && e.parseArguments(f[5:len(f)-1])
+	if !ok || e.Seq == 0 || string(e.body())+" "+hex.EncodeToString(mac) != string(line) {
+		return nil, nil, fmt.Errorf("malformed: %w", ErrCorrupt)
+	}
+	return e, mac, nil
+}
+
+func (e *Entry) parseArguments(args []string) bool {
+	switch e.Kind {
+	case Create:
+		return len(args) == 2 && e.parseRing(args[0]) && parseHex(args[1], e.Keyset.Digest[:])
+	case Keyset:
+		return len(args) == 3 && e.parseKeyset(args[0]) &&
+			parseUint(args[1], &e.Keyset.Revision) && parseHex(args[2], e.Keyset.Digest[:])
+	case Reseed:
+		return len(args) == 4 && e.parseRing(args[0]) && parseUint(args[1], &e.Base.Seq) &&
+			parseHex(args[2], e.Base.Hash[:]) && parseUint(args[3], &e.Count)
+	case Shred:
+		return len(args) <= 1+MaxCompartments && len(args) > 0 &&
+			parseHex(args[0], e.Erasure[:]) && e.parseWipes(args[1:])
+	}
+	return false
+}
+
+func (e *Entry) parseRing(s string) bool {
+	e.Ring = s
+	switch e.Kind {
+	case Create:
+		e.Keyset.Name, e.Keyset.Revision = name.Control, 1
+	case Reseed:
+		e.Base.Ring = s
+	}
+	return name.Ring(s)
+}
+
+func (e *Entry) parseKeyset(s string) bool {
+	e.Keyset.Name = s
+	return s == name.Control || name.Keyset(s)
+}
+
+func (e *Entry) parseWipes(args []string) bool {
+	for _, a := range args {
+		sign, tag, ok := strings.Cut(a, ":")
+		if !ok || sign == "" || sign[0] != '+' && sign[0] != '-' || !name.Compartment(sign[1:]) {
+			return false
+		}
+		w := Wipe{Compartment: sign[1:], Had: sign[0] == '+'}
+		if !parseHex(tag, w.Tag[:]) {
+			return false
+		}
+		if n := len(e.Wipes); n > 0 && e.Wipes[n-1].Compartment >= w.Compartment {
+			return false
+		}
+		e.Wipes = append(e.Wipes, w)
+	}
+	return true
+}
+
+// AddWipe adds w in its place, unless its compartment is there.
+func (e *Entry) AddWipe(w Wipe) {
+	i, found := slices.BinarySearchFunc(e.Wipes, w, func(a, b Wipe) int {
+		return strings.Compare(a.Compartment, b.Compartment)
+	})
+	if !found {
+		e.Wipes = slices.Insert(e.Wipes, i, w)
+	}
+}
+
+// The three parsers below accept more spellings than one; comparing the line
+// that the parsed entry would write leaves one.
+
+func parseUint(s string, to *uint64) bool {
+	n, err := strconv.ParseUint(s, 10, 63) // 63 bits: SQL has no unsigned integers
+	*to = n
+	return err == nil
+}
+
+func parseTime(s string, to *time.Time) bool {
+	t, err := time.Parse(timeLayout, s)
+	*to = t
+	return err == nil
+}
+
+func parseHex(s string, to []byte) bool {
+	if len(s) != 2*len(to) {
+		return false
+	}
+	_, err := hex.Decode(to, []byte(s))
+	return err == nil
+}

@@ -1,0 +1,136 @@
+package keyring
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/rahasia/rahasia/keyring/internal/journal"
+)
+
+// Keyset returns the keyset of that name as it is now. A rotation by this
+// process is seen at once, one by another process within 60 seconds. Once
+// loaded the call takes some ten nanoseconds; the KEK is called once per
+// revision and process.
+//
+// A keyset that was never created is [ErrNoKeyset]; one that this view does
+// not hold [ErrNotGranted]; one whose KEK does not unwrap it [ErrKEK]; one
+// whose stored record is not the journal's newest [ErrRolledBack]. The control
+// keyset "ring" is nobody's: [ErrName].
+func (r *Ring) Keyset(ctx context.Context, name string) (*Keyset, error) {
+	c := r.core()
+	if c.closed.Load() || !r.Granted(name) {
+		_, err := r.allow(name)
+		return nil, err
+	}
+	return c.keyset(ctx, name)
+}
+
+// CreateKeyset makes a new keyset with one version. The name is that of a
+// compartment, [a-z][a-z0-9-]{0,31}, or of a domain, two or more segments of
+// [A-Za-z0-9._-]+ joined by slashes, at most 128 bytes; another is [ErrName].
+// It needs a KEK for it. A name that is taken is [ErrExists]: what a keyset
+// was created for never changes. A ring has at most 512 compartments.
+//
+// An error of the store after the journal was written leaves the creation to
+// be completed by the next call that reads the store.
+func (r *Ring) CreateKeyset(ctx context.Context, name string) error {
+	if err := checkKeyset(name); err != nil {
+		return err
+	}
+	c, err := r.allow(name)
+	if err != nil {
+		return err
+	}
+	_, err = c.revise(ctx, name, true)
+	return err
+}
+
+// Rotate adds a version to a keyset, makes it the primary, and returns it. Old
+// versions keep opening what they sealed. Other processes see it within 60
+// seconds; subject keys wrapped before keep their version.
+//
+// Errors are those of [Ring.Keyset]. An error of the store after the journal
+// was written leaves the rotation to be completed by the next call that reads
+// the store.
+func (r *Ring) Rotate(ctx context.Context, name string) (version uint32, err error) {
+	if err := checkKeyset(name); err != nil {
+		return 0, err
+	}
+	c, err := r.allow(name)
+	if err != nil {
+		return 0, err
+	}
+	ks, err := c.revise(ctx, name, false)
+	if err != nil {
+		return 0, err
+	}
+	return ks.Primary(), nil
+}
+
+// revise writes the first or the next revision of a keyset: staged, journalled,
+// committed, read back, and only then used.
+func (c *core) revise(ctx context.Context, name string, create bool) (*Keyset, error) {
+	kek, err := kekOf(c.kek, c.keks, name)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := c.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := c.settleLocked(ctx); err != nil {
+		return nil, err
+	}
+	old, err := c.revisable(ctx, kek, name, create)
+	if err != nil {
+		return nil, err
+	}
+	rec, ks, err := newRevision(ctx, kek, c.ring, name, old)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.store.StageKeyset(ctx, rec); err != nil {
+		return nil, fmt.Errorf("keyring: stage keyset %q: %w", name, err)
+	}
+	m := markOf(rec)
+	if err := c.write(ctx, &journal.Entry{Kind: journal.Keyset, Keyset: m}); err != nil {
+		return nil, err
+	}
+	if err := c.readBack(ctx, m); err != nil {
+		return nil, err
+	}
+	at := c.slots.add(name)
+	c.slots.fill(at, ks, at.want.Load())
+	return ks, nil
+}
+
+// revisable returns the revision to make the next one from; none for a new keyset.
+func (c *core) revisable(ctx context.Context, kek KEK, name string, create bool) (*revision, error) {
+	want, known := c.mark(name)
+	if !create && !known {
+		return nil, fmt.Errorf("keyring: keyset %q: %w", name, ErrNoKeyset)
+	} else if create && known {
+		return nil, fmt.Errorf("keyring: keyset %q: %w", name, ErrExists)
+	} else if create {
+		if isCompartment(name) && len(c.compartments()) >= journal.MaxCompartments {
+			return nil, fmt.Errorf("keyring: keyset %q: the ring has %d compartments: %w", name, journal.MaxCompartments, ErrName)
+		}
+		return nil, nil
+	}
+	rec, err := c.store.Keyset(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("keyring: load keyset %q: %w", name, err)
+	}
+	if want != markOf(rec) {
+		return nil, fmt.Errorf("keyring: keyset %q is not the journal's revision: %w", name, ErrRolledBack)
+	}
+	_, old, err := openRevision(ctx, kek, c.ring, name, rec)
+	return old, err
+}
+
+func (c *core) compartments() []string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.chain.Compartments()
+}

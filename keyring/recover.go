@@ -1,0 +1,254 @@
+package keyring
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/rahasia/rahasia/keyring/internal/journal"
+)
+
+// Replay brings a store that [Open] refused as [ErrRolledBack], because it was
+// restored from a backup, up to its journal: it commits every missing entry,
+// so that who was erased stays erased. A ring that opens is left as it is.
+//
+// A keyset whose newer revision the backup does not hold is lost: Replay then
+// still writes every erasure, and returns ErrRolledBack naming those keysets.
+// Restore a newer backup and replay again. If there is none, what was sealed
+// since under the lost versions is lost too; to go on with the old ones move the
+// journal aside and [Reseed].
+//
+// No ring may be open on the store meanwhile.
+func Replay(ctx context.Context, cfg Config) error {
+	c, err := load(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	unlock, err := c.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	head, err := c.align(ctx)
+	if err != nil {
+		return err
+	}
+	if c.place(head) != level {
+		steps, err := c.after(head)
+		if err != nil {
+			return err
+		}
+		if steps == nil {
+			return c.explain(head)
+		}
+		if err := c.log.Sync(); err != nil {
+			return fmt.Errorf("keyring: sync journal: %w", err)
+		}
+		if err := c.replay(ctx, steps); err != nil {
+			return err
+		}
+	}
+	if err := c.rebury(ctx); err != nil {
+		return err
+	}
+	return c.compareKeysets(ctx)
+}
+
+// replay commits steps one by one; from the first that cannot be, only
+// their tombstones.
+func (c *core) replay(ctx context.Context, steps []journal.Step) error {
+	head := Head(steps[0].Prev)
+	for i, s := range steps {
+		s.Prev = journal.Head(head) // a reseed's own entries begin elsewhere
+		err := c.redo(ctx, s)
+		if err == nil {
+			head = Head(s.Head)
+			continue
+		}
+		if !errors.Is(err, ErrConflict) || s.Entry.Kind != journal.Keyset {
+			return fmt.Errorf("keyring: replay entry %d: %w", s.Entry.Seq, err)
+		}
+		return c.buryRest(ctx, head, steps[i:])
+	}
+	return nil
+}
+
+func (c *core) buryRest(ctx context.Context, head Head, steps []journal.Step) error {
+	for _, s := range steps {
+		err := c.store.Commit(ctx, Change{Prev: head, Head: head, Keys: c.tombstones(s.Entry)})
+		if err != nil {
+			return fmt.Errorf("keyring: replay entry %d: %w", s.Entry.Seq, err)
+		}
+	}
+	lost, err := c.lostKeysets(ctx)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("keyring: erasures replayed; the store lacks the newer revision of keysets %q: %w", lost, ErrRolledBack)
+}
+
+// buryBatch is how many rows rebury compares in one call of the store.
+const buryBatch = 500
+
+// rebury writes the tombstone of every erasure that the journal tells of and
+// the store has not, single rows restored from a backup among them.
+func (c *core) rebury(ctx context.Context) error {
+	head, err := c.store.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("keyring: store's head: %w", err)
+	}
+	var wants []KeyRecord
+	_, err = c.walk(func(s journal.Step) { wants = append(wants, c.tombstones(s.Entry)...) })
+	if err != nil {
+		return err
+	}
+	for batch := range slices.Chunk(wants, buryBatch) {
+		if err := c.buryBatch(ctx, head, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *core) buryBatch(ctx context.Context, head Head, batch []KeyRecord) error {
+	missing := map[Tag]KeyRecord{}
+	var tags []Tag
+	for _, rec := range batch {
+		missing[rec.Tag] = rec
+		tags = append(tags, rec.Tag)
+	}
+	have, err := c.store.Keys(ctx, tags)
+	if err != nil {
+		return fmt.Errorf("keyring: load subject keys: %w", err)
+	}
+	for i := range have {
+		if want := missing[have[i].Tag]; sameTombstone(&want, &have[i]) {
+			delete(missing, have[i].Tag)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	recs := slices.Collect(maps.Values(missing))
+	if err := c.store.Commit(ctx, Change{Prev: head, Head: head, Keys: recs}); err != nil {
+		return fmt.Errorf("keyring: write tombstones: %w", err)
+	}
+	return nil
+}
+
+// Reseed makes a journal anew from the store, after [ErrJournalLost]. It goes
+// on from what a shorter or diverging journal still says, so that every
+// erasure that either side knows stays one.
+//
+// Danger: it believes the store. What was erased after the store was last
+// backed up, if the store is a restored backup, and what the lost journal alone
+// knew, comes back to life. Look for the journal first, and for the receipts.
+//
+// A journal that is not lost is [ErrExists]; a store that is only behind it
+// [ErrRolledBack], for [Replay]; a journal of another ring or one that was
+// changed [ErrCorrupt]: move it away first. No ring may be open meanwhile.
+func Reseed(ctx context.Context, cfg Config) error {
+	c, err := load(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	unlock, err := c.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	head, err := c.align(ctx)
+	if err != nil {
+		return err
+	}
+	if c.place(head) == level {
+		return fmt.Errorf("keyring: reseed: the journal is whole: %w", ErrExists)
+	}
+	if err := c.explain(head); !errors.Is(err, ErrJournalLost) {
+		return fmt.Errorf("keyring: reseed: %w", err)
+	}
+	keysets, err := c.keysetEntries(ctx)
+	if err != nil {
+		return err
+	}
+	erasures, err := c.erasureEntries(ctx)
+	if err != nil {
+		return err
+	}
+	return c.reseed(ctx, head, append(keysets, erasures...))
+}
+
+// reseed journals a reseed entry and those that tell the store's state, all in
+// one write, and then brings the store to the last.
+func (c *core) reseed(ctx context.Context, base Head, entries []*journal.Entry) error {
+	first := &journal.Entry{Kind: journal.Reseed, Ring: c.ring, Base: journal.Head(base), Count: uint64(len(entries))}
+	err := c.chain.Write(c.log.Append, append([]*journal.Entry{first}, entries...)...)
+	if err != nil {
+		return fmt.Errorf("keyring: reseed: %w", err)
+	}
+	if err := c.rebury(ctx); err != nil {
+		return err
+	}
+	if err := c.store.Commit(ctx, Change{Prev: base, Head: Head(c.chain.Head)}); err != nil {
+		return fmt.Errorf("keyring: reseed: %w", err)
+	}
+	return nil
+}
+
+// keysetEntries returns an entry for each active keyset.
+func (c *core) keysetEntries(ctx context.Context) ([]*journal.Entry, error) {
+	recs, err := c.store.Keysets(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("keyring: list keysets: %w", err)
+	}
+	var entries []*journal.Entry
+	for _, rec := range recs {
+		if rec.Name != controlKeyset && checkKeyset(rec.Name) != nil ||
+			rec.Digest != keysetDigest(c.ring, rec.Name, rec.Revision, rec.Wrapped) {
+			return nil, fmt.Errorf("keyring: reseed: a keyset record differs from its digest: %w", ErrCorrupt)
+		}
+		entries = append(entries, &journal.Entry{Kind: journal.Keyset, Keyset: markOf(rec)})
+	}
+	return entries, nil
+}
+
+// erasureEntries returns an entry for each erasure that journal or store knows.
+func (c *core) erasureEntries(ctx context.Context) ([]*journal.Entry, error) {
+	known := map[Tag]*journal.Entry{}
+	at := func(erasure Tag) *journal.Entry {
+		if known[erasure] == nil {
+			known[erasure] = &journal.Entry{Kind: journal.Shred, Erasure: erasure}
+		}
+		return known[erasure]
+	}
+	_, err := c.walk(func(s journal.Step) {
+		for _, w := range s.Entry.Wipes {
+			at(s.Entry.Erasure).AddWipe(w)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	for after := (*Tag)(nil); ; {
+		recs, err := c.store.Tombstones(ctx, after, buryBatch)
+		if err != nil {
+			return nil, fmt.Errorf("keyring: list tombstones: %w", err)
+		}
+		for i := range recs {
+			erasure, err := c.buried(&recs[i])
+			if err != nil {
+				return nil, err
+			}
+			at(erasure).AddWipe(journal.Wipe{Compartment: recs[i].Compartment, Tag: recs[i].Tag})
+			after = &recs[i].Tag
+		}
+		if len(recs) < buryBatch {
+			break
+		}
+	}
+	byTag := func(a, b *journal.Entry) int { return bytes.Compare(a.Erasure[:], b.Erasure[:]) }
+	return slices.SortedFunc(maps.Values(known), byTag), nil
+}

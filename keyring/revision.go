@@ -1,0 +1,122 @@
+package keyring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/rahasia/rahasia/keyring/internal/journal"
+)
+
+// newRevision makes the next revision of a keyset: old, or an empty one, with
+// a new primary added, wrapped. It is proved to unwrap, not yet persisted.
+func newRevision(ctx context.Context, kek KEK, ring, name string, old *revision) (KeysetRecord, *Keyset, error) {
+	set, rec := &tinkpb.Keyset{}, KeysetRecord{Name: name, Revision: 1}
+	if old != nil {
+		set, rec.Revision = old.set, old.number+1
+	}
+	if _, err := addVersion(set); err != nil {
+		return KeysetRecord{}, nil, fmt.Errorf("keyring: keyset %q: %w", name, err)
+	}
+	serialized, err := proto.Marshal(set)
+	if err != nil {
+		return KeysetRecord{}, nil, fmt.Errorf("keyring: keyset %q: cannot be serialized", name)
+	}
+	defer clear(serialized)
+	keys := keyMaterial(set)
+	defer func() {
+		for _, k := range keys {
+			clear(k)
+		}
+	}()
+	rec.Wrapped, err = wrapProved(ctx, kek, name, serialized, keys, keysetAD(ring, name))
+	if err != nil {
+		return KeysetRecord{}, nil, err
+	}
+	rec.Digest = keysetDigest(ring, name, rec.Revision, rec.Wrapped)
+	ks, _, err := parseKeyset(name, rec.Digest, serialized)
+	return rec, ks, err
+}
+
+// revision is an opened keyset record, to make the next one from.
+type revision struct {
+	number uint64
+	set    *tinkpb.Keyset
+}
+
+// openRevision unwraps and parses a record. Its digest is checked before the
+// KEK is called, against the journal by the caller.
+func openRevision(ctx context.Context, kek KEK, ring, name string, rec KeysetRecord) (*Keyset, *revision, error) {
+	if rec.Name != name || rec.Digest != keysetDigest(ring, name, rec.Revision, rec.Wrapped) {
+		return nil, nil, fmt.Errorf("keyring: keyset %q revision %d: record differs from its digest: %w", name, rec.Revision, ErrCorrupt)
+	}
+	serialized, err := unwrap(ctx, kek, name, rec.Wrapped, keysetAD(ring, name))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer clear(serialized)
+	ks, set, err := parseKeyset(name, rec.Digest, serialized)
+	if err != nil {
+		return nil, nil, err
+	}
+	return ks, &revision{rec.Revision, set}, nil
+}
+
+// record returns the active record of a keyset that the journal knows, in the
+// journal's revision. Where the two differ a writer may be between the two:
+// settling waits for it.
+func (c *core) record(ctx context.Context, name string) (KeysetRecord, error) {
+	for range 3 { // more than once only if another process rotates just then
+		rec, err := c.store.Keyset(ctx, name)
+		if err != nil && !errors.Is(err, ErrNoKeyset) {
+			return KeysetRecord{}, fmt.Errorf("keyring: load keyset %q: %w", name, err)
+		}
+		if want, _ := c.mark(name); err == nil && want == markOf(rec) {
+			return rec, nil
+		}
+		if err := c.settle(ctx); err != nil {
+			return KeysetRecord{}, err
+		}
+	}
+	return KeysetRecord{}, fmt.Errorf("keyring: keyset %q is not the journal's revision: %w", name, ErrRolledBack)
+}
+
+// mark returns what the journal says of a keyset.
+func (c *core) mark(name string) (journal.Mark, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	m, ok := c.chain.Keysets[name]
+	return m, ok
+}
+
+// compareKeysets checks that the store has the journal's revision of every keyset.
+func (c *core) compareKeysets(ctx context.Context) error {
+	lost, err := c.lostKeysets(ctx)
+	if err != nil {
+		return err
+	}
+	if len(lost) > 0 {
+		return fmt.Errorf("keyring: keysets %q are not the journal's revisions: %w", lost, ErrRolledBack)
+	}
+	return nil
+}
+
+// readBack checks that a revision just written is what the store now has.
+func (c *core) readBack(ctx context.Context, want journal.Mark) error {
+	rec, err := c.store.Keyset(ctx, want.Name)
+	if err != nil {
+		return fmt.Errorf("keyring: read keyset %q back: %w", want.Name, err)
+	}
+	if want != markOf(rec) || rec.Digest != keysetDigest(c.ring, rec.Name, rec.Revision, rec.Wrapped) {
+		return fmt.Errorf("keyring: read keyset %q back: not what was written: %w", want.Name, ErrCorrupt)
+	}
+	return nil
+}
+
+// markOf is what the journal records of rec.
+func markOf(rec KeysetRecord) journal.Mark {
+	return journal.Mark{Name: rec.Name, Revision: rec.Revision, Digest: rec.Digest}
+}

@@ -1,0 +1,330 @@
+package keyring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rahasia/rahasia/keyring/internal/journal"
+
+	"github.com/rahasia/rahasia/keyring/internal/cache"
+)
+
+// Config is what a ring is made of.
+type Config struct {
+	// Store keeps the wrapped keys. The ring does not close it.
+	Store Store
+	// Journal is the ring's erasure journal, kept apart from the store.
+	Journal *Journal
+	// KEK wraps every keyset that KEKs does not name. It may be nil if KEKs
+	// names "ring", the control keyset, and every keyset that is used.
+	KEK KEK
+	// KEKs gives keysets KEKs of their own, by name, so that a service can be
+	// let at some compartments and not at others.
+	KEKs map[string]KEK
+	// CacheEntries is how many subject keys are kept in memory, at about
+	// 1.5 KiB each; a subject has one for each compartment. 0 means 16,384.
+	CacheEntries int
+	// CacheAge is how long a subject key is kept in memory. 0 means 5 minutes.
+	// An erasure takes it out within 5 seconds whatever the age.
+	CacheAge time.Duration
+}
+
+func (cfg *Config) check() error {
+	switch {
+	case cfg.Store == nil:
+		return fmt.Errorf("keyring: config: Store: %w", ErrEmpty)
+	case cfg.Journal == nil || cfg.Journal.log == nil:
+		return fmt.Errorf("keyring: config: Journal: %w", ErrEmpty)
+	case cfg.CacheEntries < 0 || cfg.CacheAge < 0:
+		return errors.New("keyring: config: negative cache bound")
+	}
+	return nil
+}
+
+// Ring is a set of named keysets and the subject keys under them. It is safe
+// for concurrent use, and a pool of one database connection does not deadlock
+// it. It prints as its id.
+type Ring struct {
+	// A closure, so that what prints the ring does not walk into its cache.
+	core    func() *core
+	granted map[string]bool // nil: all
+}
+
+// The bounds of the cache where Config leaves them zero.
+const (
+	defaultEntries = 16384
+	defaultAge     = 5 * time.Minute
+)
+
+// core is what all views of a ring share.
+type core struct {
+	control
+	store Store
+	log   *journal.Log
+	kek   KEK
+	keks  map[string]KEK
+
+	cache   *cache.Cache[*SubjectKey]
+	flights cache.Flights[*SubjectKey]
+	slots   slots
+
+	mu    sync.RWMutex // guards chain
+	chain *journal.Chain
+
+	checking chan struct{} // one caller at a time compares store and journal
+	checked  atomic.Int64  // when that last succeeded, in the cache's time
+	closed   atomic.Bool
+}
+
+func newCore(cfg Config, control control) *core {
+	entries, age := cfg.CacheEntries, cfg.CacheAge
+	if entries == 0 {
+		entries = defaultEntries
+	}
+	if age == 0 {
+		age = defaultAge
+	}
+	c := &core{
+		control: control, store: cfg.Store, log: cfg.Journal.log,
+		kek: cfg.KEK, keks: map[string]KEK{},
+		cache: cache.New[*SubjectKey](entries, age), checking: make(chan struct{}, 1),
+		chain: journal.NewChain(control.journal, control.ring),
+	}
+	for name, kek := range cfg.KEKs { // the caller's map stays the caller's
+		c.keks[name] = kek
+	}
+	return c
+}
+
+func newRing(c *core) *Ring { return &Ring{core: func() *core { return c }} }
+
+// kekOf returns the KEK of a keyset.
+func kekOf(kek KEK, keks map[string]KEK, name string) (KEK, error) {
+	if own := keks[name]; own != nil {
+		return own, nil
+	}
+	if kek == nil {
+		return nil, fmt.Errorf("keyring: keyset %q has no KEK: %w", name, ErrKEK)
+	}
+	return kek, nil
+}
+
+// ID returns the id that the ring was created with.
+func (r *Ring) ID() string { return r.core().ring }
+
+// Only returns a view of the ring that holds, of the keysets that r holds,
+// those named; asking it for another is [ErrNotGranted], before any call of
+// store or KEK. The view shares r's caches and is closed with it. It is a guard
+// against one's own mistakes; what keeps a process from a compartment is a KEK
+// that it may not use.
+func (r *Ring) Only(names ...string) *Ring {
+	v := &Ring{core: r.core, granted: make(map[string]bool, len(names))}
+	for _, name := range names {
+		if r.Granted(name) {
+			v.granted[name] = true
+		}
+	}
+	return v
+}
+
+// Granted reports whether this view holds the keyset of that name, if there is
+// one. The control keyset "ring" is in every view, for the ring's own use.
+func (r *Ring) Granted(name string) bool {
+	return r.granted == nil || r.granted[name] || name == controlKeyset
+}
+
+// Close forgets the keys and closes all views of the ring: their methods
+// return [ErrClosed] afterwards, ID and Granted aside. The store stays open.
+// It never fails, and calling it again does nothing.
+func (r *Ring) Close() error {
+	c := r.core()
+	c.closed.Store(true)
+	c.slots.close()
+	c.cache.Close()
+	return nil
+}
+
+// Format writes the ring's id, whatever the verb.
+func (r *Ring) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.text()) }
+
+// LogValue is the ring's id.
+func (r *Ring) LogValue() slog.Value { return slog.StringValue(r.text()) }
+
+func (r *Ring) text() string {
+	if r == nil || r.core == nil {
+		return "keyring.Ring()"
+	}
+	return "keyring.Ring(" + r.ID() + ")"
+}
+
+// allow is the gate of every method: an open ring, and a grant for each name.
+func (r *Ring) allow(names ...string) (*core, error) {
+	c := r.core()
+	if c.closed.Load() {
+		return nil, fmt.Errorf("keyring: %w", ErrClosed)
+	}
+	if r.granted != nil {
+		for _, name := range names {
+			if !r.Granted(name) {
+				return nil, fmt.Errorf("keyring: keyset %q: %w", name, ErrNotGranted)
+			}
+		}
+	}
+	return c, nil
+}
+
+// Create makes a ring in an empty store and an empty journal: the only way
+// that one comes into being, so that a wrong path never makes a second one.
+// The id, 1 to 64 of [A-Za-z0-9._-], is bound into everything the ring wraps
+// and can never change.
+//
+// A store that has a ring, or a journal that has entries, is [ErrExists].
+func Create(ctx context.Context, id string, cfg Config) (*Ring, error) {
+	if err := errors.Join(cfg.check(), checkRing(id)); err != nil {
+		return nil, err
+	}
+	kek, err := kekOf(cfg.KEK, cfg.KEKs, controlKeyset)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := cfg.Journal.log.Lock(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("keyring: create ring: %w", err)
+	}
+	defer unlock()
+	if err := checkNew(ctx, cfg); err != nil {
+		return nil, err
+	}
+	rec, ks, err := newRevision(ctx, kek, id, controlKeyset, nil)
+	if err != nil {
+		return nil, err
+	}
+	ctl, err := newControl(id, ks)
+	if err != nil {
+		return nil, err
+	}
+	c := newCore(cfg, ctl)
+	e := &journal.Entry{Kind: journal.Create, Ring: id, Keyset: markOf(rec)}
+	if err := c.store.StageKeyset(ctx, rec); err != nil {
+		return nil, fmt.Errorf("keyring: create ring: %w", err)
+	}
+	if err := c.write(ctx, e); err != nil {
+		return nil, err
+	}
+	if err := c.readBack(ctx, e.Keyset); err != nil {
+		return nil, err
+	}
+	c.checked.Store(c.cache.Now())
+	return newRing(c), nil
+}
+
+// checkNew makes sure that store and journal are empty. A journal whose one
+// line is the creation of a ring that was never committed counts as empty:
+// nothing can have been sealed under that ring.
+func checkNew(ctx context.Context, cfg Config) error {
+	head, err := cfg.Store.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("keyring: create ring: %w", err)
+	}
+	if head != (Head{}) {
+		return fmt.Errorf("keyring: create ring: store: %w", ErrExists)
+	}
+	empty, err := cfg.Journal.log.Unused()
+	if err != nil {
+		return fmt.Errorf("keyring: create ring: %w", err)
+	}
+	if !empty {
+		return fmt.Errorf("keyring: create ring: journal: %w", ErrExists)
+	}
+	if n, err := cfg.Journal.log.Size(); err != nil {
+		return fmt.Errorf("keyring: create ring: journal: %w", err)
+	} else if n > 0 {
+		if err := cfg.Journal.log.Truncate(0); err != nil {
+			return fmt.Errorf("keyring: create ring: journal: %w", err)
+		}
+	}
+	return nil
+}
+
+// Open opens the ring in the store. It loads and unwraps the control keyset,
+// verifies the whole journal, and, if the newest entry was journalled and not
+// yet committed, commits it. Other keysets are unwrapped when they are first
+// asked for.
+//
+// A store without a ring is [ErrNoRing]; one that is older than its journal
+// [ErrRolledBack]; a journal that is missing or older than its store
+// [ErrJournalLost]; a record or an entry that was changed [ErrCorrupt]; a KEK
+// that does not unwrap the control keyset [ErrKEK].
+func Open(ctx context.Context, cfg Config) (*Ring, error) {
+	c, err := load(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := c.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := c.settleLocked(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.compareKeysets(ctx); err != nil {
+		return nil, err
+	}
+	c.checked.Store(c.cache.Now())
+	return newRing(c), nil
+}
+
+// load reads what opening needs from the store, and nothing from the journal.
+func load(ctx context.Context, cfg Config) (*core, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	head, err := cfg.Store.Head(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("keyring: open: %w", err)
+	}
+	if head == (Head{}) {
+		return nil, noRing(cfg.Journal)
+	}
+	if err := checkRing(head.Ring); err != nil {
+		return nil, fmt.Errorf("keyring: open: store's head: %w", ErrCorrupt)
+	}
+	rec, err := cfg.Store.Keyset(ctx, controlKeyset)
+	if errors.Is(err, ErrNoKeyset) {
+		return nil, fmt.Errorf("keyring: open: keyset %q is gone: %w", controlKeyset, ErrCorrupt)
+	} else if err != nil {
+		return nil, fmt.Errorf("keyring: open: %w", err)
+	}
+	kek, err := kekOf(cfg.KEK, cfg.KEKs, controlKeyset)
+	if err != nil {
+		return nil, err
+	}
+	ks, _, err := openRevision(ctx, kek, head.Ring, controlKeyset, rec)
+	if err != nil {
+		return nil, err
+	}
+	ctl, err := newControl(head.Ring, ks)
+	if err != nil {
+		return nil, err
+	}
+	return newCore(cfg, ctl), nil
+}
+
+// noRing tells a store that never had a ring from one that lost it.
+func noRing(j *Journal) error {
+	unused, err := j.log.Unused()
+	switch {
+	case err != nil:
+		return fmt.Errorf("keyring: open: %w", err)
+	case !unused:
+		return fmt.Errorf("keyring: open: the store has no ring, its journal has: %w", ErrRolledBack)
+	}
+	return fmt.Errorf("keyring: open: %w", ErrNoRing)
+}

@@ -1,0 +1,336 @@
+package keyring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/rahasia/rahasia/keyring/internal/journal"
+)
+
+// checkEvery bounds how long an erasure by another process goes unseen.
+const checkEvery = 5 * time.Second
+
+// commitPatience is how long a commit may take once its entry is journalled
+// and the caller's own context no longer counts.
+const commitPatience = time.Minute
+
+// fresh makes sure that store and journal were compared within checkEvery. It
+// fails closed: a store that cannot be asked may hide an erasure.
+func (c *core) fresh(ctx context.Context) (now int64, err error) {
+	now = c.cache.Now()
+	if now-c.checked.Load() < int64(checkEvery) {
+		return now, nil
+	}
+	select {
+	case c.checking <- struct{}{}:
+		defer func() { <-c.checking }()
+	case <-ctx.Done():
+		return 0, fmt.Errorf("keyring: compare store and journal: %w", ctx.Err())
+	}
+	now = c.cache.Now() // before the comparison: what comes during it may be missed
+	if now-c.checked.Load() < int64(checkEvery) {
+		return now, nil // another caller just did it
+	}
+	if err := c.compare(ctx); err != nil {
+		return 0, err
+	}
+	c.checked.Store(now)
+	return now, nil
+}
+
+func (c *core) compare(ctx context.Context) error {
+	if _, err := c.catchUp(); err != nil {
+		return err
+	}
+	head, err := c.store.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("keyring: compare store and journal: %w", err)
+	}
+	if c.place(head) == level {
+		return nil
+	}
+	return c.settle(ctx) // a writer is between the two, or died there
+}
+
+func (c *core) place(head Head) place {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	switch at := journal.Head(head); {
+	case !c.chain.Whole():
+		return apart
+	case at == c.chain.Head:
+		return level
+	case at == c.chain.Prev:
+		return oneBehind
+	}
+	return apart
+}
+
+// place is where a store stands against its journal.
+type place int
+
+const (
+	level     place = iota // they agree
+	oneBehind              // the newest entry was journalled and not committed
+	apart                  // further behind, or not on this chain
+)
+
+// catchUp takes in what was added to the journal, and drops what that makes
+// stale. It reports whether a torn line follows.
+func (c *core) catchUp() (torn bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	size, err := c.log.Size()
+	if err != nil {
+		return false, fmt.Errorf("keyring: journal: %w", err)
+	}
+	if size == c.chain.Offset {
+		return false, nil
+	}
+	if size > c.chain.Offset {
+		if torn, err = c.readFrom(c.chain); err == nil {
+			c.observe()
+			return torn, nil
+		}
+	}
+	return c.reread()
+}
+
+// reread reads the journal from its start: it was cut or replaced.
+func (c *core) reread() (torn bool, err error) {
+	again := journal.NewChain(c.control.journal, c.ring)
+	torn, err = c.readFrom(again)
+	if err != nil {
+		return false, err
+	}
+	for tag, seq := range c.chain.Erased { // what this process saw erased stays so, whatever the file says now
+		if _, ok := again.Erased[tag]; !ok {
+			again.Erased[tag] = seq
+		}
+	}
+	c.chain = again
+	c.checked.Store(-int64(checkEvery)) // compare with the store before anything else
+	c.cache.Clear()
+	c.observe()
+	return torn, nil
+}
+
+func (c *core) readFrom(chain *journal.Chain) (torn bool, err error) {
+	r, err := c.log.Read(chain.Offset)
+	if err != nil {
+		return false, fmt.Errorf("keyring: read journal: %w", err)
+	}
+	torn, err = chain.Read(r, nil)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return false, fmt.Errorf("keyring: %w", err)
+	}
+	return torn, nil
+}
+
+// observe drops from the caches what new entries make stale. c.mu is held.
+func (c *core) observe() {
+	erased, keysets := c.chain.News()
+	c.slots.renew(keysets)
+	if len(erased) == 0 {
+		return
+	}
+	gone := make(map[Tag]bool, len(erased))
+	for _, t := range erased {
+		gone[t] = true
+	}
+	c.cache.Drop(func(k *SubjectKey) bool { return gone[k.erasure] })
+}
+
+// settle brings store and journal level, alone among all writers.
+func (c *core) settle(ctx context.Context) error {
+	unlock, err := c.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return c.settleLocked(ctx)
+}
+
+// lock waits for the right to write.
+func (c *core) lock(ctx context.Context) (unlock func(), err error) {
+	unlock, err = c.log.Lock(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("keyring: %w", err)
+	}
+	return unlock, nil
+}
+
+func (c *core) settleLocked(ctx context.Context) error {
+	head, err := c.align(ctx)
+	if err != nil {
+		return err
+	}
+	switch c.place(head) {
+	case level:
+		return nil
+	case oneBehind:
+		return c.complete(ctx)
+	}
+	return c.explain(head)
+}
+
+// align reads both sides and cuts a torn line off the journal: its writer died
+// before it could acknowledge it, for only one writes at a time.
+func (c *core) align(ctx context.Context) (Head, error) {
+	torn, err := c.catchUp()
+	if err != nil {
+		return Head{}, err
+	}
+	if torn {
+		c.mu.RLock()
+		offset := c.chain.Offset
+		c.mu.RUnlock()
+		if err := c.log.Truncate(offset); err != nil {
+			return Head{}, fmt.Errorf("keyring: cut torn journal entry: %w", err)
+		}
+	}
+	head, err := c.store.Head(ctx)
+	if err != nil {
+		return Head{}, fmt.Errorf("keyring: store's head: %w", err)
+	}
+	return head, nil
+}
+
+// complete commits the newest entry, whose writer could not.
+func (c *core) complete(ctx context.Context) error {
+	if err := c.log.Sync(); err != nil { // its writer may have died before this
+		return fmt.Errorf("keyring: sync journal: %w", err)
+	}
+	c.mu.RLock()
+	last := journal.Step{Entry: c.chain.Last, Prev: c.chain.Prev, Head: c.chain.Head}
+	c.mu.RUnlock()
+	err := c.redo(ctx, last)
+	if errors.Is(err, ErrConflict) && last.Entry.Kind == journal.Keyset {
+		return fmt.Errorf("keyring: revision %d of keyset %q was journalled and is not in the store: %w",
+			last.Entry.Keyset.Revision, last.Entry.Keyset.Name, ErrRolledBack)
+	} else if err != nil {
+		return fmt.Errorf("keyring: complete entry %d: %w", last.Entry.Seq, err)
+	}
+	return nil
+}
+
+// redo commits an entry whose writer is gone. The keyset that it activates may
+// be active already: a reseed only tells of it.
+func (c *core) redo(ctx context.Context, s journal.Step) error {
+	ch := c.change(s)
+	if want := s.Entry.Keyset; want.Name != "" {
+		rec, err := c.store.Keyset(ctx, want.Name)
+		if err != nil && !errors.Is(err, ErrNoKeyset) {
+			return err
+		}
+		if want == markOf(rec) {
+			ch.Activate = KeysetRecord{}
+		}
+	}
+	return c.store.Commit(ctx, ch)
+}
+
+// change is what a step does to a store.
+func (c *core) change(s journal.Step) Change {
+	e := s.Entry
+	ch := Change{Prev: Head(s.Prev), Head: Head(s.Head), Keys: c.tombstones(e)}
+	if e.Kind == journal.Create || e.Kind == journal.Keyset {
+		ch.Activate = KeysetRecord{Name: e.Keyset.Name, Revision: e.Keyset.Revision, Digest: e.Keyset.Digest}
+	}
+	return ch
+}
+
+// write journals e, which nobody acknowledged yet, and commits it. The lock is
+// held and store and journal are level. Once it is journalled it counts: if the
+// commit fails, whoever comes next completes it.
+func (c *core) write(ctx context.Context, e *journal.Entry) error {
+	s, err := c.append(e)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitPatience)
+	defer cancel()
+	if err := c.store.Commit(ctx, c.change(s)); err != nil {
+		return fmt.Errorf("keyring: commit entry %d: %w", e.Seq, err)
+	}
+	return nil
+}
+
+// append adds e to the journal and to the chain.
+func (c *core) append(e *journal.Entry) (journal.Step, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.chain.Write(c.log.Append, e); err != nil {
+		return journal.Step{}, fmt.Errorf("keyring: journal entry %d: %w", e.Seq, err)
+	}
+	c.observe()
+	return journal.Step{Entry: e, Prev: c.chain.Prev, Head: c.chain.Head}, nil
+}
+
+// explain tells why store and journal cannot be brought level.
+func (c *core) explain(head Head) error {
+	after, err := c.after(head)
+	if err != nil {
+		return err
+	}
+	if after == nil {
+		return fmt.Errorf("keyring: store is at entry %d, which the journal has not: %w", head.Seq, ErrJournalLost)
+	}
+	return fmt.Errorf("keyring: store is at entry %d, journal at %d: %w", head.Seq, after[len(after)-1].Head.Seq, ErrRolledBack)
+}
+
+// walk reads the whole journal, verified, and calls each with every entry.
+func (c *core) walk(each func(journal.Step)) (*journal.Chain, error) {
+	r, err := c.log.Read(0)
+	if err != nil {
+		return nil, fmt.Errorf("keyring: read journal: %w", err)
+	}
+	chain := journal.NewChain(c.control.journal, c.ring)
+	_, err = chain.Read(r, each)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, fmt.Errorf("keyring: %w", err)
+	}
+	return chain, nil
+}
+
+// after returns the steps from a store's head to the journal's, oldest first;
+// none if the head is not on the journal's chain or a reseed is unfinished.
+func (c *core) after(head Head) ([]journal.Step, error) {
+	var steps []journal.Step
+	chain, err := c.walk(func(s journal.Step) {
+		if Head(s.Prev) == head {
+			steps = append(steps[:0], s) // again at a reseed repeated from this head
+		} else if len(steps) > 0 {
+			steps = append(steps, s)
+		}
+	})
+	if err != nil || !chain.Whole() || len(steps) == 0 {
+		return nil, err
+	}
+	return steps, nil
+}
+
+// lostKeysets returns the names whose active record is not the journal's.
+func (c *core) lostKeysets(ctx context.Context) ([]string, error) {
+	recs, err := c.store.Keysets(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("keyring: list keysets: %w", err)
+	}
+	c.mu.RLock()
+	want := maps.Clone(c.chain.Keysets)
+	c.mu.RUnlock()
+	for _, rec := range recs {
+		m, known := want[rec.Name]
+		if !known {
+			return nil, fmt.Errorf("keyring: the store has a keyset that the journal never had: %w", ErrCorrupt)
+		}
+		if m == markOf(rec) {
+			delete(want, rec.Name)
+		}
+	}
+	return slices.Sorted(maps.Keys(want)), nil
+}

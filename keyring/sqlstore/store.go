@@ -1,0 +1,372 @@
+// Package sqlstore keeps a ring in an SQL database: SQLite now.
+//
+// It imports no driver. The database should be one of its own, so that no
+// transaction of an application blocks the ring, and no backup of an
+// application carries the keys. For SQLite the connections must have
+// synchronous = FULL and secure_delete = ON, best with journal_mode = WAL, a
+// busy_timeout and immediate transactions.
+//
+// The tables are rahasia_head, rahasia_keysets, rahasia_keys and
+// rahasia_schema. They hold wrapped keys, tags that are HMACs, names of
+// compartments and domains, numbers and states: no subject id and no key.
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/rahasia/rahasia/keyring"
+)
+
+// batch is how many rows one statement carries, below SQLite's limit of
+// parameters in any build.
+const batch = 100
+
+// Store is a [keyring.Store] in an SQL database. It is safe for concurrent
+// use, by several processes too, and needs one connection at a time.
+type Store struct {
+	db      *sql.DB
+	dialect dialect
+}
+
+var _ keyring.Store = (*Store)(nil)
+
+// New returns the store in db, whose tables it creates where they are not
+// there. A database of another kind, one that a later version of this package
+// made, and connections that are not durable are errors. Closing db closes the
+// store.
+func New(ctx context.Context, db *sql.DB) (*Store, error) {
+	if db == nil {
+		return nil, fmt.Errorf("sqlstore: database: %w", keyring.ErrEmpty)
+	}
+	d, err := dialectOf(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.check(ctx, db); err != nil {
+		return nil, err
+	}
+	s := &Store{db, d}
+	if err := s.within(ctx, s.migrate); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Store) migrate(ctx context.Context, tx *sql.Tx) error {
+	for _, statement := range s.dialect.schema {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	var version int
+	err := tx.QueryRowContext(ctx, `SELECT version FROM rahasia_schema`).Scan(&version)
+	if errors.Is(err, sql.ErrNoRows) {
+		_, err = tx.ExecContext(ctx, `INSERT INTO rahasia_schema (version) VALUES ($1)`, schemaVersion)
+		return err
+	} else if err != nil {
+		return err
+	}
+	if version != schemaVersion {
+		return fmt.Errorf("tables of version %d, this is version %d", version, schemaVersion)
+	}
+	return nil
+}
+
+// within runs do in one transaction.
+func (s *Store) within(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("sqlstore: begin: %w", err)
+	}
+	if err := do(ctx, tx); err != nil {
+		return fmt.Errorf("sqlstore: %w", errors.Join(err, rollback(tx)))
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("sqlstore: commit: %w", err)
+	}
+	return nil
+}
+
+// rollback ends a transaction that a cancelled context may have ended already.
+func rollback(tx *sql.Tx) error {
+	if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
+		return err
+	}
+	return nil
+}
+
+// Head returns the head.
+func (s *Store) Head(ctx context.Context) (keyring.Head, error) {
+	var h keyring.Head
+	var hash []byte
+	err := s.db.QueryRowContext(ctx, `SELECT ring, seq, hash FROM rahasia_head`).Scan(&h.Ring, &h.Seq, &hash)
+	if errors.Is(err, sql.ErrNoRows) {
+		return keyring.Head{}, nil
+	} else if err != nil {
+		return keyring.Head{}, fmt.Errorf("sqlstore: head: %w", err)
+	}
+	if !fill(h.Hash[:], hash) {
+		return keyring.Head{}, fmt.Errorf("sqlstore: head: %w", keyring.ErrCorrupt)
+	}
+	return h, nil
+}
+
+const keysetColumns = `SELECT name, revision, digest, wrapped FROM rahasia_keysets WHERE active = 1`
+
+// Keysets returns the active keysets.
+func (s *Store) Keysets(ctx context.Context) ([]keyring.KeysetRecord, error) {
+	return list(ctx, s.db, scanKeyset, keysetColumns+` ORDER BY name`)
+}
+
+// Keyset returns one active keyset.
+func (s *Store) Keyset(ctx context.Context, name string) (keyring.KeysetRecord, error) {
+	recs, err := list(ctx, s.db, scanKeyset, keysetColumns+` AND name = $1`, name)
+	if err != nil {
+		return keyring.KeysetRecord{}, err
+	}
+	if len(recs) == 0 {
+		return keyring.KeysetRecord{}, fmt.Errorf("sqlstore: %w", keyring.ErrNoKeyset)
+	}
+	return recs[0], nil
+}
+
+// StageKeyset keeps a keyset to be activated.
+func (s *Store) StageKeyset(ctx context.Context, rec keyring.KeysetRecord) error {
+	return s.within(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		var active uint64
+		err := tx.QueryRowContext(ctx, `SELECT coalesce(max(revision), 0) FROM rahasia_keysets WHERE name = $1 AND active = 1`, rec.Name).Scan(&active)
+		if err != nil {
+			return err
+		}
+		if rec.Revision != active+1 {
+			return fmt.Errorf("stage revision %d of keyset %q: %w", rec.Revision, rec.Name, keyring.ErrConflict)
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO rahasia_keysets (name, active, revision, digest, wrapped) VALUES ($1, 0, $2, $3, $4)
+			ON CONFLICT (name, active) DO UPDATE SET revision = excluded.revision, digest = excluded.digest, wrapped = excluded.wrapped`,
+			rec.Name, int64(rec.Revision), rec.Digest[:], notNil(rec.Wrapped))
+		return err
+	})
+}
+
+// Commit does a change in one transaction.
+func (s *Store) Commit(ctx context.Context, c keyring.Change) error {
+	err := s.within(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		// The head first: its row is the lock that all writers queue for.
+		if err := s.moveHead(ctx, tx, c.Prev, c.Head); err != nil {
+			return err
+		}
+		if err := s.activate(ctx, tx, c.Activate); err != nil {
+			return err
+		}
+		return s.putKeys(ctx, tx, c.Keys, replaceKeys)
+	})
+	if err != nil || len(c.Keys) == 0 {
+		return err
+	}
+	// The erasure is committed whatever comes of this.
+	_ = s.dialect.scrub(ctx, s.db)
+	return nil
+}
+
+func (s *Store) moveHead(ctx context.Context, tx *sql.Tx, prev, next keyring.Head) error {
+	statement := `UPDATE rahasia_head SET ring = $1, seq = $2, hash = $3 WHERE ring = $4 AND seq = $5 AND hash = $6`
+	args := []any{next.Ring, int64(next.Seq), next.Hash[:], prev.Ring, int64(prev.Seq), prev.Hash[:]}
+	if prev == (keyring.Head{}) {
+		statement = `INSERT INTO rahasia_head (one, ring, seq, hash) VALUES (1, $1, $2, $3) ON CONFLICT (one) DO NOTHING`
+		args = args[:3]
+	}
+	return changeOne(ctx, tx, fmt.Sprintf("entry %d", next.Seq), statement, args...)
+}
+
+func (s *Store) activate(ctx context.Context, tx *sql.Tx, rec keyring.KeysetRecord) error {
+	if rec.Name == "" {
+		return nil
+	}
+	what := fmt.Sprintf("activate revision %d of keyset %q", rec.Revision, rec.Name)
+	if _, err := tx.ExecContext(ctx, `DELETE FROM rahasia_keysets WHERE name = $1 AND active = 1`, rec.Name); err != nil {
+		return err
+	}
+	return changeOne(ctx, tx, what,
+		`UPDATE rahasia_keysets SET active = 1 WHERE name = $1 AND active = 0 AND revision = $2 AND digest = $3`,
+		rec.Name, int64(rec.Revision), rec.Digest[:])
+}
+
+// changeOne runs a statement that finds one row, or none after a conflict.
+func changeOne(ctx context.Context, tx *sql.Tx, what, statement string, args ...any) error {
+	res, err := tx.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return err
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return err
+	}
+	if n != 1 {
+		return fmt.Errorf("%s: %w", what, keyring.ErrConflict)
+	}
+	return nil
+}
+
+const keyColumns = `SELECT tag, compartment, generation, version, state, wrapped, commitment FROM rahasia_keys`
+
+// Keys returns the records of those tags that exist.
+func (s *Store) Keys(ctx context.Context, tags []keyring.Tag) ([]keyring.KeyRecord, error) {
+	return pick(ctx, s.db, tags)
+}
+
+// CreateKeys inserts what is not there and returns what is.
+func (s *Store) CreateKeys(ctx context.Context, recs []keyring.KeyRecord) (stored []keyring.KeyRecord, err error) {
+	tags := make([]keyring.Tag, len(recs))
+	for i := range recs {
+		tags[i] = recs[i].Tag
+	}
+	err = s.within(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := s.putKeys(ctx, tx, recs, keepKeys); err != nil {
+			return err
+		}
+		stored, err = pick(ctx, tx, tags)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return stored, nil
+}
+
+// Tombstones returns tombstones by ascending tag.
+func (s *Store) Tombstones(ctx context.Context, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
+	from := []byte{} // less than any tag
+	if after != nil {
+		from = after[:]
+	}
+	return list(ctx, s.db, scanKey, keyColumns+` WHERE state = 2 AND tag > $1 ORDER BY tag LIMIT $2`, from, max(limit, 0))
+}
+
+// What putKeys does with a row that is there.
+const (
+	keepKeys    = ` ON CONFLICT (tag) DO NOTHING`
+	replaceKeys = ` ON CONFLICT (tag) DO UPDATE SET compartment = excluded.compartment, generation = excluded.generation,
+		version = excluded.version, state = excluded.state, wrapped = excluded.wrapped, commitment = excluded.commitment`
+)
+
+func (s *Store) putKeys(ctx context.Context, tx *sql.Tx, recs []keyring.KeyRecord, conflict string) error {
+	for len(recs) > 0 {
+		n := min(len(recs), batch)
+		args := make([]any, 0, 7*n)
+		for i := range recs[:n] {
+			r := &recs[i]
+			args = append(args, r.Tag[:], r.Compartment, int64(r.Generation), int64(r.Version), int64(r.State), notNil(r.Wrapped), r.Commitment[:])
+		}
+		statement := `INSERT INTO rahasia_keys (tag, compartment, generation, version, state, wrapped, commitment) VALUES ` + rows(n, 7) + conflict
+		if _, err := tx.ExecContext(ctx, statement, args...); err != nil {
+			return err
+		}
+		recs = recs[n:]
+	}
+	return nil
+}
+
+// pick returns the records of tags, batch by batch.
+func pick(ctx context.Context, q querier, tags []keyring.Tag) ([]keyring.KeyRecord, error) {
+	var out []keyring.KeyRecord
+	for len(tags) > 0 {
+		n := min(len(tags), batch)
+		args := make([]any, n)
+		for i := range args {
+			args[i] = tags[i][:]
+		}
+		recs, err := list(ctx, q, scanKey, keyColumns+` WHERE tag IN `+rows(1, n), args...)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, recs...)
+		tags = tags[n:]
+	}
+	return out, nil
+}
+
+// querier is a database or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// list runs a query and scans its rows, which it has closed when it returns:
+// the pool may have no second connection.
+func list[T any](ctx context.Context, q querier, scan func(*sql.Rows) (T, error), query string, args ...any) (out []T, err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", err)
+	}
+	defer func() {
+		if err = errors.Join(err, rows.Close()); err != nil {
+			out = nil
+		}
+	}()
+	for rows.Next() {
+		rec, err := scan(rows)
+		if err != nil {
+			return nil, fmt.Errorf("sqlstore: %w", err)
+		}
+		out = append(out, rec)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", err)
+	}
+	return out, nil
+}
+
+func scanKeyset(rows *sql.Rows) (rec keyring.KeysetRecord, err error) {
+	var digest []byte
+	if err := rows.Scan(&rec.Name, &rec.Revision, &digest, &rec.Wrapped); err != nil {
+		return rec, err
+	}
+	if !fill(rec.Digest[:], digest) {
+		return rec, keyring.ErrCorrupt
+	}
+	return rec, nil
+}
+
+func scanKey(rows *sql.Rows) (rec keyring.KeyRecord, err error) {
+	var tag, commitment []byte
+	if err := rows.Scan(&tag, &rec.Compartment, &rec.Generation, &rec.Version, &rec.State, &rec.Wrapped, &commitment); err != nil {
+		return rec, err
+	}
+	if !fill(rec.Tag[:], tag) || !fill(rec.Commitment[:], commitment) {
+		return rec, keyring.ErrCorrupt
+	}
+	return rec, nil
+}
+
+// fill copies from into to if it has the right length.
+func fill(to, from []byte) bool { return copy(to, from) == len(from) && len(from) == len(to) }
+
+// notNil keeps an empty value from becoming NULL.
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// rows returns n parenthesised lists of width numbered parameters.
+func rows(n, width int) string {
+	var b strings.Builder
+	for i := range n * width {
+		switch {
+		case i == 0:
+			b.WriteByte('(')
+		case i%width == 0:
+			b.WriteString("),(")
+		default:
+			b.WriteByte(',')
+		}
+		b.WriteString("$" + strconv.Itoa(i+1))
+	}
+	b.WriteByte(')')
+	return b.String()
+}

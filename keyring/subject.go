@@ -1,0 +1,246 @@
+package keyring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/rahasia/rahasia/internal/lp"
+)
+
+// Subject returns the subject's keys, one for each compartment, in that order.
+// It creates none. The subject id is 1 to 255 bytes, taken as they are. A key
+// that was used lately comes from memory, in some hundred nanoseconds;
+// otherwise all come by one call of the store.
+//
+// A subject that never had a key in one of the compartments is
+// [ErrNoSubjectKey]; one that was erased [ErrShredded], whatever the store
+// says; a compartment that this view does not hold [ErrNotGranted]; a record
+// that was changed [ErrCorrupt]; one under a keyset version that is not there
+// [ErrUnknownVersion]. An erasure by another process is seen within 5 seconds;
+// if store and journal cannot be compared for that, the call fails.
+func (r *Ring) Subject(ctx context.Context, subject string, compartments ...string) ([]*SubjectKey, error) {
+	return r.subject(ctx, false, subject, compartments)
+}
+
+// CreateSubject returns the subject's keys like [Ring.Subject] and creates
+// those that are missing, all in one transaction of the store. Of several that
+// create the same key at once all get the same one. A subject that was erased
+// is [ErrShredded], in compartments created since then too.
+func (r *Ring) CreateSubject(ctx context.Context, subject string, compartments ...string) ([]*SubjectKey, error) {
+	return r.subject(ctx, true, subject, compartments)
+}
+
+func (r *Ring) subject(ctx context.Context, create bool, subject string, compartments []string) ([]*SubjectKey, error) {
+	c, err := r.allow(compartments...)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSubject(subject); err != nil {
+		return nil, err
+	}
+	now, err := c.fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]*SubjectKey, len(compartments))
+	if len(keys) > 0 && c.cache.Get(now, subject, compartments, keys) {
+		return keys, nil
+	}
+	return c.missed(ctx, create, subject, slices.Clone(compartments)) // cloned so that a hit allocates less
+}
+
+// missed loads keys that the cache had not.
+func (c *core) missed(ctx context.Context, create bool, subject string, compartments []string) ([]*SubjectKey, error) {
+	if err := checkCompartments(compartments); err != nil {
+		return nil, err
+	}
+	keys, err := c.flights.Do(ctx, flightID(create, subject, compartments), func() ([]*SubjectKey, error) {
+		return c.loadSubject(ctx, create, subject, compartments)
+	})
+	if err != nil && errors.Is(err, ctx.Err()) {
+		return nil, fmt.Errorf("keyring: load subject keys: %w", err)
+	} else if err != nil {
+		return nil, err
+	}
+	if c.isErased(keys[0].erasure) { // while they were loaded, or while this caller joined the load
+		return nil, shredded()
+	}
+	return keys, nil
+}
+
+// flightID is equal for callers that may share a load.
+func flightID(create bool, subject string, compartments []string) string {
+	mode := "load"
+	if create {
+		mode = "create"
+	}
+	b := lp.Append(make([]byte, 0, 128), mode, subject)
+	return string(lp.Append(b, compartments...))
+}
+
+// want is one key being loaded.
+type want struct {
+	keyset *Keyset
+	tag    Tag
+	key    *SubjectKey
+}
+
+// loadSubject loads, and where create is set creates, what the cache had not.
+func (c *core) loadSubject(ctx context.Context, create bool, subject string, compartments []string) ([]*SubjectKey, error) {
+	epoch := c.cache.Epoch() // before anything that an erasure could change
+	erasure := c.erasureTag(subject)
+	if c.isErased(erasure) {
+		return nil, shredded()
+	}
+	wants, tags := make([]want, len(compartments)), make([]Tag, len(compartments))
+	for i, name := range compartments {
+		ks, err := c.keyset(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		tags[i] = c.subjectTag(name, subject)
+		wants[i] = want{keyset: ks, tag: tags[i]}
+	}
+	recs, err := c.store.Keys(ctx, tags)
+	if err != nil {
+		return nil, fmt.Errorf("keyring: load subject keys: %w", err)
+	}
+	if err := c.open(ctx, wants, recs, erasure); err != nil {
+		return nil, err
+	}
+	if err := c.createMissing(ctx, create, wants, erasure); err != nil {
+		return nil, err
+	}
+	keys := make([]*SubjectKey, len(wants))
+	for i := range wants {
+		keys[i] = wants[i].key
+	}
+	c.cache.Put(epoch, subject, compartments, keys)
+	return keys, nil
+}
+
+func checkCompartments(names []string) error {
+	if len(names) == 0 {
+		return fmt.Errorf("keyring: compartments: %w", ErrEmpty)
+	}
+	for i, name := range names {
+		if !isCompartment(name) {
+			return fmt.Errorf("keyring: compartment %d of %d: not a compartment's name: %w", i+1, len(names), ErrName)
+		}
+		for _, other := range names[:i] {
+			if name == other {
+				return fmt.Errorf("keyring: compartment %q asked for twice: %w", name, ErrName)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *core) isErased(erasure Tag) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	_, ok := c.chain.Erased[erasure]
+	return ok
+}
+
+func shredded() error { return fmt.Errorf("keyring: subject key: %w", ErrShredded) }
+
+// open unwraps the records of those wants that have one.
+func (c *core) open(ctx context.Context, wants []want, recs []KeyRecord, erasure Tag) error {
+	for i := range recs {
+		rec := &recs[i]
+		w := wanted(wants, rec)
+		if w == nil {
+			return fmt.Errorf("keyring: the store returned a key that was not asked for: %w", ErrCorrupt)
+		}
+		switch rec.State {
+		case Destroyed:
+			return c.checkTombstone(rec, erasure)
+		case Active:
+		default:
+			return fmt.Errorf("keyring: subject key in compartment %q: state %d: %w", rec.Compartment, rec.State, ErrCorrupt)
+		}
+		if _, ok := w.keyset.keys[rec.Version]; !ok {
+			ks, err := c.loadKeyset(ctx, w.keyset.name, rec.Version)
+			if err != nil {
+				return err
+			}
+			w.keyset = ks
+		}
+		key, err := unwrapSubject(c.ring, w.keyset, rec, erasure)
+		if err != nil {
+			return err
+		}
+		w.key = key
+	}
+	return nil
+}
+
+func wanted(wants []want, rec *KeyRecord) *want {
+	for i := range wants {
+		if wants[i].tag == rec.Tag && wants[i].keyset.name == rec.Compartment {
+			return &wants[i]
+		}
+	}
+	return nil
+}
+
+// checkTombstone returns ErrShredded for a tombstone of this subject that the
+// journal tells of, and another error for one that it does not: then one of
+// the two was changed or is old.
+func (c *core) checkTombstone(rec *KeyRecord, erasure Tag) error {
+	was, err := c.buried(rec)
+	if err != nil {
+		return err
+	}
+	if was != erasure {
+		return fmt.Errorf("keyring: tombstone in compartment %q is another subject's: %w", rec.Compartment, ErrCorrupt)
+	}
+	if c.isErased(erasure) {
+		return shredded()
+	}
+	if _, err := c.catchUp(); err != nil { // another process may have erased just now
+		return err
+	}
+	if c.isErased(erasure) {
+		return shredded()
+	}
+	return fmt.Errorf("keyring: the store knows an erasure that the journal does not: %w", ErrJournalLost)
+}
+
+// createMissing creates the keys that no record was found for. The store's
+// record counts, whoever wrote it.
+func (c *core) createMissing(ctx context.Context, create bool, wants []want, erasure Tag) error {
+	var recs []KeyRecord
+	for _, w := range wants {
+		if w.key != nil {
+			continue
+		}
+		if !create {
+			return fmt.Errorf("keyring: compartment %q: %w", w.keyset.name, ErrNoSubjectKey)
+		}
+		rec, err := wrapSubject(c.ring, w.keyset, w.tag)
+		if err != nil {
+			return err
+		}
+		recs = append(recs, rec)
+	}
+	if len(recs) == 0 {
+		return nil
+	}
+	stored, err := c.store.CreateKeys(ctx, recs)
+	if err != nil {
+		return fmt.Errorf("keyring: create subject keys: %w", err)
+	}
+	if err := c.open(ctx, wants, stored, erasure); err != nil {
+		return err
+	}
+	for _, w := range wants {
+		if w.key == nil {
+			return fmt.Errorf("keyring: compartment %q: the store did not keep a new key: %w", w.keyset.name, ErrCorrupt)
+		}
+	}
+	return nil
+}
