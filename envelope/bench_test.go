@@ -1,0 +1,169 @@
+package envelope
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+)
+
+// twelve is the record of DESIGN §9: 288 bytes in twelve fields with names of
+// eight letters, in one compartment.
+type twelve struct {
+	ID       string `phi:"subject"`
+	Glucose1 []byte
+	Glucose2 []byte
+	Glucose3 []byte
+	Glucose4 []byte
+	Pressure []byte
+	Pulse001 []byte
+	Pulse002 []byte
+	Pulse003 []byte
+	Weight01 []byte
+	Weight02 []byte
+	Remarks1 []byte
+	Remarks2 []byte
+}
+
+func (r *twelve) values() []*[]byte {
+	return []*[]byte{
+		&r.Glucose1, &r.Glucose2, &r.Glucose3, &r.Glucose4, &r.Pressure, &r.Pulse001,
+		&r.Pulse002, &r.Pulse003, &r.Weight01, &r.Weight02, &r.Remarks1, &r.Remarks2,
+	}
+}
+
+func newTwelve() *twelve {
+	r := &twelve{ID: "0b51c8f2-7e0f-7d5c-9a55-2d3c0f6e8a11"}
+	for i, v := range r.values() {
+		*v = bytes.Repeat([]byte{byte('a' + i)}, 24)
+	}
+	return r
+}
+
+// limit is the standard library's AES-256-GCM with a prepared key.
+func limit(b *testing.B) cipher.AEAD {
+	block, err := aes.NewCipher(make([]byte, 32))
+	require.NoError(b, err)
+	gcm, err := cipher.NewGCM(block)
+	require.NoError(b, err)
+	return gcm
+}
+
+func tinkAEAD(b *testing.B) interface {
+	Encrypt(plaintext, associatedData []byte) ([]byte, error)
+	Decrypt(ciphertext, associatedData []byte) ([]byte, error)
+} {
+	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
+	require.NoError(b, err)
+	a, err := aead.New(handle)
+	require.NoError(b, err)
+	return a
+}
+
+// TestStoredBytes holds the bar of DESIGN §9 on the size of a row.
+func TestStoredBytes(t *testing.T) {
+	c := newCodec[twelve](t, "vitals", newRing(t, "bench", "clinical"))
+	row, err := c.Seal(context.Background(), newTwelve(), map[string][]byte{"clinical": make([]byte, 64)})
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(row), 832)
+}
+
+func BenchmarkSeal(b *testing.B) {
+	ctx, src := context.Background(), newTwelve()
+	b.Run("rahasia", func(b *testing.B) {
+		c := newCodec[twelve](b, "vitals", newRing(b, "bench", "clinical"))
+		tags := map[string][]byte{"clinical": make([]byte, 64)}
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := c.Seal(ctx, src, tags); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("limit", func(b *testing.B) {
+		gcm, values := limit(b), src.values()
+		nonce, out := make([]byte, 12), make([]byte, 0, 64)
+		b.ReportAllocs()
+		for b.Loop() {
+			for _, v := range values {
+				out = gcm.Seal(out[:0], nonce, *v, nil)
+			}
+		}
+	})
+	b.Run("tink", func(b *testing.B) {
+		a, values := tinkAEAD(b), src.values()
+		ad := []byte(src.ID)
+		b.ReportAllocs()
+		for b.Loop() {
+			for _, v := range values {
+				if _, err := a.Encrypt(*v, ad); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+}
+
+func BenchmarkOpen(b *testing.B) {
+	ctx, src := context.Background(), newTwelve()
+	c := newCodec[twelve](b, "vitals", newRing(b, "bench", "clinical"))
+	row, err := c.Seal(ctx, src, map[string][]byte{"clinical": make([]byte, 64)})
+	require.NoError(b, err)
+	run := func(fields ...string) func(b *testing.B) {
+		return func(b *testing.B) {
+			dst := twelve{ID: src.ID}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := c.Open(ctx, &dst, row, fields...); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	}
+	b.Run("all/rahasia", run())
+	b.Run("one/rahasia", run("Pulse002"))
+	b.Run("one/limit", func(b *testing.B) {
+		gcm, nonce, out := limit(b), make([]byte, 12), make([]byte, 0, 64)
+		sealed := gcm.Seal(nil, nonce, src.Pulse002, nil)
+		b.ReportAllocs()
+		for b.Loop() {
+			if out, err = gcm.Open(out[:0], nonce, sealed, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("all/tink", func(b *testing.B) {
+		a, ad := tinkAEAD(b), []byte(src.ID)
+		var sealed [][]byte
+		for _, v := range src.values() {
+			s, err := a.Encrypt(*v, ad)
+			require.NoError(b, err)
+			sealed = append(sealed, s)
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			for _, s := range sealed {
+				if _, err := a.Decrypt(s, ad); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+}
+
+func BenchmarkBegin(b *testing.B) {
+	ctx, src := context.Background(), newTwelve()
+	c := newCodec[twelve](b, "vitals", newRing(b, "bench", "clinical"))
+	row := seal(b, c, src)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Begin(ctx, src, row); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

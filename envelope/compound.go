@@ -1,0 +1,260 @@
+package envelope
+
+import (
+	"bytes"
+	"reflect"
+	"slices"
+
+	"github.com/rahasia/rahasia/internal/phi"
+)
+
+// maxGrow bounds how many elements are allocated before one of them is read.
+const maxGrow = 1024
+
+// isBytes reports whether t is a slice or array that is one byte string.
+func isBytes(t reflect.Type) bool {
+	if t.Elem().Kind() != reflect.Uint8 {
+		return false
+	}
+	binary, err := phi.IsBinary(t.Elem())
+	return !binary && err == nil
+}
+
+func bytesCoder(t reflect.Type) *coder {
+	c := &coder{
+		code: codeBytes,
+		write: func(dst []byte, v reflect.Value) ([]byte, error) {
+			b := v.Bytes()
+			return append(appendHead(dst, majorBytes, uint64(len(b))), b...), nil
+		},
+		read: func(src []byte, v reflect.Value) ([]byte, error) {
+			b, rest, err := readString(src, majorBytes)
+			if err != nil {
+				return nil, err
+			}
+			if v.Kind() == reflect.Array {
+				if len(b) != v.Len() {
+					return nil, ErrType
+				}
+				copy(v.Bytes(), b)
+				return rest, nil
+			}
+			own := make([]byte, len(b)) // never nil: empty is not absent
+			copy(own, b)
+			v.SetBytes(own)
+			return rest, nil
+		},
+	}
+	if t.Kind() == reflect.Slice {
+		c.direct, c.null = codeBytes, isNil
+	}
+	return c
+}
+
+func listCoder(t reflect.Type) (*coder, error) {
+	item, err := newCoder(t.Elem())
+	if err != nil {
+		return nil, err
+	}
+	c := &coder{
+		code: codeList,
+		write: func(dst []byte, v reflect.Value) (_ []byte, err error) {
+			dst = appendHead(dst, majorArray, uint64(v.Len()))
+			for i := range v.Len() {
+				if dst, err = item.writeItem(dst, v.Index(i)); err != nil {
+					return dst, err
+				}
+			}
+			return dst, nil
+		},
+	}
+	if t.Kind() == reflect.Array {
+		c.read = func(src []byte, v reflect.Value) ([]byte, error) { return readArray(item, src, v) }
+		return c, nil
+	}
+	c.null = isNil
+	c.read = func(src []byte, v reflect.Value) ([]byte, error) { return readSlice(item, src, v) }
+	return c, nil
+}
+
+func readArray(item *coder, src []byte, v reflect.Value) ([]byte, error) {
+	n, rest, err := readCount(src, majorArray)
+	if err != nil {
+		return nil, err
+	}
+	if n != v.Len() {
+		return nil, ErrType
+	}
+	for i := range n {
+		if rest, err = item.readItem(rest, v.Index(i)); err != nil {
+			return nil, err
+		}
+	}
+	return rest, nil
+}
+
+func readSlice(item *coder, src []byte, v reflect.Value) ([]byte, error) {
+	n, rest, err := readCount(src, majorArray)
+	if err != nil {
+		return nil, err
+	}
+	v.Set(reflect.MakeSlice(v.Type(), 0, min(n, maxGrow)))
+	for i := range n {
+		if i == v.Cap() {
+			v.Grow(1)
+		}
+		v.SetLen(i + 1)
+		if rest, err = item.readItem(rest, v.Index(i)); err != nil {
+			return nil, err
+		}
+	}
+	return rest, nil
+}
+
+func mapCoder(t reflect.Type) (*coder, error) {
+	key, err := newCoder(t.Key())
+	if err != nil {
+		return nil, err
+	}
+	item, err := newCoder(t.Elem())
+	if err != nil {
+		return nil, err
+	}
+	return &coder{
+		code:  codeMap,
+		null:  isNil,
+		write: func(dst []byte, v reflect.Value) ([]byte, error) { return writeMap(key, item, dst, v) },
+		read:  func(src []byte, v reflect.Value) ([]byte, error) { return readMap(key, item, src, v) },
+	}, nil
+}
+
+func writeMap(key, item *coder, dst []byte, v reflect.Value) ([]byte, error) {
+	pairs := make([][2][]byte, 0, v.Len())
+	value := reflect.New(v.Type().Elem()).Elem() // addressable, which coders ask for
+	for it := v.MapRange(); it.Next(); {
+		k, err := key.write(nil, it.Key())
+		if err != nil {
+			return dst, err
+		}
+		value.SetIterValue(it)
+		b, err := item.writeItem(nil, value)
+		if err != nil {
+			return dst, err
+		}
+		pairs = append(pairs, [2][]byte{k, b})
+	}
+	slices.SortFunc(pairs, func(a, b [2][]byte) int { return bytes.Compare(a[0], b[0]) })
+	dst = appendHead(dst, majorMap, uint64(len(pairs)))
+	for _, p := range pairs {
+		dst = append(append(dst, p[0]...), p[1]...)
+		clear(p[1])
+		clear(p[0])
+	}
+	return dst, nil
+}
+
+func readMap(key, item *coder, src []byte, v reflect.Value) ([]byte, error) {
+	n, rest, err := readCount(src, majorMap)
+	if err != nil {
+		return nil, err
+	}
+	v.Set(reflect.MakeMapWithSize(v.Type(), min(n, maxGrow)))
+	var last []byte
+	for range n {
+		k := reflect.New(v.Type().Key()).Elem()
+		at := rest
+		if rest, err = key.read(rest, k); err != nil {
+			return nil, err
+		}
+		at = at[:len(at)-len(rest)]
+		if bytes.Compare(last, at) >= 0 {
+			return nil, errSyntax
+		}
+		last = at
+		e := reflect.New(v.Type().Elem()).Elem()
+		if rest, err = item.readItem(rest, e); err != nil {
+			return nil, err
+		}
+		v.SetMapIndex(k, e)
+	}
+	return rest, nil
+}
+
+// member is an exported field of a struct that is one opaque value. Embedded
+// structs are members under their type's name.
+type member struct {
+	key   []byte // its Go name, encoded
+	index int
+	coder *coder
+}
+
+func objectCoder(t reflect.Type) (*coder, error) {
+	var members []member
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if !f.IsExported() {
+			continue
+		}
+		c, err := newCoder(f.Type)
+		if err != nil {
+			return nil, err
+		}
+		key := append(appendHead(nil, majorText, uint64(len(f.Name))), f.Name...)
+		members = append(members, member{key, i, c})
+	}
+	slices.SortFunc(members, func(a, b member) int { return bytes.Compare(a.key, b.key) })
+	return &coder{
+		code:  codeObject,
+		write: func(dst []byte, v reflect.Value) ([]byte, error) { return writeObject(members, dst, v) },
+		read:  func(src []byte, v reflect.Value) ([]byte, error) { return readObject(members, src, v) },
+	}, nil
+}
+
+func writeObject(members []member, dst []byte, v reflect.Value) (_ []byte, err error) {
+	n := 0
+	for _, m := range members {
+		if !m.coder.absent(v.Field(m.index)) {
+			n++
+		}
+	}
+	dst = appendHead(dst, majorMap, uint64(n))
+	for _, m := range members {
+		f := v.Field(m.index)
+		if m.coder.absent(f) {
+			continue
+		}
+		if dst, err = m.coder.write(append(dst, m.key...), f); err != nil {
+			return dst, err
+		}
+	}
+	return dst, nil
+}
+
+func readObject(members []member, src []byte, v reflect.Value) ([]byte, error) {
+	n, rest, err := readCount(src, majorMap)
+	if err != nil {
+		return nil, err
+	}
+	var last []byte
+	for range n {
+		at := rest
+		if _, rest, err = readString(rest, majorText); err != nil {
+			return nil, err
+		}
+		at = at[:len(at)-len(rest)]
+		if bytes.Compare(last, at) >= 0 {
+			return nil, errSyntax
+		}
+		last = at
+		i, known := slices.BinarySearchFunc(members, at, func(m member, key []byte) int { return bytes.Compare(m.key, key) })
+		if !known {
+			rest, err = skip(rest, 0) // from a newer type: as with fields
+		} else {
+			rest, err = members[i].coder.read(rest, v.Field(members[i].index))
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return rest, nil
+}

@@ -1,0 +1,64 @@
+package envelope
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/rahasia/rahasia/keyring"
+)
+
+// What can go wrong. Errors name the record type, the compartment, the field
+// and the stage, and never a value or whose record it is.
+var (
+	// ErrOpen: the row does not open as the record that was asked for. A wrong
+	// key, another subject, record, type or ring, a changed byte and a mixture
+	// of two rows are not told apart. ErrFormat and ErrVersion are ErrOpen too,
+	// and so are the errors of keyring for a key that only the row names.
+	ErrOpen = errors.New("envelope: row does not open")
+
+	// ErrFormat: by its clear structure alone these bytes are no row, or not
+	// all of one.
+	ErrFormat = fmt.Errorf("%w: not a whole row", ErrOpen)
+
+	// ErrVersion: a row of a format version that this package does not know.
+	ErrVersion = fmt.Errorf("%w: unknown format version", ErrOpen)
+
+	// ErrEmpty: no record, or one without subject id, record id or type.
+	ErrEmpty = errors.New("envelope: empty id, type or record")
+
+	// ErrField: the type has no sealed field of this stored name.
+	ErrField = errors.New("envelope: unknown field")
+
+	// ErrType: a field was stored with an encoding that its Go type does not read.
+	ErrType = errors.New("envelope: stored type does not fit")
+
+	// ErrValue: a Go value that its field's encoding cannot hold, such as text
+	// that is not UTF-8 or a time outside the years 1 to 9999.
+	ErrValue = errors.New("envelope: value cannot be sealed")
+
+	// ErrCompartment: a field is stored in another compartment than its type
+	// says now, or a compartment was named that is not there.
+	ErrCompartment = errors.New("envelope: wrong compartment")
+
+	// ErrLimit: larger than a row of this version may be.
+	ErrLimit = errors.New("envelope: over the limit")
+)
+
+// named are the errors of keyring for a key that the row alone asks for. The
+// header is not authenticated yet, so what it names may be an attacker's.
+var named = [...]error{keyring.ErrNoSubjectKey, keyring.ErrUnknownGeneration, keyring.ErrNoKeyset, keyring.ErrName}
+
+// refused wraps an error of keyring met while opening.
+func (c *core) refused(err error) error {
+	for _, n := range named {
+		if errors.Is(err, n) {
+			return fmt.Errorf("%w: type %q: %w", ErrOpen, c.recordType, err)
+		}
+	}
+	return fmt.Errorf("envelope: open type %q: %w", c.recordType, err)
+}
+
+// at says where an error of this package was met.
+func (c *core) at(err error, field string) error {
+	return fmt.Errorf("%w: type %q field %q", err, c.recordType, field)
+}

@@ -1,0 +1,437 @@
+package envelope
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"reflect"
+	"slices"
+
+	"github.com/rahasia/rahasia/internal/secret"
+	"github.com/rahasia/rahasia/keyring"
+)
+
+// Reading is a row that [Codec.Begin] began: its authenticated header, and the
+// opened manifests of some of its sections. It holds keys, tags and the names
+// of the fields that are not NULL, but no value; treat it as sensitive and let
+// it go when the call ends. It is safe for concurrent use. The zero Reading
+// has no sections.
+type Reading struct {
+	_    [0]func()
+	read func() *reading
+}
+
+// Format writes a fixed text, whatever the verb.
+func (r *Reading) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "envelope.Reading") }
+
+// LogValue is a fixed text.
+func (r *Reading) LogValue() slog.Value { return slog.StringValue("envelope.Reading") }
+
+// Compartments returns those that the row has a section of, opened or not,
+// ascending.
+func (r *Reading) Compartments() []string {
+	if r.none() {
+		return nil
+	}
+	x := r.read()
+	names := make([]string, x.layout.n)
+	for i := range names {
+		names[i] = string(x.compartment(i))
+	}
+	return names
+}
+
+// Tag returns a copy of the tag of a compartment's section: nil if the section
+// is not opened, and not nil if it is, even for an empty tag.
+func (r *Reading) Tag(compartment string) []byte {
+	if r.none() {
+		return nil
+	}
+	x := r.read()
+	i := x.layout.find(x.row, compartment)
+	if i < 0 || !x.sections[i].opened {
+		return nil
+	}
+	return append([]byte{}, x.sections[i].tag...)
+}
+
+// Has reports whether the opened sections hold a field of this stored name. A
+// field that is NULL is not held.
+func (r *Reading) Has(field string) bool {
+	if r.none() {
+		return false
+	}
+	x := r.read()
+	for i := range x.sections {
+		if x.sections[i].find([]byte(field), 0) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// SealID returns the row's seal id, which is its revision: every sealing has
+// another.
+func (r *Reading) SealID() [12]byte {
+	if r.none() {
+		return [12]byte{}
+	}
+	x := r.read()
+	return sealID(x.row)
+}
+
+func (r *Reading) none() bool { return r == nil || r.read == nil }
+
+// reading is a row that is being opened.
+type reading struct {
+	core     *core
+	bind     binding
+	row      []byte
+	layout   layout
+	sections []section // those of layout, in its order
+	names    []string  // of the compartments that a call asks the ring for
+	at       []int     // their sections
+}
+
+// wipe clears what is secret in x, and keeps its buffers.
+func (x *reading) wipe() {
+	for i := range x.sections {
+		o := &x.sections[i]
+		*o = section{manifest: wipe(o.manifest), entries: o.entries[:0]}
+	}
+	clear(x.names)
+	x.core, x.bind, x.row, x.layout.n = nil, binding{}, nil, 0
+	x.sections, x.names, x.at = x.sections[:0], x.names[:0], x.at[:0]
+}
+
+// parse takes a row. It keeps it.
+func (x *reading) parse(c *core, v reflect.Value, row []byte) (err error) {
+	if x.bind, err = c.bind(v); err != nil {
+		return err
+	}
+	if err := x.layout.parse(row); err != nil {
+		return err
+	}
+	x.core, x.row = c, row
+	for cap(x.sections) < x.layout.n {
+		x.sections = append(x.sections[:cap(x.sections)], section{})
+	}
+	x.sections = x.sections[:x.layout.n]
+	return nil
+}
+
+// compartment returns the name of section i, which aliases the row.
+func (x *reading) compartment(i int) []byte { return x.layout.spans[i].name(x.row) }
+
+// want asks for section i.
+func (x *reading) want(i int) {
+	if !x.sections[i].opened && !slices.Contains(x.at, i) {
+		x.at = append(x.at, i)
+		x.names = append(x.names, x.core.compartment(x.compartment(i)))
+	}
+}
+
+// compartment returns a compartment's name as a string, without allocating for
+// one that the type has.
+func (c *core) compartment(name []byte) string {
+	for _, known := range c.plan.Compartments {
+		if known == string(name) {
+			return known
+		}
+	}
+	return string(name)
+}
+
+// open opens the sections that are wanted. If there are none it opens one that
+// is granted, because nothing in the header, such as what it does not name, is
+// to be trusted before.
+func (x *reading) open(ctx context.Context, s *scratch) error {
+	if len(x.at) == 0 {
+		for i := range x.layout.n {
+			if x.core.ring.Granted(string(x.compartment(i))) {
+				x.want(i)
+				break
+			}
+		}
+	}
+	if len(x.at) == 0 {
+		return fmt.Errorf("envelope: open type %q: %w: none of the row's compartments", x.core.recordType, keyring.ErrNotGranted)
+	}
+	keys, err := x.core.ring.Subject(ctx, x.bind.subject, x.names...)
+	if err != nil {
+		return x.core.refused(err)
+	}
+	for k, i := range x.at {
+		span := &x.layout.spans[i]
+		aead, err := keys[k].Record(span.generation)
+		if err != nil {
+			return x.core.refused(err)
+		}
+		if !s.openSection(&x.sections[i], x.row, x.layout.header, span, &x.bind, aead) {
+			return fmt.Errorf("%w: type %q compartment %q", ErrOpen, x.core.recordType, x.names[k])
+		}
+	}
+	clear(x.names)
+	x.names, x.at = x.names[:0], x.at[:0]
+	return nil
+}
+
+func (c *core) begin(ctx context.Context, v reflect.Value, row Sealed, compartments []string) (*Reading, error) {
+	x := new(reading)
+	if err := x.parse(c, v, slices.Clone(row)); err != nil {
+		return nil, err
+	}
+	for i := range x.layout.n {
+		if len(compartments) == 0 || slices.Contains(compartments, string(x.compartment(i))) {
+			x.want(i)
+		}
+	}
+	s := c.get()
+	defer c.put(s)
+	if err := x.open(ctx, s); err != nil {
+		return nil, err
+	}
+	return &Reading{read: func() *reading { return x }}, nil
+}
+
+// resume returns what r reads, if it is a reading of this codec and of v.
+func (c *core) resume(r *Reading, v reflect.Value) (*reading, error) {
+	if r.none() {
+		return nil, fmt.Errorf("%w: no reading", ErrEmpty)
+	}
+	b, err := c.bind(v)
+	if err != nil {
+		return nil, err
+	}
+	x := r.read()
+	if x.core != c || x.bind != b {
+		return nil, fmt.Errorf("%w: type %q: a reading of another record", ErrOpen, c.recordType)
+	}
+	return x, nil
+}
+
+func (c *core) openFields(r *Reading, v reflect.Value, fields []string) error {
+	x, err := c.resume(r, v)
+	if err != nil {
+		return err
+	}
+	s := c.get()
+	defer c.put(s)
+	if err := s.want(c, fields); err != nil {
+		return err
+	}
+	for _, i := range s.wanted {
+		col := &c.columns[i]
+		if at := x.layout.find(x.row, col.field.Compartment); at >= 0 && !x.sections[at].opened {
+			return fmt.Errorf("%w: its section is not open", c.at(ErrCompartment, col.field.Name))
+		}
+	}
+	x.locate(s)
+	return x.release(s, v)
+}
+
+// want resolves the names of fields.
+func (s *scratch) want(c *core, fields []string) error {
+	for _, name := range fields {
+		i, err := c.column(name)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(s.wanted, i) {
+			s.wanted = append(s.wanted, i)
+		}
+	}
+	return nil
+}
+
+// open opens the named columns of a row, or all, into v.
+func (c *core) open(ctx context.Context, v reflect.Value, row Sealed, fields []string) error {
+	s := c.get()
+	defer c.put(s)
+	if err := s.want(c, fields); err != nil {
+		return err
+	}
+	if len(fields) == 0 {
+		for i := range c.columns {
+			s.wanted = append(s.wanted, i)
+		}
+	}
+	x := &s.reading
+	if err := x.parse(c, v, row); err != nil {
+		return err
+	}
+	for i := range x.layout.n {
+		for _, w := range s.wanted {
+			if c.columns[w].field.Compartment == string(x.compartment(i)) {
+				x.want(i)
+				break
+			}
+		}
+	}
+	if err := x.open(ctx, s); err != nil {
+		return err
+	}
+	if !x.locate(s) {
+		if err := x.seek(ctx, s); err != nil {
+			return err
+		}
+	}
+	return x.release(s, v)
+}
+
+// found is a wanted column and where it is in the row.
+type found struct {
+	column  int
+	section int // -1: the column is absent
+	entry   int
+	text    []byte        // what is in a text or byte string
+	value   reflect.Value // any other value, decoded
+}
+
+// locate finds the wanted columns and reports whether all are there.
+func (x *reading) locate(s *scratch) bool {
+	s.found = s.found[:0]
+	all := true
+	for _, w := range s.wanted {
+		col := &x.core.columns[w]
+		f := found{column: w, section: x.layout.find(x.row, col.field.Compartment)}
+		if f.section >= 0 {
+			f.entry = x.sections[f.section].find(col.name, col.place)
+		}
+		if f.section < 0 || f.entry < 0 {
+			f.section, all = -1, false
+		}
+		s.found = append(s.found, f)
+	}
+	return all
+}
+
+// seek opens the other sections that are granted, because a wanted field is
+// not in its own: it may be absent, or it may have been sealed when its type
+// put it elsewhere, and then to read it as absent would be wrong.
+func (x *reading) seek(ctx context.Context, s *scratch) error {
+	for i := range x.layout.n {
+		if x.core.ring.Granted(string(x.compartment(i))) {
+			x.want(i)
+		}
+	}
+	if len(x.at) == 0 {
+		return nil
+	}
+	return x.open(ctx, s)
+}
+
+// release decrypts and decodes what locate found, and sets it in v when all of
+// it is right.
+func (x *reading) release(s *scratch, v reflect.Value) error {
+	shared := 0 // the length of what callers get as byte slices: one allocation for all
+	for i := range s.found {
+		if f := &s.found[i]; f.section >= 0 && x.core.columns[f.column].coder.direct == codeBytes {
+			shared += x.sections[f.section].entries[f.entry].length
+		}
+	}
+	buffer := make([]byte, 0, shared)
+	for i := range s.found {
+		var err error
+		if buffer, err = x.decode(s, &s.found[i], buffer); err != nil {
+			return err
+		}
+	}
+	for i := range s.found {
+		f := &s.found[i]
+		f.assign(v, &x.core.columns[f.column])
+	}
+	return nil
+}
+
+// decode decrypts and decodes one column, into what f holds.
+func (x *reading) decode(s *scratch, f *found, buffer []byte) ([]byte, error) {
+	col := &x.core.columns[f.column]
+	if f.section < 0 {
+		for i := range x.sections {
+			if x.sections[i].find(col.name, 0) >= 0 {
+				return nil, x.core.at(ErrCompartment, col.field.Name)
+			}
+		}
+		return buffer, nil
+	}
+	o := &x.sections[f.section]
+	if o.entries[f.entry].code != col.coder.code {
+		return nil, x.core.at(ErrType, col.field.Name)
+	}
+	var value, rest []byte
+	var err error
+	if col.coder.direct == codeBytes {
+		start := len(buffer)
+		if buffer, err = x.value(s, buffer, o, f.entry); err == nil {
+			value = buffer[start:]
+		}
+	} else {
+		start := len(s.values)
+		if s.values, err = x.value(s, s.values, o, f.entry); err == nil {
+			value = s.values[start:]
+		}
+	}
+	if err != nil {
+		return nil, x.core.at(ErrOpen, col.field.Name)
+	}
+	switch col.coder.direct {
+	case codeBytes:
+		f.text, rest, err = readString(value, majorBytes)
+	case codeText:
+		f.text, rest, err = readString(value, majorText)
+	default:
+		f.value = reflect.New(col.field.Type).Elem()
+		rest, err = col.coder.read(value, f.value)
+	}
+	if err == ErrType {
+		return nil, x.core.at(ErrType, col.field.Name)
+	}
+	if err != nil || len(rest) > 0 {
+		return nil, x.core.at(ErrOpen, col.field.Name)
+	}
+	return buffer, nil
+}
+
+// value appends the decrypted value of an entry to dst.
+func (x *reading) value(s *scratch, dst []byte, o *section, entry int) ([]byte, error) {
+	s.nonce = newNonce(sealID(x.row))
+	return s.openField(dst, secret.Cipher(o.key), o, entry)
+}
+
+// assign sets what was decoded. It cannot fail, so that a record is set whole
+// or not at all.
+func (f *found) assign(root reflect.Value, col *column) {
+	if f.section < 0 {
+		if v, ok := col.field.Value(root); ok {
+			v.SetZero()
+		}
+		return
+	}
+	v := reach(root, col.field.Index)
+	switch col.coder.direct {
+	case codeBytes:
+		v.SetBytes(f.text)
+	case codeText:
+		v.SetString(string(f.text))
+	default:
+		v.Set(f.value)
+	}
+}
+
+// reach returns the field at index in root, making the structs that pointers
+// on the way to it lack.
+func reach(root reflect.Value, index []int) reflect.Value {
+	v := root.Field(index[0])
+	for _, i := range index[1:] {
+		if v.Kind() == reflect.Pointer {
+			if v.IsNil() {
+				v.Set(reflect.New(v.Type().Elem()))
+			}
+			v = v.Elem()
+		}
+		v = v.Field(i)
+	}
+	return v
+}

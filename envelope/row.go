@@ -1,0 +1,207 @@
+package envelope
+
+import (
+	"crypto/cipher"
+	"encoding/binary"
+
+	"github.com/rahasia/rahasia/internal/lp"
+	"github.com/rahasia/rahasia/internal/secret"
+)
+
+// recordLabel separates what a record binds from every other use of a key.
+const recordLabel = "rahasia/record/v1"
+
+// binding is whose record a row is. It is authenticated and not in the row.
+type binding struct{ ring, subject, recordType, record string }
+
+func (b *binding) appendTo(dst []byte, compartment string) []byte {
+	return lp.Append(dst, recordLabel, b.ring, compartment, b.subject, b.recordType, b.record)
+}
+
+// nonce is the seal id with a counter in its last four bytes. It is only ever
+// used under keys of one subject and compartment, and a seal id is random and
+// fresh, so that no nonce repeats (docs/SPEC.md states the bound).
+type nonce struct {
+	bytes [idSize]byte
+	low   uint32
+}
+
+func newNonce(id [idSize]byte) nonce {
+	return nonce{id, binary.BigEndian.Uint32(id[idSize-4:])}
+}
+
+func (n *nonce) at(i uint32) []byte {
+	binary.BigEndian.PutUint32(n.bytes[idSize-4:], n.low^i)
+	return n.bytes[:]
+}
+
+// Counters within a section: the lead, the manifest, then the fields.
+const (
+	leadAt     = 0
+	manifestAt = 1
+	fieldsAt   = 2
+)
+
+// part is one section before it is sealed.
+type part struct {
+	compartment string
+	generation  uint32
+	key         secret.AEAD
+	tag         []byte
+	entries     []entry // ascending by name
+	values      []byte  // the encoded values, one after another
+	manifest    int     // length of the manifest with its padding
+	length      int     // of the section
+}
+
+// measure fills in the lengths of p and the offsets of its entries, and checks
+// the limits.
+func (p *part) measure() error {
+	offset := 0
+	for i := range p.entries {
+		e := &p.entries[i]
+		if e.length > maxValue {
+			return ErrLimit
+		}
+		e.offset = offset
+		offset += e.length + overhead
+		if offset > maxRow {
+			return ErrLimit
+		}
+	}
+	if len(p.entries) > maxFields || len(p.tag) > maxTag {
+		return ErrLimit
+	}
+	p.manifest = manifestSize(p.tag, p.entries)
+	n := leadSize + p.manifest + overhead + offset
+	p.length = padded(n)
+	p.manifest += p.length - n
+	return nil
+}
+
+// seal makes the row of b's parts, which are ascending by compartment, under a
+// seal id that was never used before. Its only caller outside tests is
+// [scratch.sealFresh].
+func (s *scratch) seal(b *binding, id [idSize]byte) (Sealed, error) {
+	header, total := 1+idSize+1, 0
+	for i := range s.parts {
+		p := &s.parts[i]
+		if err := p.measure(); err != nil {
+			return nil, err
+		}
+		header += 1 + len(p.compartment) + 8
+		total += p.length
+	}
+	if header+total > maxRow || len(s.parts) > maxSections {
+		return nil, ErrLimit
+	}
+	row := make([]byte, 0, header+total) // zeroed, which is the padding
+	row = append(row, kindVersion)
+	row = append(row, id[:]...)
+	row = append(row, byte(len(s.parts)))
+	for i := range s.parts {
+		p := &s.parts[i]
+		row = appendSpan(row, p.compartment, p.generation, p.length)
+	}
+	s.nonce = newNonce(id)
+	for i := range s.parts {
+		row = s.sealPart(row, header, b, &s.parts[i])
+	}
+	return row, nil
+}
+
+func (s *scratch) sealPart(row []byte, header int, b *binding, p *part) []byte {
+	c := secret.Cipher(p.key)
+	s.work = append(b.appendTo(s.work[:0], p.compartment), row[:header]...)
+	binary.BigEndian.PutUint32(s.lead[:4], uint32(p.manifest))
+	row = c.Seal(row, s.nonce.at(leadAt), s.lead[:4], s.work)
+
+	start := len(row)
+	appendManifest(row, p.tag, p.entries)
+	row = c.Seal(row, s.nonce.at(manifestAt), row[start:start+p.manifest], nil) // in place
+
+	from := 0
+	for i := range p.entries {
+		to := from + p.entries[i].length
+		row = c.Seal(row, s.nonce.at(fieldsAt+uint32(i)), p.values[from:to], nil)
+		from = to
+	}
+	return row
+}
+
+// section is an opened lead and manifest.
+type section struct {
+	opened   bool
+	key      secret.AEAD
+	manifest []byte // its plaintext; tag and entries alias it
+	tag      []byte
+	entries  []entry
+	fields   []byte // the ciphertexts; aliases the row
+}
+
+// openSection opens lead and manifest of the section sp of row and reports
+// whether all of it is as it was sealed.
+func (s *scratch) openSection(o *section, row []byte, header int, sp *span, b *binding, key secret.AEAD) bool {
+	c := secret.Cipher(key)
+	body := row[sp.start:sp.end]
+	s.nonce = newNonce(sealID(row))
+	s.work = append(b.appendTo(s.work[:0], string(sp.name(row))), row[:header]...)
+	lead, err := c.Open(s.lead[:0], s.nonce.at(leadAt), body[:leadSize], s.work)
+	if err != nil {
+		return false
+	}
+	// The length is authenticated, but a faulty writer is still met with care.
+	size := uint64(binary.BigEndian.Uint32(lead))
+	body = body[leadSize:]
+	if size+overhead > uint64(len(body)) {
+		return false
+	}
+	sealed, fields := body[:size+overhead], body[size+overhead:]
+	o.manifest, err = c.Open(o.manifest[:0], s.nonce.at(manifestAt), sealed, nil)
+	if err != nil {
+		return false
+	}
+	return o.parse(key, fields)
+}
+
+// parse reads the manifest and checks that the fields and the padding are
+// exactly what it asks for.
+func (o *section) parse(key secret.AEAD, fields []byte) bool {
+	tag, entries, padding, err := parseManifest(o.manifest, o.entries)
+	if err != nil || fieldsSize(entries) != len(fields) || !allZero(padding) {
+		return false
+	}
+	length := leadSize + len(o.manifest) + overhead + len(fields)
+	if padded(length-len(padding)) != length {
+		return false
+	}
+	o.opened, o.key, o.tag, o.entries, o.fields = true, key, tag, entries, fields
+	return true
+}
+
+// openField appends the encoded value of entry i to dst.
+func (s *scratch) openField(dst []byte, c cipher.AEAD, o *section, i int) ([]byte, error) {
+	e := &o.entries[i]
+	return c.Open(dst, s.nonce.at(fieldsAt+uint32(i)), o.fields[e.offset:e.offset+e.length+overhead], nil)
+}
+
+// find returns the index of a field by its stored name, or -1. hint is where
+// it would be if the row had all fields of the type.
+func (o *section) find(name []byte, hint int) int {
+	if hint < len(o.entries) && string(o.entries[hint].name) == string(name) {
+		return hint
+	}
+	lo, hi := 0, len(o.entries)
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		switch e := o.entries[mid].name; {
+		case string(e) == string(name):
+			return mid
+		case string(e) < string(name):
+			lo = mid + 1
+		default:
+			hi = mid
+		}
+	}
+	return -1
+}

@@ -1,0 +1,61 @@
+package envelope
+
+import "crypto/rand"
+
+// maxKept is the largest buffer that is kept for the next call, in bytes.
+const maxKept = 64 << 10
+
+// scratch is the memory of one call, kept in a pool. It holds plaintext and
+// keys while the call runs and is wiped before it is given back.
+type scratch struct {
+	parts   []part
+	entries []entry // of all parts
+	values  []byte  // encoded values
+	work    []byte  // associated data
+	lead    [leadSize]byte
+	nonce   nonce
+	wanted  []int
+	found   []found
+	reading reading
+}
+
+// sealFresh seals the parts under a fresh random seal id.
+func (s *scratch) sealFresh(b *binding) (Sealed, error) {
+	s.cut()
+	var id [idSize]byte
+	rand.Read(id[:]) // never fails: crypto/rand ends the program instead
+	return s.seal(b, id)
+}
+
+func (c *core) get() *scratch {
+	s, _ := c.pool.Get().(*scratch)
+	if s == nil {
+		s = new(scratch)
+	}
+	return s
+}
+
+func (c *core) put(s *scratch) {
+	clear(s.parts)
+	s.parts = s.parts[:0]
+	clear(s.entries)
+	s.entries = s.entries[:0]
+	s.values = wipe(s.values)
+	s.work = wipe(s.work)
+	s.lead = [leadSize]byte{}
+	clear(s.found)
+	s.wanted, s.found = s.wanted[:0], s.found[:0]
+	s.reading.wipe()
+	c.pool.Put(s)
+}
+
+// wipe zeroes what b was used for and returns it empty. A buffer only ever
+// grows during a call, so what lies beyond its length was wiped before.
+func wipe(b []byte) []byte {
+	if cap(b) > maxKept {
+		clear(b)
+		return nil
+	}
+	clear(b)
+	return b[:0]
+}
