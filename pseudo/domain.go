@@ -1,0 +1,192 @@
+package pseudo
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/rahasia/rahasia/keyring"
+)
+
+// tokenLabel names the derivation of the key of a domain's tokens:
+// PRF_v(label, domain, kind, normaliser version).
+const tokenLabel = "rahasia/token/v1"
+
+// A Domain makes the tokens of one recipient or one purpose. It is safe for
+// concurrent use. A Domain that did not come from [Open] returns
+// [ErrNoDomain].
+type Domain struct {
+	name   string
+	keyset func(context.Context) (*keyring.Keyset, error) // a closure: printing a Domain must not walk a ring
+	plan   atomic.Pointer[plan]
+}
+
+// A plan is what one keyset of the domain gives.
+type plan struct {
+	keyset   *keyring.Keyset
+	versions []uint32     // the readable ones, the primary first
+	macs     [][kinds]mac // in the order of versions
+}
+
+// Open returns the domain of a name, whose keyset must exist in ring: see
+// [keyring.Ring.CreateKeyset]. A mistyped name makes no domain but
+// [keyring.ErrNoKeyset]. A domain's name has a slash in it, which sets it
+// apart from a compartment; an empty name and one without a slash are
+// [ErrNoDomain]. Errors of the ring pass through.
+func Open(ctx context.Context, ring *keyring.Ring, name string) (*Domain, error) {
+	if ring == nil {
+		return nil, fmt.Errorf("%w: no ring", ErrNoDomain)
+	}
+	if !strings.Contains(name, "/") {
+		return nil, fmt.Errorf("%w: want a name with a slash, such as %q", ErrNoDomain, "research/ui-2026")
+	}
+	d := &Domain{
+		name:   name,
+		keyset: func(ctx context.Context) (*keyring.Keyset, error) { return ring.Keyset(ctx, name) },
+	}
+	if _, err := d.current(ctx); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Name returns the name of the domain.
+func (d *Domain) Name() string { return d.name }
+
+// Format writes the name of the domain, whatever the verb.
+func (d *Domain) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "pseudo.Domain("+d.name+")") }
+
+// LogValue is the name of the domain.
+func (d *Domain) LogValue() slog.Value { return slog.StringValue("pseudo.Domain(" + d.name + ")") }
+
+// Token returns the token of value under the primary key version: 128 bits of
+// HMAC-SHA-256 over the canonical form. It cannot be turned back, not even
+// with the key, but who may call Token can try values out; equal values have
+// equal tokens.
+//
+// It returns the errors of [Kind.Normalize] and those of the ring.
+func (d *Domain) Token(ctx context.Context, kind Kind, value string) (Token, error) {
+	normal, place, err := kind.normalize(value)
+	if err != nil {
+		return Token{}, err
+	}
+	p, err := d.current(ctx)
+	if err != nil {
+		return Token{}, err
+	}
+	return p.token(0, place, normal), nil
+}
+
+// A Result is the token of one value of several, or why it has none.
+type Result struct {
+	Token Token
+	Err   error
+}
+
+// Tokens returns what [Domain.Token] returns for each of values, in their
+// order. A value that is refused does not keep the others from their tokens.
+func (d *Domain) Tokens(ctx context.Context, kind Kind, values []string) []Result {
+	results := make([]Result, len(values))
+	p, err := d.current(ctx)
+	for i, value := range values {
+		normal, place, bad := kind.normalize(value)
+		switch {
+		case bad != nil:
+			results[i].Err = bad
+		case err != nil:
+			results[i].Err = err
+		default:
+			results[i].Token = p.token(0, place, normal)
+		}
+	}
+	return results
+}
+
+// TokenAt returns the token of value under one key version: to check what was
+// found by an older token. A version that cannot be read is
+// [keyring.ErrUnknownVersion]; the other errors are those of [Domain.Token].
+func (d *Domain) TokenAt(ctx context.Context, version uint32, kind Kind, value string) (Token, error) {
+	normal, place, err := kind.normalize(value)
+	if err != nil {
+		return Token{}, err
+	}
+	p, err := d.current(ctx)
+	if err != nil {
+		return Token{}, err
+	}
+	at := slices.Index(p.versions, version)
+	if at < 0 {
+		return Token{}, fmt.Errorf("pseudo: domain %q, version %d: %w", d.name, version, keyring.ErrUnknownVersion)
+	}
+	return p.token(at, place, normal), nil
+}
+
+// Lookup returns the token of value under every readable key version, the
+// primary first: to search a column that holds tokens of all of them. The
+// errors are those of [Domain.Token]; there is never an empty result without
+// an error.
+func (d *Domain) Lookup(ctx context.Context, kind Kind, value string) ([]Token, error) {
+	normal, place, err := kind.normalize(value)
+	if err != nil {
+		return nil, err
+	}
+	p, err := d.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tokens := make([]Token, len(p.versions))
+	for i := range tokens {
+		tokens[i] = p.token(i, place, normal)
+	}
+	return tokens, nil
+}
+
+// current returns the plan of the keyset as the ring has it now. The ring is
+// asked every time, so that a rotation, a destroyed version and a closed ring
+// are noticed as soon as it knows of them.
+func (d *Domain) current(ctx context.Context) (*plan, error) {
+	if d == nil || d.keyset == nil {
+		return nil, ErrNoDomain
+	}
+	ks, err := d.keyset(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("pseudo: domain %q: %w", d.name, err)
+	}
+	if p := d.plan.Load(); p != nil && p.keyset == ks {
+		return p, nil
+	}
+	p, err := newPlan(ks, d.name)
+	if err != nil {
+		return nil, err
+	}
+	d.plan.Store(p)
+	return p, nil
+}
+
+func newPlan(ks *keyring.Keyset, domain string) (*plan, error) {
+	p := &plan{keyset: ks, versions: ks.Versions()}
+	p.macs = make([][kinds]mac, len(p.versions))
+	for i, version := range p.versions {
+		for j, kind := range all() {
+			key, err := ks.Derive(version, tokenLabel, domain, string(kind), kind.normalizer())
+			if err != nil {
+				return nil, fmt.Errorf("pseudo: domain %q, version %d: %w", domain, version, err)
+			}
+			p.macs[i][j] = newMAC(key)
+		}
+	}
+	if len(p.versions) == 0 || slices.Contains(p.versions, 0) {
+		return nil, fmt.Errorf("pseudo: domain %q: %w", domain, keyring.ErrUnknownVersion) // version 0 marks the zero Token
+	}
+	return p, nil
+}
+
+// token returns the token of a canonical form of the kind at a place of all,
+// under the i-th version.
+func (p *plan) token(i, place int, normal string) Token {
+	return Token{version: p.versions[i], mac: p.macs[i][place].sum(normal)}
+}

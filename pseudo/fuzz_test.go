@@ -1,0 +1,127 @@
+package pseudo
+
+import (
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+// fuzzKind checks what holds for every normaliser: it does not panic, its
+// error contains nothing of the value, and a canonical form is its own.
+func fuzzKind(f *testing.F, kind Kind, shape func(string) bool, seeds ...string) {
+	for _, s := range append(seeds, "", " ", "\x00", "\xff\xfe", sandboxNIK, "0810-0000-0001", "Dr. Ma'ruf, S.Kep.") {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		got, err := kind.Normalize(value)
+		if err != nil {
+			if got != "" {
+				t.Errorf("an error and %q", got)
+			}
+			fixed := (&FormatError{Kind: kind, Rule: strings.Join(rules(), " ")}).Error()
+			if w, leaked := leaks(err.Error(), value); leaked && !strings.Contains(fixed, w) {
+				t.Errorf("error %q contains %q of the value", err, w)
+			}
+			return
+		}
+		if !shape(got) {
+			t.Errorf("%q gives %q, which has not the shape of %s", value, got, kind)
+		}
+		again, err := kind.Normalize(got)
+		if err != nil || again != got {
+			t.Errorf("%q gives %q, and that gives %q, %v", value, got, again, err)
+		}
+	})
+}
+
+func rules() []string {
+	return []string{ruleNIKDigits, ruleNIKDay, ruleNIKMonth, rulePhoneText, rulePhoneWorld, rulePhonePrefix, rulePhoneLocal,
+		ruleNameSize, ruleNameEmpty, ruleNameText, ruleUTF8, "want 1 to 255 bytes"}
+}
+
+func FuzzNIK(f *testing.F) {
+	fuzzKind(f, NIK, func(s string) bool {
+		day, month := s[6:8], s[8:10]
+		return isDigits(s, 16) && (day >= "01" && day <= "31" || day >= "41" && day <= "71") && month >= "01" && month <= "12"
+	}, "9271 0603 1200 0001", "9271067112000001", "9271-0600-1200-0001", "９２７１０６０３１２０００００１")
+}
+
+func FuzzPhone(f *testing.F) {
+	fuzzKind(f, Phone, func(s string) bool {
+		return len(s) >= 9 && len(s) <= 16 && s[0] == '+' && s[1] != '0' && isDigits(s[1:], len(s)-1)
+	}, "+62 (0)810 0000 0001", "(+62) 810", "6281000000001", "+1 202 555 0100", "00165655500", "\u202a+62 810\u2011000")
+}
+
+func FuzzName(f *testing.F) {
+	fuzzKind(f, Name, func(s string) bool {
+		if s == "" || strings.TrimSpace(s) != s || strings.Contains(s, "  ") || !utf8.ValidString(s) {
+			return false
+		}
+		letter := false
+		for _, r := range s {
+			letter = letter || unicode.IsLetter(r)
+			if r != ' ' && !unicode.In(r, unicode.L, unicode.M, unicode.N) || 'A' <= r && r <= 'Z' {
+				return false
+			}
+		}
+		return letter
+	}, "Prof.Dr.K.H. Ma’ruf Amin", "By. Ny. Siti Aminah 1", "Titin (By)", "An. Nisa", "ahmad bin bin abdullah", "ﷺ", "Ǆ İstanbul ß",
+		"a\u0345\u0301\u0327", "\u1e9e\u0130\u03a3", "각", "´a", "dr dr by by x", "x bin", "a, bin b", "K.H. , , K.H. x", strings.Repeat("ﷺ", 300))
+}
+
+func FuzzSubject(f *testing.F) {
+	fuzzKind(f, Subject, func(s string) bool { return len(s) <= 255 && utf8.ValidString(s) }, "P02478375538", strings.Repeat("é", 128))
+}
+
+// FuzzParseToken: what parses writes the same text, but for case and the
+// letters that are read as 0 and 1.
+func FuzzParseToken(f *testing.F) {
+	text := sample().String()
+	for _, s := range []string{text, strings.ToLower(text), text[:34], text + "0", strings.ReplaceAll(text, "0", "O"), Token{version: 1}.String(), ""} {
+		f.Add(s)
+	}
+	canonical := strings.NewReplacer("O", "0", "I", "1", "L", "1")
+	f.Fuzz(func(t *testing.T, s string) {
+		tok, err := ParseToken(s)
+		if err != nil {
+			if !tok.IsZero() {
+				t.Error("an error and a token")
+			}
+			if w, leaked := leaks(err.Error(), s); leaked && !strings.Contains("pseudo: not a token: want 35 characters is a digit of base 32 the check symbol does not fit unknown format key version", w) {
+				t.Errorf("error %q contains %q", err, w)
+			}
+			return
+		}
+		if tok.IsZero() {
+			t.Error("no error and no token")
+		}
+		if want := canonical.Replace(strings.ToUpper(s)); tok.String() != want {
+			t.Errorf("%q parses and writes %q", s, tok)
+		}
+	})
+}
+
+// FuzzTokenFromBytes: what parses writes the same bytes, and the text form
+// holds the same token.
+func FuzzTokenFromBytes(f *testing.F) {
+	good := sample().Bytes()
+	for _, b := range [][]byte{good, good[:20], append(good, 0), make([]byte, 21), nil} {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		tok, err := TokenFromBytes(b)
+		if err != nil {
+			if !tok.IsZero() {
+				t.Error("an error and a token")
+			}
+			return
+		}
+		if tok.IsZero() || string(tok.Bytes()) != string(b) {
+			t.Errorf("%x parses and writes %x", b, tok.Bytes())
+		}
+		if back, err := ParseToken(tok.String()); err != nil || back != tok {
+			t.Errorf("%s: %v", tok, err)
+		}
+	})
+}

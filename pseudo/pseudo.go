@@ -1,0 +1,53 @@
+// Package pseudo makes stand-ins for the identifiers of a person.
+//
+// A [Domain] is one recipient or one purpose: the lookup column of a field
+// ("lookup/patient/NIK"), a study ("research/ui-2026"), an insurer. Each has a
+// keyset of its own in the ring, so the tokens that two domains give to one
+// person cannot be linked without their keys, and a domain whose keyset has
+// been destroyed leaves tokens that nobody can link to anyone.
+//
+// A [Token] is a keyed hash: it cannot be reversed, and without the key it
+// cannot be tried out against a list of candidates, which is what breaks every
+// plain hash of a NIK or a telephone number within seconds. Before it is
+// hashed a value is normalised by its [Kind], so that one telephone number
+// written three ways has one token. An [Index] computes the tokens of the
+// fields of a struct that are tagged `phi:"…,lookup"`.
+//
+// # What a token reveals
+//
+// Within one domain and key version, equal values have equal tokens: who reads
+// a column of tokens sees which rows agree and how often each value occurs.
+// That is harmless for a NIK and telling for a common name, and it is the
+// reason why tokens are offered for identifiers that are nearly unique and
+// never for a sex, a blood group or a diagnosis. Who may call [Domain.Token]
+// can test guesses. A token is a pseudonym: it is derived from the identifier,
+// so the data beside it stays personal data (UU PDP; HIPAA 45 CFR 164.514(c)).
+//
+// # Errors
+//
+// No error of this package contains a value, whole or in part: a
+// [FormatError] names the kind and the rule that is broken. Errors of package
+// keyring pass through and can be tested for with [errors.Is].
+package pseudo
+
+import "errors"
+
+var (
+	// ErrUnknownKind is returned for a [Kind] that has no normaliser.
+	ErrUnknownKind = errors.New("pseudo: unknown kind (known: nik, phone, name, subject)")
+
+	// ErrNoDomain is returned where the name of a domain is empty or is not
+	// the name of a domain, and by a Domain or Index that was not opened.
+	ErrNoDomain = errors.New("pseudo: no domain")
+
+	// ErrToken is returned for bytes or text that are not a token, and by a
+	// zero [Token].
+	ErrToken = errors.New("pseudo: not a token")
+
+	// ErrField is returned for the name of a field that carries no lookup token.
+	ErrField = errors.New("pseudo: not a lookup field")
+
+	// ErrRange is returned for a date that cannot be a birth date, and for a
+	// band width that cannot be used.
+	ErrRange = errors.New("pseudo: out of range")
+)

@@ -1,0 +1,111 @@
+package pseudo
+
+import (
+	"fmt"
+	"strings"
+)
+
+// symbols are the 32 digits of Crockford's base 32 and after them the five
+// that only a check symbol can be.
+const symbols = "0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U"
+
+const (
+	textDigits = (tokenSize*8 + 4) / 5 // 34, with two bits to spare
+	textSize   = textDigits + 1
+	checkBase  = 37
+)
+
+// String returns the text form of t: 34 digits of Crockford's base 32 and his
+// check symbol, which catches every single wrong symbol and every exchange of
+// two neighbours. The check symbol may be one of *~$=U: quote the text in a
+// shell, escape it in a URL. A zero Token gives "no token", which does not
+// parse.
+func (t Token) String() string {
+	if t.IsZero() {
+		return "no token"
+	}
+	text := t.text()
+	return string(text[:])
+}
+
+func (t Token) text() (text [textSize]byte) {
+	var raw [tokenSize + 1]byte // one byte more, so that the last digit is filled with zero bits
+	_, _ = t.AppendBinary(raw[:0])
+	sum := 0
+	for i := range textDigits {
+		at, shift := i*5/8, 11-i*5%8
+		digit := (int(raw[at])<<8 | int(raw[at+1])) >> shift & 31
+		text[i] = symbols[digit]
+		sum = (sum*32 + digit) % checkBase
+	}
+	text[textDigits] = symbols[sum]
+	return text
+}
+
+// ParseToken returns the token of a text form, or [ErrToken]. It reads what
+// [Token.String] writes, and as Crockford asks it accepts lower case, and the
+// letter O for 0 and I or L for 1, because people misread them. It accepts
+// nothing else: no hyphens, no spaces, no other length.
+func ParseToken(text string) (Token, error) {
+	if len(text) != textSize {
+		return Token{}, fmt.Errorf("%w: want 35 characters", ErrToken)
+	}
+	var raw [tokenSize + 1]byte
+	sum := 0
+	for i := range textDigits {
+		digit := symbol(text[i])
+		if digit < 0 || digit > 31 {
+			return Token{}, fmt.Errorf("%w: character %d is not a digit of base 32", ErrToken, i+1)
+		}
+		at, shift := i*5/8, 11-i*5%8
+		raw[at] |= byte(digit << shift >> 8)
+		raw[at+1] |= byte(digit << shift)
+		sum = (sum*32 + digit) % checkBase
+	}
+	if symbol(text[textDigits]) != sum {
+		return Token{}, fmt.Errorf("%w: the check symbol does not fit", ErrToken)
+	}
+	if raw[tokenSize] != 0 {
+		return Token{}, fmt.Errorf("%w: spare bits are set", ErrToken)
+	}
+	return TokenFromBytes(raw[:tokenSize])
+}
+
+// symbol returns the value of c as a symbol, or -1.
+func symbol(c byte) int {
+	if 'a' <= c && c <= 'z' {
+		c -= 'a' - 'A'
+	}
+	switch c {
+	case 'O':
+		c = '0'
+	case 'I', 'L':
+		c = '1'
+	}
+	return strings.IndexByte(symbols, c)
+}
+
+// AppendText appends the text form of t to b, or returns [ErrToken] for a zero
+// Token.
+func (t Token) AppendText(b []byte) ([]byte, error) {
+	if t.IsZero() {
+		return b, fmt.Errorf("%w: zero token", ErrToken)
+	}
+	text := t.text()
+	return append(b, text[:]...), nil
+}
+
+// MarshalText returns the text form of t, as JSON has it, or [ErrToken] for a
+// zero Token.
+func (t Token) MarshalText() ([]byte, error) { return t.AppendText(nil) }
+
+// UnmarshalText sets t from a text form, as [ParseToken] reads it. On an error
+// t is unchanged.
+func (t *Token) UnmarshalText(text []byte) error {
+	parsed, err := ParseToken(string(text))
+	if err != nil {
+		return err
+	}
+	*t = parsed
+	return nil
+}
