@@ -1,0 +1,203 @@
+package consent
+
+import (
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func TestDecide(t *testing.T) {
+	treat := Consent{ID: "c1", Subject: "p", Purposes: []Purpose{Treatment}}
+	with := func(c Consent, f func(*Consent)) Consent { f(&c); return c }
+	req := Request{Purpose: Treatment, Actor: "dr-ayu", Role: "doctor"}
+	hiv := Data{Sensitivity: []Label{"HIV"}}
+	tests := []struct {
+		name     string
+		consents []Consent
+		req      Request
+		data     Data
+		want     Reason
+	}{
+		{"nothing given", nil, req, Data{}, NoConsent},
+		{"given", []Consent{treat}, req, Data{}, Permitted},
+		{"another purpose", []Consent{treat}, Request{Purpose: Marketing, Actor: "a"}, Data{}, NoConsent},
+		{"a purpose below", []Consent{treat}, Request{Purpose: "COC", Actor: "a"}, Data{}, Permitted},
+		{"a purpose above", []Consent{with(treat, func(c *Consent) { c.Purposes = []Purpose{"COC"} })}, req, Data{}, NoConsent},
+		{"break-glass is not implied", []Consent{treat}, Request{Purpose: BreakGlass, Actor: "a"}, Data{}, NoConsent},
+		{"nor what is below emergency care", []Consent{treat}, Request{Purpose: "ERTREAT", Actor: "a"}, Data{}, NoConsent},
+		{"emergency care that is named", []Consent{with(treat, func(c *Consent) { c.Purposes = []Purpose{EmergencyTreatment} })}, Request{Purpose: "ERTREAT", Actor: "a"}, Data{}, Permitted},
+		{"model training is not operations", []Consent{with(treat, func(c *Consent) { c.Purposes = []Purpose{Operations} })}, Request{Purpose: "MLTRAINING", Actor: "a"}, Data{}, NoConsent},
+		{"a refusal covers it all the same", []Consent{
+			with(treat, func(c *Consent) { c.Purposes = []Purpose{"MLTRAINING"} }),
+			with(treat, func(c *Consent) { c.ID, c.Purposes, c.Refused = "c2", []Purpose{Operations}, true }),
+		}, Request{Purpose: "MLTRAINING", Actor: "a"}, Data{}, Refused},
+		{"an unknown purpose", []Consent{treat}, Request{Purpose: "TREATS", Actor: "a"}, Data{}, Unknown},
+		{"the abstract root", []Consent{treat}, Request{Purpose: "PurposeOfUse", Actor: "a"}, Data{}, Unknown},
+		{"an unknown label", []Consent{treat}, req, Data{Sensitivity: []Label{"HVI"}}, Unknown},
+		{"an unknown level", []Consent{treat}, req, Data{Confidentiality: "X"}, Unknown},
+		{"a retired label", []Consent{treat}, req, Data{Sensitivity: []Label{"SICKLE"}}, Unknown},
+		{"a label without permission", []Consent{treat}, req, hiv, NoConsent},
+		{"a label with it", []Consent{with(treat, func(c *Consent) { c.Sensitivity = []Label{"HIV"} })}, req, hiv, Permitted},
+		{"a label by its ancestor", []Consent{with(treat, func(c *Consent) { c.Sensitivity = []Label{"SPI"} })}, req, Data{Sensitivity: []Label{"OPIOIDUD"}}, Permitted},
+		{"one label of two", []Consent{with(treat, func(c *Consent) { c.Sensitivity = []Label{"HIV"} })}, req, Data{Sensitivity: []Label{"HIV", "PSY"}}, NoConsent},
+		{"restricted data", []Consent{treat}, req, Data{Confidentiality: Restricted}, NoConsent},
+		{"restricted data, allowed", []Consent{with(treat, func(c *Consent) { c.Confidentiality = Restricted })}, req, Data{Confidentiality: Restricted}, Permitted},
+		{"a high-water mark reaches down", []Consent{with(treat, func(c *Consent) { c.Confidentiality = Restricted })}, req, Data{}, Permitted},
+		{"a refusal of restricted data leaves the rest", []Consent{treat, with(treat, func(c *Consent) { c.ID, c.Refused, c.Confidentiality = "c2", true, Restricted })}, req, Data{}, Permitted},
+		{"a refusal reaches up", []Consent{
+			with(treat, func(c *Consent) { c.Confidentiality = "V" }),
+			with(treat, func(c *Consent) { c.ID, c.Refused, c.Confidentiality = "c2", true, Restricted }),
+		}, req, Data{Confidentiality: "V"}, Refused},
+		{"a refusal by label", []Consent{
+			with(treat, func(c *Consent) { c.Sensitivity = []Label{"HIV"} }),
+			with(treat, func(c *Consent) { c.ID, c.Refused, c.Sensitivity = "c2", true, []Label{"HIV"} }),
+		}, req, hiv, Refused},
+		{"a refusal by label leaves the rest", []Consent{treat, with(treat, func(c *Consent) { c.ID, c.Refused, c.Sensitivity = "c2", true, []Label{"HIV"} })}, req, Data{}, Permitted},
+		{"another actor", []Consent{with(treat, func(c *Consent) { c.Actors = []string{"dr-budi"} })}, req, Data{}, NoConsent},
+		{"this actor", []Consent{with(treat, func(c *Consent) { c.Actors = []string{"dr-budi", "dr-ayu"} })}, req, Data{}, Permitted},
+		{"another role", []Consent{with(treat, func(c *Consent) { c.Roles = []string{"nurse"} })}, req, Data{}, NoConsent},
+		{"a refusal for one actor", []Consent{treat, with(treat, func(c *Consent) { c.ID, c.Refused, c.Actors = "c2", true, []string{"dr-ayu"} })}, req, Data{}, Refused},
+		{"not yet", []Consent{with(treat, func(c *Consent) { c.From = noon.Add(1) })}, req, Data{}, NotYet},
+		{"from now on", []Consent{with(treat, func(c *Consent) { c.From = noon })}, req, Data{}, Permitted},
+		{"until just after", []Consent{with(treat, func(c *Consent) { c.Until = noon.Add(1) })}, req, Data{}, Permitted},
+		{"until now", []Consent{with(treat, func(c *Consent) { c.Until = noon })}, req, Data{}, Expired},
+		{"withdrawn", []Consent{with(treat, func(c *Consent) { c.Withdrawn = noon })}, req, Data{}, Ended},
+		{"not withdrawn yet", []Consent{with(treat, func(c *Consent) { c.Withdrawn = noon.Add(1) })}, req, Data{}, Permitted},
+		{"a withdrawn refusal is none", []Consent{treat, with(treat, func(c *Consent) { c.ID, c.Refused, c.Withdrawn = "c2", true, noon })}, req, Data{}, Permitted},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := Decide(tt.consents, tt.req, tt.data, noon)
+			require.Equal(t, tt.want, d.Reason)
+			require.Equal(t, tt.want == Permitted, d.Permit)
+		})
+	}
+}
+
+func TestDecideObligations(t *testing.T) {
+	c := []Consent{
+		{ID: "a", Purposes: []Purpose{Research}, Obligations: []Obligation{"NORDSCLCD"}},
+		{ID: "b", Purposes: []Purpose{"CLINTRCH"}, Obligations: []Obligation{Deidentify}, Until: noon.Add(time.Hour)},
+	}
+	d := Decide(c, Request{Purpose: "CLINTRCH", Actor: "r"}, Data{}, noon)
+	require.True(t, d.Permit)
+	require.Equal(t, []Obligation{Deidentify, "NORDSCLCD", Pseudonymise}, d.Obligations, "every permit's obligations hold, and research is pseudonymous")
+	require.Equal(t, noon.Add(time.Hour), d.Until)
+	require.Equal(t, "a", d.Consent)
+}
+
+// draw makes random consents, requests and labels from small sets, so that
+// they meet often.
+type draw struct{ *rand.Rand }
+
+func pick[T any](d draw, of ...T) T { return of[d.IntN(len(of))] }
+
+func some[T any](d draw, of ...T) []T {
+	var out []T
+	for _, x := range of {
+		if d.IntN(3) == 0 {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func (d draw) consent(id string) Consent {
+	c := Consent{
+		ID: id, Purposes: []Purpose{pick(d, Treatment, "COC", Research, Operations, BreakGlass, "MLTRAINING")}, Refused: d.IntN(4) == 0,
+		Actors: some(d, "a", "b"), Confidentiality: pick[Confidentiality](d, "", "L", "N", "R", "V"), Sensitivity: some[Label](d, "HIV", "SPI", "PSY"),
+	}
+	if d.IntN(4) == 0 {
+		c.Until = noon.Add(time.Duration(d.IntN(3)-1) * time.Hour)
+	}
+	if d.IntN(5) == 0 {
+		c.Withdrawn = noon.Add(time.Duration(d.IntN(3)-1) * time.Hour)
+	}
+	return c
+}
+
+// TestDecideLaws holds Decide to what a decision must obey whatever the consents.
+func TestDecideLaws(t *testing.T) {
+	permits := 0
+	for seed := range uint64(20_000) {
+		d := draw{rand.New(rand.NewPCG(seed, 1))}
+		var cs []Consent
+		for i := range d.IntN(5) {
+			cs = append(cs, d.consent(string(rune('a'+i))))
+		}
+		req := Request{Purpose: pick[Purpose](d, Treatment, "COC", Research, "ERTREAT", "MLTRAINING"), Actor: pick(d, "a", "b", "c")}
+		data := Data{Confidentiality: pick[Confidentiality](d, "L", "N", "R"), Sensitivity: some[Label](d, "HIV", "PSY")}
+		got := Decide(cs, req, data, noon)
+		if got.Permit {
+			permits++
+		}
+		shuffled := slices.Clone(cs)
+		d.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		if again := Decide(shuffled, req, data, noon); !reflect.DeepEqual(again, got) {
+			t.Fatalf("seed %d: order matters: %v, %v", seed, got, again)
+		}
+		if again := Decide(append(slices.Clone(cs), cs...), req, data, noon); again.Permit != got.Permit || again.Reason != got.Reason {
+			t.Fatalf("seed %d: a consent twice is not the consent once", seed)
+		}
+		refusal := d.consent("z")
+		refusal.Refused = true
+		if Decide(append(slices.Clone(cs), refusal), req, data, noon).Permit && !got.Permit {
+			t.Fatalf("seed %d: a refusal opened", seed)
+		}
+		for i := range cs {
+			if cs[i].Refused {
+				continue
+			}
+			if Decide(slices.Delete(slices.Clone(cs), i, i+1), req, data, noon).Permit && !got.Permit {
+				t.Fatalf("seed %d: taking a permit away opened", seed)
+			}
+			gone := slices.Clone(cs)
+			gone[i].Withdrawn = noon
+			for _, later := range []time.Duration{0, 1, time.Hour} {
+				if Decide(gone[i:i+1], req, data, noon.Add(later)).Permit {
+					t.Fatalf("seed %d: a withdrawn consent permits", seed)
+				}
+			}
+		}
+		more := Data{"V", append(slices.Clone(data.Sensitivity), "STD")}
+		if Decide(cs, req, more, noon).Permit && !got.Permit {
+			t.Fatalf("seed %d: raising the labels opened", seed)
+		}
+		if got.Permit && !got.Until.IsZero() && !Decide(cs, req, data, got.Until.Add(-1)).Permit {
+			t.Fatalf("seed %d: the answer changed before Until", seed)
+		}
+	}
+	require.Greater(t, permits, 500, "the draws must meet, or the laws are held by silence")
+}
+
+// TestCodes reads the code table as its own rules want it: one parent a code,
+// and each parent a code of the table or an abstract root.
+func TestCodes(t *testing.T) {
+	c := codes()
+	require.Len(t, c.purposes, 62)
+	for p, parent := range c.purposes {
+		if parent != "PurposeOfUse" {
+			require.Contains(t, c.purposes, parent, p)
+		}
+	}
+	for l, parent := range c.labels {
+		if parent[0] != '_' {
+			require.Contains(t, c.labels, parent, l)
+		}
+	}
+	for p := range noInherit {
+		require.True(t, p.known(), p)
+	}
+	for _, p := range []Purpose{Treatment, EmergencyTreatment, BreakGlass, Payment, Operations, Research, PublicHealth, Marketing, PatientRequest} {
+		require.True(t, p.known(), p)
+	}
+	require.True(t, Purpose("TREAT").covers("TREATDS", true))
+	require.False(t, Purpose("TREAT").covers("CLINTRL", true))
+	require.True(t, Purpose("TREAT").covers("CLINTRL", false))
+}

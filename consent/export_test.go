@@ -1,0 +1,181 @@
+package consent
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"iter"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rahasia/rahasia/envelope"
+	"github.com/rahasia/rahasia/keyring"
+)
+
+var study = Request{Purpose: Research, Actor: "irb-12", Recipient: "ui-2026"}
+
+type stored struct {
+	id  string
+	row envelope.Sealed
+}
+
+func each(rows []stored) iter.Seq2[*person, envelope.Sealed] {
+	return func(yield func(*person, envelope.Sealed) bool) {
+		for _, s := range rows {
+			if !yield(&person{ID: s.id}, s.row) {
+				return
+			}
+		}
+	}
+}
+
+func readAll(t *testing.T, table *Table) [][]any {
+	t.Helper()
+	var out [][]any
+	for row, err := range table.Rows() {
+		require.NoError(t, err)
+		out = append(out, row)
+	}
+	return out
+}
+
+func TestExport(t *testing.T) {
+	r := people(t, memoryConfig(t))
+	ctx := context.Background()
+	require.NoError(t, r.cfg.AddRecipient(ctx, "ui-2026"))
+	require.NoError(t, r.cfg.AddRecipient(ctx, "ugm-2026"))
+	budi, oma, citra := ayu, ayu, ayu
+	budi.ID, budi.NIK, budi.Diagnosis = "p-budi", "9271060312000001", nil
+	oma.ID, oma.Born = "p-oma", time.Date(1931, 2, 3, 0, 0, 0, 0, time.UTC)
+	citra.ID = "p-citra"
+	rows := []stored{
+		{ayu.ID, sealed(t, r, ayu, Research, Treatment).Sealed}, {budi.ID, sealed(t, r, budi, Research).Sealed},
+		{oma.ID, sealed(t, r, oma, Research).Sealed}, {citra.ID, sealed(t, r, citra, Treatment).Sealed},
+	}
+	table, err := r.Export(ctx, each(rows), study)
+	require.NoError(t, err)
+	require.Equal(t, []Column{{"pseudonym", "pseudonym"}, {"Born", "year"}, {"Sex", "keep"}, {"Diagnosis", "keep"}, {"Serology", "keep"}}, table.Columns)
+	got := readAll(t, table)
+	require.Equal(t, 1, table.Suppressed(), "who did not agree to research is left out")
+	require.Len(t, got, 3)
+	hidden := Withheld{"Serology", NoConsent}
+	require.Equal(t, []any{"1989", "female", []string{"J45 Asthma"}, hidden}, got[0][1:])
+	require.Equal(t, []any{"1989", "female", nil, hidden}, got[1][1:], "no value is nil and not withheld")
+	require.Equal(t, "1936 or earlier", got[2][1])
+
+	e := last(t, r.cfg.Log)
+	require.Equal(t, "export", e.Action)
+	require.Equal(t, "refused", e.Outcome)
+	require.Equal(t, "ui-2026", e.Recipient)
+	require.Len(t, slices.DeleteFunc(entries(t, r.cfg.Log), func(e Entry) bool { return e.Action != "export" }), 4)
+
+	other := study
+	other.Recipient = "ugm-2026"
+	table, err = r.Export(ctx, each(rows), other)
+	require.NoError(t, err)
+	again := readAll(t, table)
+	mine := map[any]bool{}
+	for _, row := range got {
+		mine[row[0]] = true
+	}
+	require.Len(t, mine, 3)
+	for _, row := range again {
+		require.NotContains(t, mine, row[0], "two recipients' tables join by pseudonym")
+	}
+	table, err = r.Export(ctx, each(rows), study)
+	require.NoError(t, err)
+	require.Equal(t, got, readAll(t, table), "a recipient's pseudonyms stay")
+}
+
+func TestExportIsTheOnlyWayForResearch(t *testing.T) {
+	r := people(t, memoryConfig(t))
+	row := sealed(t, r, ayu, Research)
+	_, err := open(r, ayu.ID, row.Sealed, Request{Purpose: Research, Actor: "irb-12"})
+	var denied *DeniedError
+	require.ErrorAs(t, err, &denied)
+	require.Equal(t, ExportOnly, denied.Reason)
+}
+
+func TestExportRefuses(t *testing.T) {
+	r := people(t, memoryConfig(t))
+	ctx := context.Background()
+	row := sealed(t, r, ayu, Research)
+	_, err := r.Export(ctx, each(nil), Request{Purpose: Research, Actor: "a"})
+	require.ErrorIs(t, err, ErrRequest)
+	_, err = r.Export(ctx, each(nil), study)
+	require.ErrorIs(t, err, keyring.ErrNoKeyset, "a recipient that nobody added")
+	require.NoError(t, r.cfg.AddRecipient(ctx, "ui-2026"))
+	require.ErrorIs(t, r.cfg.AddRecipient(ctx, "ui-2026"), keyring.ErrExists)
+
+	table, err := r.Export(ctx, each([]stored{{"p-budi", row.Sealed}}), study)
+	require.NoError(t, err)
+	require.Empty(t, readAll(t, table))
+	require.Equal(t, 1, table.Suppressed())
+
+	sealed(t, r, func() person { p := ayu; p.ID = "p-budi"; return p }(), Research)
+	table, err = r.Export(ctx, each([]stored{{"p-budi", row.Sealed}}), study)
+	require.NoError(t, err)
+	for _, err := range table.Rows() {
+		require.ErrorIs(t, err, envelope.ErrOpen, "a row filed under another patient stops the table")
+	}
+	require.Equal(t, NotAuthentic, last(t, r.cfg.Log).Reason)
+}
+
+// TestExportDateWithoutYear: what cannot be generalised is withheld, not passed on.
+func TestExportDateWithoutYear(t *testing.T) {
+	r := people(t, memoryConfig(t))
+	require.NoError(t, r.cfg.AddRecipient(context.Background(), "ui-2026"))
+	p := ayu
+	p.Born = noon.AddDate(1, 0, 0)
+	row := sealed(t, r, p, Research)
+	table, err := r.Export(context.Background(), each([]stored{{p.ID, row.Sealed}}), study)
+	require.NoError(t, err)
+	require.Equal(t, Withheld{"Born", NotGeneral}, readAll(t, table)[0][1])
+}
+
+// TestExportPages reads more than a page, and stops early without losing track.
+func TestExportPages(t *testing.T) {
+	r := people(t, memoryConfig(t))
+	ctx := context.Background()
+	require.NoError(t, r.cfg.AddRecipient(ctx, "ui-2026"))
+	var rows []stored
+	for i := range 2*exportPage + 1 {
+		p := ayu
+		p.ID = "p-" + strings.Repeat("x", i+1)
+		rows = append(rows, stored{p.ID, sealed(t, r, p, Research).Sealed})
+	}
+	logged := len(entries(t, r.cfg.Log))
+	table, err := r.Export(ctx, each(rows), study)
+	require.NoError(t, err)
+	n := 0
+	for _, err := range table.Rows() {
+		require.NoError(t, err)
+		if n++; n == 3 {
+			break
+		}
+	}
+	require.Equal(t, logged+exportPage, len(entries(t, r.cfg.Log)), "a page is logged before its first row is yielded, and the next one is not")
+	table, err = r.Export(ctx, each(rows), study)
+	require.NoError(t, err)
+	require.Len(t, readAll(t, table), len(rows))
+}
+
+func TestWriteCSV(t *testing.T) {
+	r := people(t, memoryConfig(t))
+	ctx := context.Background()
+	require.NoError(t, r.cfg.AddRecipient(ctx, "ui-2026"))
+	p := ayu
+	p.Sex = `=HYPERLINK("x")`
+	table, err := r.Export(ctx, each([]stored{{p.ID, sealed(t, r, p, Research).Sealed}}), study)
+	require.NoError(t, err)
+	var b bytes.Buffer
+	require.NoError(t, table.WriteCSV(&b))
+	lines, err := csv.NewReader(&b).ReadAll()
+	require.NoError(t, err)
+	require.Equal(t, []string{"pseudonym", "Born", "Sex", "Diagnosis", "Serology"}, lines[0])
+	require.Equal(t, []string{"1989", `'=HYPERLINK("x")`, "[J45 Asthma]", "(withheld)"}, lines[1][1:])
+}

@@ -1,0 +1,299 @@
+package evidence
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/rahasia/rahasia/internal/lp"
+	"github.com/rahasia/rahasia/internal/secret"
+	"github.com/rahasia/rahasia/keyring"
+)
+
+// ChainKeyset is the keyset from which a chain's keys are derived by label.
+const ChainKeyset = "consent/ledger"
+
+const (
+	labelChainSeal    = "rahasia/ledger-event/v1"
+	labelChainLink    = "rahasia/ledger-chain/v1"
+	labelChainSubject = "rahasia/ledger-subject/v1"
+)
+
+// Chain is an append-only list of events, each about one subject: sealed,
+// naming its subject by a keyed reference only, and chained by MAC. Whoever
+// holds the database but not the keys reads nothing, forges nothing, and cannot
+// drop an event that this process has seen. That the end was cut off while no
+// process was running shows only against a [Chain.Len] kept elsewhere.
+type Chain struct {
+	ring  *keyring.Ring
+	store chainStore
+
+	mu       sync.Mutex
+	seq      uint64
+	head     [sha256.Size]byte
+	subjects map[reference]standing // what the verified chain holds
+}
+
+// reference stands for a subject under one key version.
+type reference [16]byte
+
+// standing is enough to notice that an event of a subject is missing.
+type standing struct {
+	events int
+	last   [sha256.Size]byte
+}
+
+// event is one stored link.
+type event struct {
+	seq     uint64
+	version uint32 // of the keyset
+	subject reference
+	body    []byte // sealed
+	prev    [sha256.Size]byte
+	mac     [sha256.Size]byte
+}
+
+// chainStore keeps the links. append must be durable, and must fail with
+// errMoved unless the event's seq is the one after the last.
+type chainStore interface {
+	after(ctx context.Context, seq uint64) ([]event, error)                     // in order
+	of(ctx context.Context, subjects []reference, upTo uint64) ([]event, error) // in order
+	append(ctx context.Context, e event) error
+}
+
+var errMoved = errors.New("the chain has grown")
+
+// OpenChain opens the chain of ring in db and verifies every link.
+func OpenChain(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Chain, error) {
+	c := &Chain{ring: ring, store: &memoryChain{}, subjects: map[reference]standing{}}
+	if db != nil {
+		s, err := newSQLChain(ctx, db)
+		if err != nil {
+			return nil, err
+		}
+		c.store = s
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.catchUp(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Append adds an event about subject, durably, if check agrees to the
+// subject's events so far. It asks check again where another process was first.
+func (c *Chain) Append(ctx context.Context, subject string, body []byte, check func(bodies [][]byte) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for tried := ^uint64(0); ; {
+		bodies, err := c.of(ctx, subject)
+		if err != nil {
+			return err
+		}
+		if c.seq == tried {
+			return ErrTampered // refused as too late, and yet nothing new: the end was cut off
+		}
+		tried = c.seq
+		if err := check(bodies); err != nil {
+			return err
+		}
+		e, err := c.seal(ctx, subject, body)
+		if err != nil {
+			return err
+		}
+		if err := c.store.append(ctx, e); err == nil {
+			c.accept(&e)
+			return nil
+		} else if !errors.Is(err, errMoved) {
+			return err
+		}
+	}
+}
+
+// Of returns the bodies of the subject's events in order, those that other
+// processes have written too.
+func (c *Chain) Of(ctx context.Context, subject string) ([][]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.of(ctx, subject)
+}
+
+// Len returns the number of verified events.
+func (c *Chain) Len() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seq
+}
+
+func (c *Chain) of(ctx context.Context, subject string) ([][]byte, error) {
+	if err := c.catchUp(ctx); err != nil {
+		return nil, err
+	}
+	ks, err := c.ring.Keyset(ctx, ChainKeyset)
+	if err != nil {
+		return nil, err
+	}
+	refs, err := c.references(ks, subject)
+	if err != nil || len(refs) == 0 {
+		return nil, err
+	}
+	events, err := c.store.of(ctx, refs, c.seq) // what came since is for the next read, which verifies it first
+	if err != nil {
+		return nil, err
+	}
+	bodies := make([][]byte, len(events))
+	found := map[reference]standing{}
+	for i := range events {
+		e := &events[i]
+		if i > 0 && e.seq <= events[i-1].seq || !slices.Contains(refs, e.subject) {
+			return nil, ErrTampered
+		}
+		if err := c.verify(ks, e); err != nil {
+			return nil, err
+		}
+		if bodies[i], err = c.open(ks, e); err != nil {
+			return nil, err
+		}
+		found[e.subject] = standing{found[e.subject].events + 1, e.mac}
+	}
+	for _, ref := range refs {
+		if found[ref] != c.subjects[ref] {
+			return nil, ErrTampered // an event of this subject is missing
+		}
+	}
+	return bodies, nil
+}
+
+// references are those of the subject, one a key version, that have events.
+func (c *Chain) references(ks *keyring.Keyset, subject string) ([]reference, error) {
+	var refs []reference
+	for _, v := range ks.Versions() {
+		ref, err := refer(ks, v, subject)
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := c.subjects[ref]; ok {
+			refs = append(refs, ref)
+		}
+	}
+	return refs, nil
+}
+
+// catchUp verifies and takes in what has been appended since it last ran.
+func (c *Chain) catchUp(ctx context.Context) error {
+	events, err := c.store.after(ctx, c.seq)
+	if err != nil || len(events) == 0 {
+		return err
+	}
+	ks, err := c.ring.Keyset(ctx, ChainKeyset)
+	if err != nil {
+		return err
+	}
+	for i := range events {
+		e := &events[i]
+		if e.seq != c.seq+1 || e.prev != c.head {
+			return fmt.Errorf("event %d: %w", c.seq+1, ErrTampered)
+		}
+		if err := c.verify(ks, e); err != nil {
+			return fmt.Errorf("event %d: %w", e.seq, err)
+		}
+		c.accept(e)
+	}
+	return nil
+}
+
+func (c *Chain) accept(e *event) {
+	c.seq, c.head = e.seq, e.mac
+	c.subjects[e.subject] = standing{c.subjects[e.subject].events + 1, e.mac}
+}
+
+func (c *Chain) seal(ctx context.Context, subject string, body []byte) (event, error) {
+	ks, err := c.ring.Keyset(ctx, ChainKeyset)
+	if err != nil {
+		return event{}, err
+	}
+	e := event{seq: c.seq + 1, version: ks.Primary(), prev: c.head}
+	if e.subject, err = refer(ks, e.version, subject); err != nil {
+		return event{}, err
+	}
+	aead, err := sealer(ks, e.version, labelChainSeal)
+	if err != nil {
+		return event{}, err
+	}
+	e.body = secret.SealRandom(aead, nil, body, e.bound(c.ring.ID()))
+	m, err := mac(ks, e.version, labelChainLink)
+	if err != nil {
+		return event{}, err
+	}
+	e.mac = secret.Sum(m, e.message(c.ring.ID()))
+	return e, nil
+}
+
+func (c *Chain) open(ks *keyring.Keyset, e *event) ([]byte, error) {
+	aead, err := sealer(ks, e.version, labelChainSeal)
+	if err != nil {
+		return nil, err
+	}
+	body, err := secret.OpenRandom(aead, nil, e.body, e.bound(c.ring.ID()))
+	if err != nil {
+		return nil, ErrTampered
+	}
+	return body, nil
+}
+
+func (c *Chain) verify(ks *keyring.Keyset, e *event) error {
+	m, err := mac(ks, e.version, labelChainLink)
+	if err != nil {
+		return err
+	}
+	if !secret.Verify(m, e.message(c.ring.ID()), e.mac[:]) {
+		return ErrTampered
+	}
+	return nil
+}
+
+// bound is the associated data of the sealed body.
+func (e *event) bound(ring string) []byte {
+	b := lp.Append(nil, labelChainSeal, ring)
+	b = lp.Append(b, e.subject[:])
+	return binary.BigEndian.AppendUint64(b, e.seq)
+}
+
+// message is what the MAC covers: the event, its place and the one before it.
+func (e *event) message(ring string) []byte {
+	b := e.bound(ring)
+	b = binary.BigEndian.AppendUint32(b, e.version)
+	b = append(b, e.prev[:]...)
+	return append(b, e.body...)
+}
+
+func refer(ks *keyring.Keyset, v uint32, subject string) (reference, error) {
+	m, err := mac(ks, v, labelChainSubject)
+	if err != nil {
+		return reference{}, err
+	}
+	sum := secret.Sum(m, []byte(subject))
+	return reference(sum[:16]), nil
+}
+
+func sealer(ks *keyring.Keyset, v uint32, label string) (secret.AEAD, error) {
+	k, err := ks.Derive(v, label)
+	if err != nil {
+		return secret.AEAD{}, err
+	}
+	return secret.NewAEAD(k)
+}
+
+func mac(ks *keyring.Keyset, v uint32, label string) (secret.MAC, error) {
+	k, err := ks.Derive(v, label)
+	if err != nil {
+		return secret.MAC{}, err
+	}
+	return secret.NewMAC(k)
+}

@@ -1,0 +1,255 @@
+package evidence
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/rahasia/rahasia/internal/secret"
+	"github.com/rahasia/rahasia/keyring"
+)
+
+// TreeKeyset is the keyset from which a tree's signing key is derived by label.
+const TreeKeyset = "consent/log"
+
+const labelTreeSign = "rahasia/log-signer/v1"
+
+// signer is a note.Signer whose key lives behind a closure.
+type signer struct {
+	name string
+	hash uint32
+	sign func([]byte) []byte
+}
+
+func (s *signer) Name() string                    { return s.name }
+func (s *signer) KeyHash() uint32                 { return s.hash }
+func (s *signer) Sign(msg []byte) ([]byte, error) { return s.sign(msg), nil }
+
+// signerOf derives the signing key of a keyset version, and its verifier.
+func (t *Tree) signerOf(ks *keyring.Keyset, v uint32) (s *signer, ver note.Verifier, vkey string, err error) {
+	k, err := ks.Derive(v, labelTreeSign)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	key := ed25519.NewKeyFromSeed(secret.Expose(k))
+	if vkey, err = note.NewEd25519VerifierKey(t.origin(), key.Public().(ed25519.PublicKey)); err != nil {
+		return nil, nil, "", err
+	}
+	if ver, err = note.NewVerifier(vkey); err != nil {
+		return nil, nil, "", err
+	}
+	return &signer{t.origin(), ver.KeyHash(), func(msg []byte) []byte { return ed25519.Sign(key, msg) }}, ver, vkey, nil
+}
+
+func (t *Tree) origin() string { return "rahasia/" + t.ring.ID() }
+
+// sign returns the checkpoint of a tree: https://c2sp.org/tlog-checkpoint,
+// signed as https://c2sp.org/signed-note.
+func (t *Tree) sign(ctx context.Context, tree tlog.Tree) ([]byte, error) {
+	ks, err := t.ring.Keyset(ctx, TreeKeyset)
+	if err != nil {
+		return nil, err
+	}
+	s, _, _, err := t.signerOf(ks, ks.Primary())
+	if err != nil {
+		return nil, err
+	}
+	return note.Sign(&note.Note{Text: checkpointText(t.origin(), tree)}, s)
+}
+
+func checkpointText(origin string, t tlog.Tree) string {
+	return fmt.Sprintf("%s\n%d\n%s\n", origin, t.N, t.Hash)
+}
+
+// VerifierKey returns the public key that checkpoints are signed with now.
+func (t *Tree) VerifierKey(ctx context.Context) (string, error) {
+	ks, err := t.ring.Keyset(ctx, TreeKeyset)
+	if err != nil {
+		return "", err
+	}
+	_, _, vkey, err := t.signerOf(ks, ks.Primary())
+	return vkey, err
+}
+
+// Checkpoint returns the signed head; nil for an empty tree.
+func (t *Tree) Checkpoint(ctx context.Context) (head []byte, err error) {
+	err = t.store.view(ctx, func(v treeView) error {
+		if _, err := t.checkedHead(ctx, v); err != nil {
+			return err
+		}
+		head, err = v.head()
+		return err
+	})
+	return head, err
+}
+
+// checkedHead returns the tree that the stored head signs, if the stored
+// hashes make that tree and its size is the number of leaves.
+func (t *Tree) checkedHead(ctx context.Context, v treeView) (tlog.Tree, error) {
+	size, err := v.size()
+	if err != nil {
+		return tlog.Tree{}, err
+	}
+	head, err := v.head()
+	if err != nil {
+		return tlog.Tree{}, err
+	}
+	if size == 0 && head == nil {
+		return tlog.Tree{}, nil
+	}
+	vs, err := t.verifiers(ctx)
+	if err != nil {
+		return tlog.Tree{}, err
+	}
+	tree, err := openCheckpoint(head, t.origin(), vs)
+	if err != nil || tree.N != size {
+		return tlog.Tree{}, ErrTampered
+	}
+	root, err := tlog.TreeHash(size, v)
+	if err != nil {
+		return tlog.Tree{}, err
+	}
+	if root != tree.Hash {
+		return tlog.Tree{}, ErrTampered
+	}
+	return tree, nil
+}
+
+func (t *Tree) verifiers(ctx context.Context) (note.Verifiers, error) {
+	ks, err := t.ring.Keyset(ctx, TreeKeyset)
+	if err != nil {
+		return nil, err
+	}
+	var vs []note.Verifier
+	for _, v := range ks.Versions() {
+		_, ver, _, err := t.signerOf(ks, v)
+		if err != nil {
+			return nil, err
+		}
+		vs = append(vs, ver)
+	}
+	return note.VerifierList(vs...), nil
+}
+
+func openCheckpoint(msg []byte, origin string, vs note.Verifiers) (tlog.Tree, error) {
+	n, err := note.Open(msg, vs)
+	if err != nil {
+		return tlog.Tree{}, ErrTampered
+	}
+	return parseCheckpoint(n.Text, origin)
+}
+
+func parseCheckpoint(text, origin string) (tlog.Tree, error) {
+	f := strings.Split(text, "\n")
+	if len(f) != 4 || f[0] != origin || f[3] != "" {
+		return tlog.Tree{}, ErrTampered
+	}
+	size, err := strconv.ParseInt(f[1], 10, 64)
+	if err != nil || size < 0 || strconv.FormatInt(size, 10) != f[1] {
+		return tlog.Tree{}, ErrTampered
+	}
+	h, err := base64.StdEncoding.Strict().DecodeString(f[2])
+	if err != nil || len(h) != tlog.HashSize || base64.StdEncoding.EncodeToString(h) != f[2] { // the decoder skips CR
+		return tlog.Tree{}, ErrTampered
+	}
+	return tlog.Tree{N: size, Hash: tlog.Hash(h)}, nil
+}
+
+// Verify goes through the whole tree: every leaf passes check, and the stored
+// hashes are those of the leaves and make the signed head. It returns the number
+// of leaves, or ErrTampered with the index of the first that does not hold.
+func (t *Tree) Verify(ctx context.Context, check func(leaf []byte) error) (size int64, err error) {
+	err = t.store.view(ctx, func(v treeView) error {
+		tree, err := t.checkedHead(ctx, v)
+		if err != nil {
+			return err
+		}
+		size = tree.N
+		i := int64(0)
+		return v.leaves(0, size, func(leaf []byte) error {
+			err := verifyLeaf(v, i, leaf)
+			if err == nil {
+				err = check(leaf)
+			}
+			if err != nil {
+				return fmt.Errorf("entry %d: %w", i, err)
+			}
+			i++
+			return nil
+		})
+	})
+	if err != nil {
+		return 0, err
+	}
+	return size, nil
+}
+
+// verifyLeaf checks that the stored hashes which leaf i completes are those of
+// it and of the leaves before it.
+func verifyLeaf(v tlog.HashReader, i int64, leaf []byte) error {
+	want, err := tlog.StoredHashes(i, leaf, v)
+	if err != nil {
+		return err
+	}
+	at := make([]int64, len(want))
+	for n := range at {
+		at[n] = tlog.StoredHashIndex(0, i) + int64(n)
+	}
+	stored, err := v.ReadHashes(at)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(stored, want) {
+		return ErrTampered
+	}
+	return nil
+}
+
+// Prove returns a leaf with the hashes that prove it to be at index in the tree
+// of the checkpoint.
+func (t *Tree) Prove(ctx context.Context, index int64) (leaf []byte, hashes []tlog.Hash, checkpoint []byte, err error) {
+	err = t.store.view(ctx, func(v treeView) error {
+		tree, err := t.checkedHead(ctx, v)
+		if err != nil {
+			return err
+		}
+		if index < 0 || index >= tree.N {
+			return errors.New("no such entry")
+		}
+		if hashes, err = tlog.ProveRecord(tree.N, index, v); err != nil {
+			return err
+		}
+		if checkpoint, err = v.head(); err != nil {
+			return err
+		}
+		return v.leaves(index, index+1, func(b []byte) error {
+			leaf = slices.Clone(b)
+			return nil
+		})
+	})
+	return leaf, hashes, checkpoint, err
+}
+
+// CheckProof verifies what Prove returned under a verifier key.
+func CheckProof(verifierKey string, index int64, leaf []byte, hashes []tlog.Hash, checkpoint []byte) error {
+	v, err := note.NewVerifier(verifierKey)
+	if err != nil {
+		return ErrTampered
+	}
+	tree, err := openCheckpoint(checkpoint, v.Name(), note.VerifierList(v))
+	if err == nil {
+		err = tlog.CheckRecord(hashes, tree.N, tree.Hash, index, tlog.RecordHash(leaf))
+	}
+	if err != nil {
+		return ErrTampered
+	}
+	return nil
+}

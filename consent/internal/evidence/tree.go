@@ -1,0 +1,192 @@
+package evidence
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/rahasia/rahasia/keyring"
+)
+
+// Tree is a transparency log: an append-only list of leaves under a Merkle
+// tree (RFC 6962) whose head is signed. What several callers append at the same
+// time is written together.
+type Tree struct {
+	ring  *keyring.Ring
+	store treeStore
+
+	mu      sync.Mutex
+	waiting *batch // what the next write takes along
+
+	writing sync.Mutex // held while a batch is written
+	seen    tlog.Tree  // the last head that this process wrote or read
+}
+
+// treeStore keeps leaves, the tree's hashes and its signed head.
+type treeStore interface {
+	// update runs f on the newest state, alone among all processes, and makes
+	// what f puts durable, all of it or nothing, before it returns.
+	update(ctx context.Context, f func(treeTx) error) error
+	// view runs f on one state.
+	view(ctx context.Context, f func(treeView) error) error
+}
+
+type treeView interface {
+	tlog.HashReader
+	size() (int64, error)
+	head() ([]byte, error)                                // the signed note; nil for an empty tree
+	leaves(from, to int64, each func([]byte) error) error // [from, to), in order; an error where one is missing
+}
+
+type treeTx interface {
+	treeView
+	put(first int64, leaves [][]byte, at int64, hashes []tlog.Hash, note []byte) error
+}
+
+type batch struct {
+	leaves [][]byte
+	done   chan struct{}
+	err    error
+}
+
+// OpenTree opens the tree of ring in db. Its signed head must be there and
+// match the stored hashes; [Tree.Verify] goes through the leaves as well.
+func OpenTree(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Tree, error) {
+	t := &Tree{ring: ring, store: newMemoryTree()}
+	if db != nil {
+		s, err := newSQLTree(ctx, db)
+		if err != nil {
+			return nil, err
+		}
+		t.store = s
+	}
+	return t, t.store.view(ctx, func(v treeView) (err error) {
+		t.seen, err = t.checkedHead(ctx, v)
+		return err
+	})
+}
+
+// Append returns when the leaves are durable in the tree. It joins what others
+// append meanwhile into one write.
+func (t *Tree) Append(ctx context.Context, leaves ...[]byte) error {
+	t.mu.Lock()
+	b, leads := t.waiting, false
+	if b == nil {
+		b, leads = &batch{done: make(chan struct{})}, true
+		t.waiting = b
+	}
+	b.leaves = append(b.leaves, leaves...)
+	t.mu.Unlock()
+	if leads {
+		t.writing.Lock()
+		t.mu.Lock()
+		t.waiting = nil // whoever comes now waits for the next write
+		t.mu.Unlock()
+		// One caller's cancellation must not fail the others in its batch.
+		b.err = t.write(context.WithoutCancel(ctx), b.leaves)
+		t.writing.Unlock()
+		close(b.done)
+	}
+	<-b.done
+	return b.err
+}
+
+// write integrates leaves into the tree and signs the new head. t.writing is held.
+func (t *Tree) write(ctx context.Context, leaves [][]byte) error {
+	var next tlog.Tree
+	err := t.store.update(ctx, func(tx treeTx) error {
+		size, err := tx.size()
+		if err != nil {
+			return err
+		}
+		if size < t.seen.N {
+			return ErrTampered
+		}
+		grown := &growing{old: tx, first: tlog.StoredHashCount(size)}
+		for i, leaf := range leaves {
+			h, err := tlog.StoredHashes(size+int64(i), leaf, grown)
+			if err != nil {
+				return err
+			}
+			grown.added = append(grown.added, h...)
+		}
+		next.N = size + int64(len(leaves))
+		if next.Hash, err = tlog.TreeHash(next.N, grown); err != nil {
+			return err
+		}
+		signed, err := t.sign(ctx, next)
+		if err != nil {
+			return err
+		}
+		return tx.put(size, leaves, grown.first, grown.added, signed)
+	})
+	if err != nil {
+		return err
+	}
+	t.seen = next
+	return nil
+}
+
+// Leaves calls each with every leaf from index from on, in order, of one state
+// of the tree.
+func (t *Tree) Leaves(ctx context.Context, from int64, each func(index int64, leaf []byte) error) error {
+	return t.store.view(ctx, func(v treeView) error {
+		size, err := v.size()
+		if err != nil || from >= size {
+			return err
+		}
+		i := from - 1
+		return v.leaves(from, size, func(leaf []byte) error {
+			i++
+			return each(i, leaf)
+		})
+	})
+}
+
+// Last calls f with the newest leaf, if there is one.
+func (t *Tree) Last(ctx context.Context, f func(leaf []byte) error) error {
+	return t.store.view(ctx, func(v treeView) error {
+		size, err := v.size()
+		if err != nil || size == 0 {
+			return err
+		}
+		return v.leaves(size-1, size, f)
+	})
+}
+
+// growing reads the hashes of a tree whose newest ones are not stored yet.
+type growing struct {
+	old   tlog.HashReader
+	first int64
+	added []tlog.Hash
+}
+
+// ReadHashes is tlog.HashReader's.
+func (g *growing) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	var old, places []int64
+	for i, x := range indexes {
+		if x >= g.first {
+			if x-g.first >= int64(len(g.added)) {
+				return nil, errors.New("no such hash")
+			}
+			out[i] = g.added[x-g.first]
+			continue
+		}
+		old, places = append(old, x), append(places, int64(i))
+	}
+	if len(old) == 0 {
+		return out, nil
+	}
+	hashes, err := g.old.ReadHashes(old)
+	if err != nil {
+		return nil, err
+	}
+	for i, h := range hashes {
+		out[places[i]] = h
+	}
+	return out, nil
+}

@@ -1,0 +1,168 @@
+package consent
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/rahasia/rahasia/consent/internal/evidence"
+	"github.com/rahasia/rahasia/internal/lp"
+	"github.com/rahasia/rahasia/internal/secret"
+	"github.com/rahasia/rahasia/keyring"
+)
+
+// auditCompartment is the compartment that every opener is granted: a
+// patient's key in it seals the patient's name in the log's entries, so
+// erasing the patient leaves the log whole and the name gone.
+const auditCompartment = "audit"
+
+const (
+	labelLogSeal    = "rahasia/log-entry/v1"
+	labelLogSubject = "rahasia/log-subject/v1"
+)
+
+// Log is the audit log, a transparency log: its entries are the leaves of an
+// RFC 6962 Merkle tree whose head is signed (Ed25519, C2SP checkpoint), so an
+// entry can be proved to be in it, and once a [Log.Checkpoint] has left the
+// house no entry can be changed, dropped or put in unseen. Without a checkpoint
+// outside, whoever can write the database and sign can rewrite the whole.
+//
+// Entries are sealed. They hold who, why, which fields and how it ended, never
+// a value; the patient is named under a key that dies with the patient's.
+//
+// A Log is safe for concurrent use; what several callers append at the same
+// time is written together.
+type Log struct {
+	ring *keyring.Ring
+	tree *evidence.Tree
+}
+
+// Entry is one entry of the log.
+type Entry struct {
+	Index int64 // place in the log, from 0
+
+	Time      time.Time
+	Actor     string
+	Role      string
+	Purpose   Purpose
+	Action    string // seal, open, lookup, update, export, give, withdraw
+	Type      string // record type
+	Fields    []string
+	Withheld  []string
+	Outcome   string // done, refused
+	Reason    Reason
+	Consent   string // id of the consent that decided
+	Decision  string // id of the decision
+	Recipient string // of an export
+
+	// Subject and Record are set by [Log.History] only, which asks by subject.
+	Subject, Record string
+}
+
+// logBody is an entry as it is sealed.
+type logBody struct {
+	Time      int64    `cbor:"1,keyasint"` // nanoseconds since 1970
+	Actor     string   `cbor:"2,keyasint"`
+	Role      string   `cbor:"3,keyasint,omitempty"`
+	Purpose   Purpose  `cbor:"4,keyasint,omitempty"`
+	Action    string   `cbor:"5,keyasint"`
+	Type      string   `cbor:"6,keyasint,omitempty"`
+	Fields    []string `cbor:"7,keyasint,omitempty"`
+	Withheld  []string `cbor:"8,keyasint,omitempty"`
+	Outcome   string   `cbor:"9,keyasint"`
+	Reason    Reason   `cbor:"10,keyasint,omitempty"`
+	Consent   string   `cbor:"11,keyasint,omitempty"`
+	Decision  string   `cbor:"12,keyasint,omitempty"`
+	Recipient string   `cbor:"13,keyasint,omitempty"`
+	Ledger    uint64   `cbor:"14,keyasint,omitempty"` // events in the ledger that the decision knew
+	Subject   []byte   `cbor:"15,keyasint,omitempty"` // sealed under the patient's audit key
+}
+
+// OpenLog opens the log of ring in db, a SQLite database whose tables it makes
+// where they are missing; with a nil db the log lives in memory and dies with
+// the process. Its signed head must be there and match the tree's hashes:
+// [ErrTampered] where not. [Log.Verify] goes through the entries as well. The
+// ring must have the keyset "consent/log".
+func OpenLog(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Log, error) {
+	if ring == nil {
+		return nil, fmt.Errorf("consent: open log: %w", ErrConfig)
+	}
+	t, err := evidence.OpenTree(ctx, ring, db)
+	if err != nil {
+		return nil, fmt.Errorf("consent: open log: %w", err)
+	}
+	return &Log{ring, t}, nil
+}
+
+// append seals the bodies and returns when they are durable in the log.
+func (l *Log) append(ctx context.Context, bodies ...*logBody) error {
+	leaves, err := l.seal(ctx, bodies)
+	if err == nil {
+		err = l.tree.Append(ctx, leaves...)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrAudit, err)
+	}
+	return nil
+}
+
+// seal makes leaves: format (1) || key version (4) || AES-256-GCM, random nonce.
+func (l *Log) seal(ctx context.Context, bodies []*logBody) ([][]byte, error) {
+	ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := l.sealer(ks, ks.Primary())
+	if err != nil {
+		return nil, err
+	}
+	out := make([][]byte, len(bodies))
+	for i, b := range bodies {
+		plain, err := encode(b)
+		if err != nil {
+			return nil, err
+		}
+		head := binary.BigEndian.AppendUint32([]byte{leafFormat}, ks.Primary())
+		out[i] = secret.SealRandom(aead, head, plain, l.bound(head))
+	}
+	return out, nil
+}
+
+const leafFormat = 0x51 // kind 5, version 1
+
+func (l *Log) open(ctx context.Context, leaf []byte) (*logBody, error) {
+	if len(leaf) < 5 || leaf[0] != leafFormat {
+		return nil, ErrTampered
+	}
+	ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := l.sealer(ks, binary.BigEndian.Uint32(leaf[1:5]))
+	if err != nil {
+		return nil, err
+	}
+	plain, err := secret.OpenRandom(aead, nil, leaf[5:], l.bound(leaf[:5]))
+	if err != nil {
+		return nil, ErrTampered
+	}
+	b := new(logBody)
+	if err := decode(plain, b); err != nil {
+		return nil, ErrTampered
+	}
+	return b, nil
+}
+
+func (l *Log) bound(head []byte) []byte {
+	return append(lp.Append(nil, labelLogSeal, l.ring.ID()), head...)
+}
+
+func (l *Log) sealer(ks *keyring.Keyset, v uint32) (secret.AEAD, error) {
+	k, err := ks.Derive(v, labelLogSeal)
+	if err != nil {
+		return secret.AEAD{}, err
+	}
+	return secret.NewAEAD(k)
+}

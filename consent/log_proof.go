@@ -1,0 +1,173 @@
+package consent
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/rahasia/rahasia/consent/internal/evidence"
+	"github.com/rahasia/rahasia/internal/lp"
+	"github.com/rahasia/rahasia/internal/secret"
+	"github.com/rahasia/rahasia/keyring"
+)
+
+// VerifierKey returns the public key that checkpoints are signed with now, in
+// the signed-note text form (https://c2sp.org/signed-note), for whoever keeps
+// them outside.
+func (l *Log) VerifierKey(ctx context.Context) (string, error) {
+	vkey, err := l.tree.VerifierKey(ctx)
+	if err != nil {
+		return "", fmt.Errorf("consent: verifier key: %w", err)
+	}
+	return vkey, nil
+}
+
+// Checkpoint returns the log's signed head, a text of three lines and a
+// signature. Kept by someone else, it is what makes the log proof against its
+// owner. An empty log has none: nil.
+func (l *Log) Checkpoint(ctx context.Context) ([]byte, error) {
+	head, err := l.tree.Checkpoint(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("consent: checkpoint: %w", err)
+	}
+	return head, nil
+}
+
+// Verify goes through the whole log: every entry opens under the log's keys,
+// hashes to its leaf, and the leaves make the signed head. It returns the number of
+// entries, or [ErrTampered] with the index of the first that does not hold.
+func (l *Log) Verify(ctx context.Context) (int64, error) {
+	n, err := l.tree.Verify(ctx, func(leaf []byte) error {
+		_, err := l.open(ctx, leaf)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("consent: verify log: %w", err)
+	}
+	return n, nil
+}
+
+// Proof shows that an entry is in the log, to whoever has the checkpoint and
+// the verifier key; it needs no other key and reveals nothing about the entry.
+type Proof struct {
+	Index      int64
+	Leaf       []byte // the sealed entry
+	Hashes     []tlog.Hash
+	Checkpoint []byte
+}
+
+// Check verifies p under a verifier key: the checkpoint's signature and that
+// the leaf stands at its index in that tree. [ErrTampered] where not.
+func (p *Proof) Check(verifierKey string) error {
+	if err := evidence.CheckProof(verifierKey, p.Index, p.Leaf, p.Hashes, p.Checkpoint); err != nil {
+		return fmt.Errorf("consent: check proof: entry %d: %w", p.Index, err)
+	}
+	return nil
+}
+
+// Prove returns the proof that the entry at index is in the log.
+func (l *Log) Prove(ctx context.Context, index int64) (*Proof, error) {
+	p := &Proof{Index: index}
+	var err error
+	if p.Leaf, p.Hashes, p.Checkpoint, err = l.tree.Prove(ctx, index); err != nil {
+		return nil, fmt.Errorf("consent: prove entry %d: %w", index, err)
+	}
+	return p, nil
+}
+
+// History returns every entry that names the patient, in order: who looked,
+// when, why and at what (UU PDP 27/2022, article 32). It goes through the whole
+// log. For a patient who was erased it returns keyring.ErrShredded: the
+// entries are still there, and nobody can say any more whose they are.
+func (l *Log) History(ctx context.Context, subject string) ([]Entry, error) {
+	keys, err := l.ring.Subject(ctx, subject, auditCompartment)
+	if err != nil {
+		return nil, fmt.Errorf("consent: history: %w", err)
+	}
+	aead, err := auditSealer(keys[0])
+	if err != nil {
+		return nil, fmt.Errorf("consent: history: %w", err)
+	}
+	var out []Entry
+	err = l.tree.Leaves(ctx, 0, func(i int64, leaf []byte) error {
+		b, err := l.open(ctx, leaf)
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", i, err)
+		}
+		ref, err := secret.OpenRandom(aead, nil, b.Subject, lp.Append(nil, labelLogSubject, b.Decision))
+		if err != nil {
+			return nil // another patient's
+		}
+		who, record, ok := parseRef(ref)
+		if !ok || who != subject {
+			return fmt.Errorf("entry %d: %w", i, ErrTampered)
+		}
+		e := b.entry(i)
+		e.Subject, e.Record = who, record
+		out = append(out, e)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("consent: history: %w", err)
+	}
+	return out, nil
+}
+
+func (b *logBody) entry(i int64) Entry {
+	return Entry{
+		Index: i, Time: time.Unix(0, b.Time), Actor: b.Actor, Role: b.Role, Purpose: b.Purpose, Action: b.Action, Type: b.Type,
+		Fields: b.Fields, Withheld: b.Withheld, Outcome: b.Outcome, Reason: b.Reason, Consent: b.Consent,
+		Decision: b.Decision, Recipient: b.Recipient,
+	}
+}
+
+func auditSealer(k *keyring.SubjectKey) (secret.AEAD, error) {
+	return secret.NewAEAD(k.Derive("rahasia/audit-key/v1"))
+}
+
+// sealRef names the patient and record in an entry, under the patient's key.
+func (b *logBody) sealRef(k *keyring.SubjectKey, subject, record string) error {
+	aead, err := auditSealer(k)
+	if err != nil {
+		return err
+	}
+	b.Subject = secret.SealRandom(aead, nil, refText(subject, record), lp.Append(nil, labelLogSubject, b.Decision))
+	return nil
+}
+
+func refText(subject, record string) []byte { return lp.Append(nil, subject, record) }
+
+func parseRef(b []byte) (subject, record string, ok bool) {
+	subject, b, ok = cutPart(b)
+	if !ok || subject == "" {
+		return "", "", false
+	}
+	record, b, ok = cutPart(b)
+	return subject, record, ok && len(b) == 0
+}
+
+func cutPart(b []byte) (part string, rest []byte, ok bool) {
+	if len(b) < 2 {
+		return "", nil, false
+	}
+	n := 2 + int(binary.BigEndian.Uint16(b))
+	if len(b) < n {
+		return "", nil, false
+	}
+	return string(b[2:n]), b[n:], true
+}
+
+// ledgerLength is the number of ledger events that the newest entry knew of.
+func (l *Log) ledgerLength(ctx context.Context) (n uint64, err error) {
+	err = l.tree.Last(ctx, func(leaf []byte) error {
+		b, err := l.open(ctx, leaf)
+		if err == nil {
+			n = b.Ledger
+		}
+		return err
+	})
+	return n, err
+}

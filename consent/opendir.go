@@ -1,0 +1,158 @@
+package consent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/rahasia/rahasia/consent/internal/evidence"
+	"github.com/rahasia/rahasia/envelope"
+	"github.com/rahasia/rahasia/internal/sqlite"
+	"github.com/rahasia/rahasia/keyring"
+	"github.com/rahasia/rahasia/keyring/sqlstore"
+)
+
+// OpenDir opens the embedded default in the folder dir, and makes it where it
+// is missing: the key store (keys.db), ledger and audit log (consent.db), both
+// SQLite, and the erasure journal. The key that wraps all others lies beside
+// the folder and not in it, in the file dir + ".key" (mode 0600): whoever
+// copies the folder has ciphertext. Keep the key file and the folder apart in
+// backups too, and the journal apart from the key store.
+//
+// The application's own rows belong in its own database, not in these. A
+// folder without its key file, or a key file without its folder, is an
+// [ErrHalf] and nothing is made: somebody has lost half.
+func OpenDir(ctx context.Context, dir string) (*Config, error) {
+	cfg, err := openOrMake(ctx, filepath.Clean(dir))
+	if err != nil {
+		return nil, fmt.Errorf("consent: open folder: %w", err)
+	}
+	return cfg, nil
+}
+
+const keySuffix = ".key"
+
+// openOrMake makes a folder under another name and moves it into place when it
+// is complete, the key first, so that a crash leaves either nothing, or a
+// key with a complete folder to move behind it.
+func openOrMake(ctx context.Context, dir string) (*Config, error) {
+	made := dir + ".new"
+	hasDir, hasKey, hasMade := exists(dir), exists(dir+keySuffix), exists(made)
+	switch {
+	case hasDir && hasKey:
+		return openFolder(ctx, dir)
+	case hasKey && hasMade: // a crash between the two moves
+	case hasDir && !emptyFolder(dir), hasKey:
+		return nil, ErrHalf
+	default:
+		if err := makeFolder(ctx, made); err != nil {
+			return nil, err
+		}
+		if err := os.Rename(made+keySuffix, dir+keySuffix); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.Rename(made, dir); err != nil {
+		return nil, err
+	}
+	if err := syncFolder(filepath.Dir(dir)); err != nil {
+		return nil, err
+	}
+	return openFolder(ctx, dir)
+}
+
+// makeFolder makes a ring with the keysets that every configuration needs.
+// What an earlier attempt left under the name was never used.
+func makeFolder(ctx context.Context, dir string) error {
+	if err := errors.Join(os.RemoveAll(dir), os.RemoveAll(dir+keySuffix)); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	kek, err := keyring.CreateKeyFile(dir + keySuffix)
+	if err != nil {
+		return err
+	}
+	c := &Config{}
+	err = c.openKeys(ctx, dir, kek, func(kc keyring.Config) (*keyring.Ring, error) {
+		return keyring.Create(ctx, envelope.NewID(), kc)
+	})
+	if err == nil {
+		err = c.createKeysets(ctx, evidence.ChainKeyset, evidence.TreeKeyset, auditCompartment)
+	}
+	return errors.Join(err, c.Close(), syncFolder(dir))
+}
+
+func openFolder(ctx context.Context, dir string) (*Config, error) {
+	kek, err := keyring.KeyFile(dir + keySuffix)
+	if err != nil {
+		return nil, err
+	}
+	c := &Config{Provision: true}
+	err = c.openKeys(ctx, dir, kek, func(kc keyring.Config) (*keyring.Ring, error) { return keyring.Open(ctx, kc) })
+	if err == nil {
+		err = c.openRecords(ctx, dir)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+func (c *Config) openKeys(ctx context.Context, dir string, kek keyring.KEK, open func(keyring.Config) (*keyring.Ring, error)) error {
+	db, err := sqlite.Open(filepath.Join(dir, "keys.db"))
+	if err != nil {
+		return err
+	}
+	c.closers = append(c.closers, db.Close)
+	store, err := sqlstore.New(ctx, db)
+	if err != nil {
+		return err
+	}
+	journal, err := keyring.OpenJournal(filepath.Join(dir, "erasure.journal"))
+	if err != nil {
+		return err
+	}
+	if c.Ring, err = open(keyring.Config{Store: store, Journal: journal, KEK: kek}); err != nil {
+		return err
+	}
+	c.closers = append(c.closers, c.Ring.Close)
+	return nil
+}
+
+func (c *Config) openRecords(ctx context.Context, dir string) error {
+	db, err := sqlite.Open(filepath.Join(dir, "consent.db"))
+	if err != nil {
+		return err
+	}
+	c.closers = append(c.closers, db.Close)
+	if c.Ledger, err = OpenLedger(ctx, c.Ring, db); err != nil {
+		return err
+	}
+	if c.Log, err = OpenLog(ctx, c.Ring, db); err != nil {
+		return err
+	}
+	return c.check(ctx)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, os.ErrNotExist)
+}
+
+func emptyFolder(dir string) bool {
+	f, err := os.ReadDir(dir)
+	return err == nil && len(f) == 0
+}
+
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}

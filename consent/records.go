@@ -1,0 +1,345 @@
+package consent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/rahasia/rahasia/envelope"
+	"github.com/rahasia/rahasia/internal/phi"
+	"github.com/rahasia/rahasia/keyring"
+	"github.com/rahasia/rahasia/pseudo"
+)
+
+// Records seals and opens records of the struct type T, whose fields say by
+// `phi` tags what they are. It is safe for concurrent use.
+type Records[T any] struct {
+	name  string
+	cfg   *Config
+	plan  *phi.Plan
+	codec *envelope.Codec[T]
+	index *pseudo.Index[T]
+}
+
+// Row is a sealed record as an application stores it: the bytes for one
+// column, and for each field tagged lookup the token for an indexed column.
+type Row struct {
+	Sealed envelope.Sealed
+	// Tokens by stored field name. A field that holds no value has no token.
+	// After an [Records.Update] only the changed lookup fields are here.
+	Tokens map[string]pseudo.Token
+}
+
+// NewRecords prepares records of type T under a record type name, which is
+// sealed into every row: 1 to 64 letters, digits, '-', '_' or '.'. It fails on any mistake in the tags
+// (an error that names type and field), on an incomplete configuration
+// ([ErrConfig]), and on a keyset that the ring lacks and may not be made
+// (keyring.ErrNoKeyset; see Config.Provision).
+func NewRecords[T any](name string, cfg *Config) (*Records[T], error) {
+	ctx := context.Background() // start-up reads the key store once; requests carry their own
+	r, err := newRecords[T](ctx, name, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("consent: records %q: %w", name, err)
+	}
+	return r, nil
+}
+
+func newRecords[T any](ctx context.Context, name string, cfg *Config) (*Records[T], error) {
+	if err := cfg.check(ctx); err != nil {
+		return nil, err
+	}
+	plan, err := phi.For(reflect.TypeFor[T]())
+	if err != nil {
+		return nil, err
+	}
+	for i := range plan.Fields {
+		for _, l := range labelsOf(&plan.Fields[i]) {
+			if !l.known() {
+				return nil, fmt.Errorf("%s: label: %w", plan.Fields[i].Go, ErrCode)
+			}
+		}
+	}
+	if cfg.Provision {
+		names := slices.Clone(plan.Compartments)
+		for i := range plan.Fields {
+			if plan.Fields[i].Lookup {
+				names = append(names, pseudo.LookupDomain(name, plan.Fields[i].Name))
+			}
+		}
+		if err := cfg.createKeysets(ctx, names...); err != nil {
+			return nil, err
+		}
+	}
+	r := &Records[T]{name: name, cfg: cfg, plan: plan}
+	if r.codec, err = envelope.NewCodec[T](name, cfg.Ring); err != nil {
+		return nil, err
+	}
+	if r.index, err = pseudo.NewIndex[T](ctx, name, cfg.Ring); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Seal seals src, of which nothing stays outside but the fields tagged clear,
+// and returns what to store. The tag's purpose and legal basis are required.
+// The row is returned only after its entry is in the audit log. What a reader
+// of the row still learns: that the patient has a record of this type, which
+// compartments and key generations it has, its size in coarse steps, and through
+// a token that two rows hold the same value in that column.
+//
+// Errors: [ErrNoBasis], [ErrCode], [ErrSubject], [ErrAudit],
+// envelope.ErrEmpty, *pseudo.FormatError, keyring.ErrShredded,
+// keyring.ErrNotGranted.
+func (r *Records[T]) Seal(ctx context.Context, src *T, tag Tag) (Row, error) {
+	rows, err := r.SealAll(ctx, []*T{src}, tag)
+	if err != nil {
+		return Row{}, err
+	}
+	return rows[0], nil
+}
+
+// SealAll seals several records under one tag, with one durable write of the
+// audit log for all. It seals all or none.
+func (r *Records[T]) SealAll(ctx context.Context, src []*T, tag Tag) ([]Row, error) {
+	rows, err := r.sealAll(ctx, src, tag)
+	if err != nil {
+		return nil, fmt.Errorf("consent: seal %s: %w", r.name, err)
+	}
+	return rows, nil
+}
+
+func (r *Records[T]) sealAll(ctx context.Context, src []*T, tag Tag) ([]Row, error) {
+	if err := tag.check(); err != nil {
+		return nil, err
+	}
+	tags, err := tag.sections(r.plan)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]Row, len(src))
+	entries := make([]*logBody, len(src))
+	for i, s := range src {
+		if rows[i], entries[i], err = r.sealOne(ctx, s, tag, tags); err != nil {
+			return nil, err
+		}
+	}
+	if len(entries) == 0 {
+		return rows, nil
+	}
+	if err := r.cfg.Log.append(ctx, entries...); err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+func (r *Records[T]) sealOne(ctx context.Context, src *T, tag Tag, tags map[string][]byte) (Row, *logBody, error) {
+	subject, record := r.ids(src)
+	if subject == "" {
+		return Row{}, nil, ErrSubject
+	}
+	tokens, err := r.index.Tokens(ctx, src)
+	if err != nil {
+		return Row{}, nil, err
+	}
+	keys, err := r.cfg.Ring.CreateSubject(ctx, subject, append(slices.Clone(r.plan.Compartments), auditCompartment)...)
+	if err != nil {
+		return Row{}, nil, err
+	}
+	sealed, err := r.codec.Seal(ctx, src, tags)
+	if err != nil {
+		return Row{}, nil, err
+	}
+	b := r.entry("seal", Request{Purpose: tag.Purpose})
+	b.Outcome = "done"
+	if err := b.sealRef(keys[len(keys)-1], subject, record); err != nil {
+		return Row{}, nil, err
+	}
+	return Row{Sealed: sealed, Tokens: tokens}, b, nil
+}
+
+// Lookup returns the tokens under which rows with this value in the field may
+// be stored, one for each key version that is still read: for
+// WHERE token = ANY(...). It is logged like an open, and refused where the
+// request's role may not see the field. Pass one of the tokens that matched
+// as Request.FoundBy to Open, which then proves the row to be the right one.
+//
+// Errors: [ErrRequest], [*DeniedError], [ErrAudit], pseudo.ErrField,
+// *pseudo.FormatError.
+func (r *Records[T]) Lookup(ctx context.Context, field, value string, req Request) ([]pseudo.Token, error) {
+	tokens, err := r.lookup(ctx, field, value, req)
+	if err != nil {
+		if denied := (*DeniedError)(nil); errors.As(err, &denied) {
+			return nil, denied
+		}
+		return nil, fmt.Errorf("consent: look up %s by %s: %w", r.name, field, err)
+	}
+	return tokens, nil
+}
+
+func (r *Records[T]) lookup(ctx context.Context, field, value string, req Request) ([]pseudo.Token, error) {
+	if err := req.check(); err != nil {
+		return nil, err
+	}
+	tokens, err := r.index.Lookup(ctx, field, value)
+	if err != nil {
+		return nil, err
+	}
+	b := r.entry("lookup", req)
+	b.Fields, b.Outcome, b.Reason = []string{field}, "done", Permitted
+	f, _ := r.plan.Field(field)
+	switch {
+	case !req.Purpose.known():
+		b.Reason = Unknown
+	case !r.cfg.roleMay(req.Role, f.Compartment):
+		b.Reason = RoleForbids
+	}
+	if b.Reason != Permitted {
+		b.Outcome = "refused"
+	}
+	if err := r.cfg.Log.append(ctx, b); err != nil {
+		return nil, err
+	}
+	if b.Reason != Permitted {
+		return nil, r.denied(b)
+	}
+	return tokens, nil
+}
+
+// Open opens the record that out names by its subject and record ids, as far
+// as the request is permitted: each permitted field is set (to its zero value
+// where the record holds none), each withheld one is left alone and named in a
+// [*WithheldError]. The decision is made before anything is opened, and its entry
+// is durable in the audit log before the first field is; a refusal is logged
+// too.
+//
+// Errors: [*WithheldError] for a partial answer; [*DeniedError] where nothing
+// is permitted; [ErrTokenMismatch] where the record is not the one that
+// req.FoundBy names; [ErrRequest], [ErrAudit], [ErrTag]; envelope.ErrOpen for a row
+// that is not this record's or was changed; keyring.ErrShredded for an erased patient.
+func (r *Records[T]) Open(ctx context.Context, out *T, row envelope.Sealed, req Request) error {
+	x, err := r.release(ctx, out, row, asked{action: "open", req: req})
+	if err != nil {
+		return r.wrap("open", err)
+	}
+	if err := r.codec.OpenFields(x.reading, out, x.fields...); err != nil {
+		return r.wrap("open", err)
+	}
+	if len(x.withheld) > 0 {
+		return &WithheldError{Type: r.name, Purpose: req.Purpose, Fields: x.withheld, Decision: x.entry.Decision}
+	}
+	return nil
+}
+
+// Update seals the record anew with the named fields taken from src and every
+// other one carried over as it is, the withheld and the unknown ones included,
+// so that who may see a part of a record cannot erase the rest. It releases
+// nothing by carrying. The request must be permitted for each named field, and
+// the service must hold the keys of all compartments of the row. src names the
+// record by its ids; old is the row as it is stored.
+//
+// Store the result only where the row is still old (… WHERE sealed = old), or
+// two writers lose an update. Errors as for [Records.Open], [*DeniedError]
+// where one of the named fields is not permitted, and envelope.ErrField.
+func (r *Records[T]) Update(ctx context.Context, old envelope.Sealed, src *T, req Request, fields ...string) (Row, error) {
+	row, err := r.update(ctx, old, src, req, fields)
+	if err != nil {
+		return Row{}, r.wrap("update", err)
+	}
+	return row, nil
+}
+
+func (r *Records[T]) update(ctx context.Context, old envelope.Sealed, src *T, req Request, fields []string) (Row, error) {
+	if len(fields) == 0 {
+		return Row{}, fmt.Errorf("no field named: %w", envelope.ErrField)
+	}
+	tokens, err := r.index.Tokens(ctx, src)
+	if err != nil {
+		return Row{}, err
+	}
+	for name := range tokens {
+		if !slices.Contains(fields, name) {
+			delete(tokens, name)
+		}
+	}
+	x, err := r.release(ctx, src, old, asked{"update", req, fields, true})
+	if err != nil {
+		return Row{}, err
+	}
+	sealed, err := r.codec.Reseal(ctx, x.reading, src, x.fields, nil)
+	if err != nil {
+		return Row{}, err
+	}
+	return Row{Sealed: sealed, Tokens: tokens}, nil
+}
+
+// wrap adds the context that the typed refusals carry themselves.
+func (r *Records[T]) wrap(action string, err error) error {
+	if denied := (*DeniedError)(nil); errors.As(err, &denied) {
+		return denied
+	}
+	return fmt.Errorf("consent: %s %s: %w", action, r.name, err)
+}
+
+func (r *Records[T]) ids(src *T) (subject, record string) {
+	v := reflect.ValueOf(src).Elem()
+	subject = v.FieldByIndex(r.plan.Subject.Index).String()
+	if r.plan.Record == nil {
+		return subject, subject
+	}
+	return subject, v.FieldByIndex(r.plan.Record.Index).String()
+}
+
+func (r *Records[T]) entry(action string, req Request) *logBody {
+	return &logBody{
+		Time: r.cfg.now().UnixNano(), Actor: req.Actor, Role: req.Role, Purpose: req.Purpose, Action: action, Type: r.name,
+		Decision: envelope.NewID(), Recipient: req.Recipient, Ledger: r.cfg.Ledger.chain.Len(),
+	}
+}
+
+func (r *Records[T]) denied(b *logBody) *DeniedError {
+	return &DeniedError{Action: b.Action, Type: r.name, Purpose: b.Purpose, Reason: b.Reason, Decision: b.Decision}
+}
+
+func (req *Request) check() error {
+	switch {
+	case req.Purpose == "":
+		return fmt.Errorf("purpose: %w", ErrRequest)
+	case req.Actor == "":
+		return fmt.Errorf("actor: %w", ErrRequest)
+	case len(req.Purpose) > maxText || len(req.Actor) > maxText || len(req.Role) > maxText || len(req.Recipient) > maxText:
+		return ErrLimit
+	}
+	return nil
+}
+
+// roleMay reports whether a role may open a compartment.
+func (c *Config) roleMay(role, compartment string) bool {
+	if len(c.Roles) == 0 {
+		return role == ""
+	}
+	return slices.Contains(c.Roles[role], compartment)
+}
+
+// subjectKey returns the key under which entries name the patient, or a nil
+// key where there is none to name: a patient without records, or an erased one.
+func (c *Config) subjectKey(ctx context.Context, subject string) (*keyring.SubjectKey, error) {
+	keys, err := c.Ring.Subject(ctx, subject, auditCompartment)
+	if errors.Is(err, keyring.ErrNoSubjectKey) || errors.Is(err, keyring.ErrShredded) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return keys[0], nil
+}
+
+// setIDs makes dst name the record that of names.
+func (r *Records[T]) setIDs(dst, of *T) {
+	from, to := reflect.ValueOf(of).Elem(), reflect.ValueOf(dst).Elem()
+	to.FieldByIndex(r.plan.Subject.Index).Set(from.FieldByIndex(r.plan.Subject.Index))
+	if r.plan.Record != nil {
+		to.FieldByIndex(r.plan.Record.Index).Set(from.FieldByIndex(r.plan.Record.Index))
+	}
+}

@@ -1,0 +1,162 @@
+package consent
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/rahasia/rahasia/internal/phi"
+)
+
+// Tag are the facts of collection: why and on what basis a record was made.
+// They are sealed into the record's manifests, so nobody reads or changes them
+// without the keys, and they never change; what a patient later allows or
+// withdraws is the [Ledger]'s and rewrites no record.
+type Tag struct {
+	Purpose Purpose // required: why the data was collected
+	Basis   Basis   // required: there is no processing without a legal basis
+
+	Consent string // reference of the consent given at collection
+	Policy  string // version of the privacy notice that the patient saw
+
+	// Confidentiality of the whole record; empty is Normal.
+	Confidentiality Confidentiality
+	// Sensitivity are labels of this record beyond those of its type. They are
+	// sealed with every compartment but identity: a service that holds only
+	// names must not learn a diagnosis from a label.
+	Sensitivity []Label
+	Retain      time.Time // keep at least until; zero: no stated term
+}
+
+func (t *Tag) check() error {
+	switch {
+	case !t.Purpose.known():
+		return fmt.Errorf("consent: tag: purpose: %w", ErrCode)
+	case !t.Basis.known():
+		return fmt.Errorf("consent: tag: %w", ErrNoBasis)
+	case t.Confidentiality.rank() == 0:
+		return fmt.Errorf("consent: tag: confidentiality: %w", ErrCode)
+	case slices.ContainsFunc(t.Sensitivity, func(l Label) bool { return !l.known() }):
+		return fmt.Errorf("consent: tag: sensitivity: %w", ErrCode)
+	case len(t.Consent) > maxText || len(t.Policy) > maxText || len(t.Sensitivity) > maxLabels:
+		return fmt.Errorf("consent: tag: %w", ErrLimit)
+	}
+	return nil
+}
+
+// sectionTag is a tag as one section carries it: CBOR, a map with small
+// integer keys (SPEC.md, "consent tag").
+type sectionTag struct {
+	Purpose         Purpose            `cbor:"1,keyasint"`
+	Basis           Basis              `cbor:"2,keyasint"`
+	Consent         string             `cbor:"3,keyasint,omitempty"`
+	Policy          string             `cbor:"4,keyasint,omitempty"`
+	Confidentiality Confidentiality    `cbor:"5,keyasint"`
+	Sensitivity     []Label            `cbor:"6,keyasint,omitempty"`
+	Retain          int64              `cbor:"7,keyasint,omitempty"` // seconds since 1970, UTC
+	Fields          map[string][]Label `cbor:"8,keyasint,omitempty"` // labels of this section's fields
+}
+
+// sections encodes t for each compartment of the plan.
+func (t *Tag) sections(plan *phi.Plan) (map[string][]byte, error) {
+	out := make(map[string][]byte, len(plan.Compartments))
+	for _, c := range plan.Compartments {
+		s := sectionTag{Purpose: t.Purpose, Basis: t.Basis, Consent: t.Consent, Policy: t.Policy, Confidentiality: t.Confidentiality}
+		if s.Confidentiality == "" {
+			s.Confidentiality = Normal
+		}
+		if !t.Retain.IsZero() {
+			s.Retain = t.Retain.Unix()
+		}
+		if c != identity {
+			s.Sensitivity = slices.Compact(slices.Sorted(slices.Values(t.Sensitivity)))
+		}
+		for i := range plan.Fields {
+			f := &plan.Fields[i]
+			if f.Compartment != c || len(f.Labels) == 0 {
+				continue
+			}
+			if s.Fields == nil {
+				s.Fields = map[string][]Label{}
+			}
+			s.Fields[f.Name] = labelsOf(f)
+		}
+		b, err := encode(s)
+		if err != nil {
+			return nil, fmt.Errorf("consent: tag of %s: %w", c, ErrLimit)
+		}
+		out[c] = b
+	}
+	return out, nil
+}
+
+func parseTag(b []byte) (sectionTag, error) {
+	var s sectionTag
+	if err := decode(b, &s); err != nil || !s.Basis.known() || !s.Purpose.known() || s.Confidentiality.rank() == 0 {
+		return sectionTag{}, ErrTag
+	}
+	return s, nil
+}
+
+func labelsOf(f *phi.Field) []Label {
+	out := make([]Label, len(f.Labels))
+	for i, l := range f.Labels {
+		out[i] = Label(l)
+	}
+	return out
+}
+
+// data are the labels of one field of the section: the record's, the ones the
+// field was sealed with and the ones its type has now. More labels only ever
+// close, so a type that gains one protects the old records too.
+func (s *sectionTag) data(f *phi.Field) Data {
+	l := slices.Concat(s.Sensitivity, s.Fields[f.Name], labelsOf(f))
+	slices.Sort(l)
+	return Data{Confidentiality: s.Confidentiality, Sensitivity: slices.Compact(l)}
+}
+
+const (
+	identity  = "identity"
+	maxText   = 256
+	maxLabels = 32
+)
+
+// encMode writes deterministic CBOR (RFC 8949, section 4.2.1), decMode reads
+// nothing but it.
+var encMode, decMode = func() (cbor.EncMode, cbor.DecMode) {
+	e, err := cbor.CoreDetEncOptions().EncMode()
+	if err != nil {
+		panic(err) // the options are constant
+	}
+	d, err := cbor.DecOptions{
+		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+		IndefLength:       cbor.IndefLengthForbidden,
+		TagsMd:            cbor.TagsForbidden,
+		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
+		MaxNestedLevels:   8,
+		MaxArrayElements:  1 << 16,
+		MaxMapPairs:       1 << 12,
+	}.DecMode()
+	if err != nil {
+		panic(err)
+	}
+	return e, d
+}()
+
+func encode(v any) ([]byte, error) { return encMode.Marshal(v) }
+
+// decode reads what encode wrote and nothing else: bytes that decode but would
+// be written otherwise are refused too.
+func decode(b []byte, v any) error {
+	if err := decMode.Unmarshal(b, v); err != nil {
+		return err
+	}
+	if again, err := encode(v); err != nil || !bytes.Equal(again, b) {
+		return errors.New("not canonical")
+	}
+	return nil
+}
