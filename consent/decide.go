@@ -101,18 +101,34 @@ type Decision struct {
 // Research purposes carry [Pseudonymise] whether the consent says so or not.
 // Decide says nothing about roles and keys; [Records] asks those besides.
 func Decide(consents []Consent, req Request, data Data, now time.Time) Decision {
-	if !req.Purpose.known() || data.Confidentiality.rank() == 0 || slices.ContainsFunc(data.Sensitivity, func(l Label) bool { return !l.known() }) {
+	if !req.Purpose.known() || !data.known() {
 		return Decision{Reason: Unknown}
 	}
-	d := Decision{Reason: NoConsent}
+	if d := refusal(consents, req, data, now); d.Reason == Refused {
+		return d
+	}
+	return permission(consents, req, data, now)
+}
+
+func (d *Data) known() bool {
+	return d.Confidentiality.rank() > 0 && !slices.ContainsFunc(d.Sensitivity, func(l Label) bool { return !l.known() })
+}
+
+// refusal is stage 2.
+func refusal(consents []Consent, req Request, data Data, now time.Time) (d Decision) {
 	for i := range consents {
-		if c := &consents[i]; c.Refused && c.live(now) == "" && c.meets(req, data) {
+		if c := &consents[i]; c.Refused && c.meets(req, data) && c.live(now) == "" {
 			d = better(d, Decision{Reason: Refused, Consent: c.ID})
 		}
 	}
-	if d.Reason == Refused {
-		return d
-	}
+	return d
+}
+
+// permission is stages 3 and 4. Where several permits cover, the obligations of
+// all of them hold, so that a second consent never loosens the first.
+func permission(consents []Consent, req Request, data Data, now time.Time) Decision {
+	d := Decision{Reason: NoConsent}
+	var obligations []Obligation
 	for i := range consents {
 		c := &consents[i]
 		if c.Refused || !c.reaches(req, data) {
@@ -123,22 +139,16 @@ func Decide(consents []Consent, req Request, data Data, now time.Time) Decision 
 			continue
 		}
 		d = better(d, Decision{Permit: true, Reason: Permitted, Consent: c.ID})
+		obligations = append(obligations, c.Obligations...)
 	}
 	if !d.Permit {
 		return d
 	}
-	for i := range consents {
-		// Several permits may cover: all their obligations hold, so that a
-		// second consent never loosens what the first one asked for.
-		if c := &consents[i]; !c.Refused && c.reaches(req, data) && c.live(now) == "" {
-			d.Obligations = append(d.Obligations, c.Obligations...)
-		}
-	}
 	if Research.covers(req.Purpose, true) {
-		d.Obligations = append(d.Obligations, Pseudonymise)
+		obligations = append(obligations, Pseudonymise)
 	}
-	slices.Sort(d.Obligations)
-	d.Obligations = slices.Compact(d.Obligations)
+	slices.Sort(obligations)
+	d.Obligations = slices.Compact(obligations)
 	d.Until = nextChange(consents, now)
 	return d
 }

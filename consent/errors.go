@@ -14,7 +14,7 @@ import (
 // for, *pseudo.FormatError for a malformed identifier.
 var (
 	ErrConfig        = errors.New("the configuration lacks a ring, a ledger or a log")
-	ErrHalf          = errors.New("of the folder and its key file only one is there")
+	ErrHalf          = errors.New("a part of the folder or its key file is missing")
 	ErrRequest       = errors.New("the request lacks its purpose, actor or recipient")
 	ErrCode          = errors.New("not a known HL7 code")
 	ErrNoBasis       = errors.New("no legal basis")

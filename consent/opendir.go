@@ -21,9 +21,10 @@ import (
 // copies the folder has ciphertext. Keep the key file and the folder apart in
 // backups too, and the journal apart from the key store.
 //
-// The application's own rows belong in its own database, not in these. A
-// folder without its key file, or a key file without its folder, is an
-// [ErrHalf] and nothing is made: somebody has lost half.
+// The application's own rows belong in a database of its own, not in these. A
+// folder without its key file, a key file without its folder and a folder that
+// lacks one of its files are [ErrHalf], and nothing is made: somebody has lost
+// a part, and a fresh one in its place would hide that.
 func OpenDir(ctx context.Context, dir string) (*Config, error) {
 	cfg, err := openOrMake(ctx, filepath.Clean(dir))
 	if err != nil {
@@ -39,12 +40,12 @@ const keySuffix = ".key"
 // key with a complete folder to move behind it.
 func openOrMake(ctx context.Context, dir string) (*Config, error) {
 	made := dir + ".new"
-	hasDir, hasKey, hasMade := exists(dir), exists(dir+keySuffix), exists(made)
+	hasKey := exists(dir + keySuffix)
 	switch {
-	case hasDir && hasKey:
+	case hasKey && whole(dir):
 		return openFolder(ctx, dir)
-	case hasKey && hasMade: // a crash between the two moves
-	case hasDir && !emptyFolder(dir), hasKey:
+	case hasKey && whole(made) && empty(dir): // a crash between the two moves
+	case hasKey, !empty(dir):
 		return nil, ErrHalf
 	default:
 		if err := makeFolder(ctx, made); err != nil {
@@ -83,6 +84,9 @@ func makeFolder(ctx context.Context, dir string) error {
 	if err == nil {
 		err = c.createKeysets(ctx, evidence.ChainKeyset, evidence.TreeKeyset, auditCompartment)
 	}
+	if err == nil {
+		err = c.openRecords(ctx, dir)
+	}
 	return errors.Join(err, c.Close(), syncFolder(dir))
 }
 
@@ -103,7 +107,7 @@ func openFolder(ctx context.Context, dir string) (*Config, error) {
 }
 
 func (c *Config) openKeys(ctx context.Context, dir string, kek keyring.KEK, open func(keyring.Config) (*keyring.Ring, error)) error {
-	db, err := sqlite.Open(filepath.Join(dir, "keys.db"))
+	db, err := sqlite.Open(filepath.Join(dir, keysFile))
 	if err != nil {
 		return err
 	}
@@ -112,7 +116,7 @@ func (c *Config) openKeys(ctx context.Context, dir string, kek keyring.KEK, open
 	if err != nil {
 		return err
 	}
-	journal, err := keyring.OpenJournal(filepath.Join(dir, "erasure.journal"))
+	journal, err := keyring.OpenJournal(filepath.Join(dir, journalFile))
 	if err != nil {
 		return err
 	}
@@ -124,7 +128,7 @@ func (c *Config) openKeys(ctx context.Context, dir string, kek keyring.KEK, open
 }
 
 func (c *Config) openRecords(ctx context.Context, dir string) error {
-	db, err := sqlite.Open(filepath.Join(dir, "consent.db"))
+	db, err := sqlite.Open(filepath.Join(dir, recordsFile))
 	if err != nil {
 		return err
 	}
@@ -143,9 +147,23 @@ func exists(path string) bool {
 	return !errors.Is(err, os.ErrNotExist)
 }
 
-func emptyFolder(dir string) bool {
+// The files of a folder.
+const (
+	keysFile    = "keys.db"
+	recordsFile = "consent.db"
+	journalFile = "erasure.journal"
+)
+
+// whole reports whether every file of a folder is there. Opening would make a
+// missing one anew, and an empty ledger or log in place of a lost one.
+func whole(dir string) bool {
+	return exists(filepath.Join(dir, keysFile)) && exists(filepath.Join(dir, recordsFile)) && exists(filepath.Join(dir, journalFile))
+}
+
+// empty reports whether dir is missing or has nothing in it.
+func empty(dir string) bool {
 	f, err := os.ReadDir(dir)
-	return err == nil && len(f) == 0
+	return errors.Is(err, os.ErrNotExist) || err == nil && len(f) == 0
 }
 
 func syncFolder(dir string) error {

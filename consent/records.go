@@ -151,7 +151,7 @@ func (r *Records[T]) sealOne(ctx context.Context, src *T, tag Tag, tags map[stri
 	if err != nil {
 		return Row{}, nil, err
 	}
-	b := r.entry("seal", Request{Purpose: tag.Purpose})
+	b := r.entry("seal", Request{Purpose: tag.Purpose, Actor: tag.Actor})
 	b.Outcome = "done"
 	if err := b.sealRef(keys[len(keys)-1], subject, record); err != nil {
 		return Row{}, nil, err
@@ -251,6 +251,9 @@ func (r *Records[T]) Update(ctx context.Context, old envelope.Sealed, src *T, re
 }
 
 func (r *Records[T]) update(ctx context.Context, old envelope.Sealed, src *T, req Request, fields []string) (Row, error) {
+	if subject, _ := r.ids(src); subject == "" {
+		return Row{}, ErrSubject
+	}
 	if len(fields) == 0 {
 		return Row{}, fmt.Errorf("no field named: %w", envelope.ErrField)
 	}
@@ -282,7 +285,11 @@ func (r *Records[T]) wrap(action string, err error) error {
 	return fmt.Errorf("consent: %s %s: %w", action, r.name, err)
 }
 
+// ids are those that src names; a nil src names nobody.
 func (r *Records[T]) ids(src *T) (subject, record string) {
+	if src == nil {
+		return "", ""
+	}
 	v := reflect.ValueOf(src).Elem()
 	subject = v.FieldByIndex(r.plan.Subject.Index).String()
 	if r.plan.Record == nil {

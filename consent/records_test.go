@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -120,6 +121,23 @@ func TestRefusals(t *testing.T) {
 	}
 	_, err := open(r, "", row.Sealed, care)
 	require.ErrorIs(t, err, ErrSubject)
+	require.ErrorIs(t, r.Open(ctx, nil, row.Sealed, care), ErrSubject)
+	_, err = r.Seal(ctx, nil, careTag)
+	require.ErrorIs(t, err, ErrSubject)
+	_, err = r.Update(ctx, row.Sealed, nil, care, "Name")
+	require.ErrorIs(t, err, ErrSubject)
+}
+
+// TestWithdrawnByAFastClock: the withdrawal was written by a process whose
+// clock is an hour ahead, and bites at once all the same.
+func TestWithdrawnByAFastClock(t *testing.T) {
+	r := people(t, memoryConfig(t))
+	row := sealed(t, r, ayu)
+	id, err := r.cfg.Give(context.Background(), Consent{Subject: ayu.ID, Purposes: []Purpose{Treatment}})
+	require.NoError(t, err)
+	require.NoError(t, r.cfg.Ledger.withdraw(context.Background(), ayu.ID, id, noon.Add(time.Hour)))
+	_, err = open(r, ayu.ID, row.Sealed, care)
+	require.ErrorIs(t, err, ErrDenied)
 }
 
 func TestWithdrawAndRefuse(t *testing.T) {

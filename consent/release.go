@@ -65,6 +65,11 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 	}
 	x := &released{entry: r.entry(a.action, a.req)}
 	d := decider{cfg: r.cfg, consents: consents, req: a.req, action: a.action, now: r.cfg.now()}
+	for i := range consents {
+		if c := &consents[i]; c.Withdrawn.After(d.now) {
+			c.Withdrawn = d.now // written by a process whose clock is ahead: it bites now all the same
+		}
+	}
 	open := d.byType(x, wanted)
 	if len(open) > 0 {
 		if err := r.decideByRecord(ctx, &d, x, of, row, open); err != nil {

@@ -20,6 +20,8 @@ type Tag struct {
 	Purpose Purpose // required: why the data was collected
 	Basis   Basis   // required: there is no processing without a legal basis
 
+	Actor string // who collected it: an id for the audit log; not sealed
+
 	Consent string // reference of the consent given at collection
 	Policy  string // version of the privacy notice that the patient saw
 
@@ -42,7 +44,7 @@ func (t *Tag) check() error {
 		return fmt.Errorf("consent: tag: confidentiality: %w", ErrCode)
 	case slices.ContainsFunc(t.Sensitivity, func(l Label) bool { return !l.known() }):
 		return fmt.Errorf("consent: tag: sensitivity: %w", ErrCode)
-	case len(t.Consent) > maxText || len(t.Policy) > maxText || len(t.Sensitivity) > maxLabels:
+	case len(t.Consent) > maxText || len(t.Actor) > maxText || len(t.Policy) > maxText || len(t.Sensitivity) > maxLabels:
 		return fmt.Errorf("consent: tag: %w", ErrLimit)
 	}
 	return nil

@@ -26,7 +26,9 @@ type core struct {
 type column struct {
 	field *phi.Field
 	name  []byte
-	place int // among the columns of its compartment: where its entry is in a row without NULLs
+	entry []byte // of its manifest entry, up to the length
+	at    int    // its index in the struct, or -1 if it lies deeper
+	place int    // among the columns of its compartment: where its entry is in a row without NULLs
 	coder *coder
 }
 
@@ -53,7 +55,12 @@ func newCore(t reflect.Type, recordType string, ring *keyring.Ring) (*core, erro
 		if err != nil {
 			return nil, fmt.Errorf("envelope: type %q field %q: %w", recordType, f.Name, err)
 		}
-		c.columns = append(c.columns, column{field: f, name: []byte(f.Name), coder: coder})
+		col := column{field: f, name: []byte(f.Name), at: -1, coder: coder}
+		col.entry = appendEntry(nil, col.name, coder.code)
+		if len(f.Index) == 1 {
+			col.at = f.Index[0]
+		}
+		c.columns = append(c.columns, col)
 	}
 	slices.SortFunc(c.columns, func(a, b column) int { return cmp.Compare(a.field.Name, b.field.Name) })
 	places := map[string]int{}
@@ -103,17 +110,19 @@ func (c *core) seal(ctx context.Context, v reflect.Value, tags map[string][]byte
 	if err != nil {
 		return nil, err
 	}
-	if err := c.checkTags(tags, c.plan.Compartments); err != nil {
-		return nil, err
-	}
 	keys, err := c.ring.CreateSubject(ctx, b.subject, c.plan.Compartments...)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: seal type %q: %w", c.recordType, err)
 	}
 	s := c.get()
 	defer c.put(s)
+	tagged := 0
 	for i, compartment := range c.plan.Compartments {
-		if err := s.newPart(keys[i], compartment, tags[compartment]); err != nil {
+		tag, ok := tags[compartment]
+		if ok {
+			tagged++
+		}
+		if err := s.newPart(keys[i], compartment, tag); err != nil {
 			return nil, fmt.Errorf("envelope: seal type %q: %w", c.recordType, err)
 		}
 		for j := range c.columns {
@@ -126,27 +135,35 @@ func (c *core) seal(ctx context.Context, v reflect.Value, tags map[string][]byte
 		}
 		s.endPart()
 	}
-	row, err := s.sealFresh(&b)
+	if tagged < len(tags) {
+		return nil, c.homeless()
+	}
+	return c.finish(s, &b)
+}
+
+// finish seals what was gathered in s.
+func (c *core) finish(s *scratch, b *binding) (Sealed, error) {
+	row, err := s.sealFresh(b)
 	if err != nil {
 		return nil, fmt.Errorf("%w: type %q", err, c.recordType)
 	}
 	return row, nil
 }
 
-// checkTags refuses a tag that would be dropped in silence.
-func (c *core) checkTags(tags map[string][]byte, compartments []string) error {
-	for compartment := range tags {
-		if !slices.Contains(compartments, compartment) {
-			return fmt.Errorf("%w: type %q has no compartment %q for a tag", ErrCompartment, c.recordType, compartment)
-		}
-	}
-	return nil
+// homeless refuses a tag that would be dropped in silence.
+func (c *core) homeless() error {
+	return fmt.Errorf("%w: type %q has no such compartment for a tag", ErrCompartment, c.recordType)
 }
 
 // write adds the value of a column to the part that is being made.
-func (c *core) write(s *scratch, col *column, v reflect.Value) error {
-	v, ok := col.field.Value(v)
-	if !ok || col.coder.absent(v) {
+func (c *core) write(s *scratch, col *column, root reflect.Value) error {
+	v, ok := root, true
+	if col.at >= 0 {
+		v = root.Field(col.at)
+	} else if v, ok = col.field.Value(root); !ok {
+		return nil
+	}
+	if col.coder.absent(v) {
 		return nil
 	}
 	start := len(s.values)
@@ -164,7 +181,8 @@ func (c *core) write(s *scratch, col *column, v reflect.Value) error {
 	if n > maxValue || len(s.values) > maxRow {
 		return c.at(ErrLimit, col.field.Name)
 	}
-	s.entries = append(s.entries, entry{name: col.name, code: col.coder.code, length: n})
+	s.index = appendLength(append(s.index, col.entry...), n)
+	s.lengths = append(s.lengths, n)
 	return nil
 }
 
@@ -179,26 +197,14 @@ func (s *scratch) newPart(key *keyring.SubjectKey, compartment string, tag []byt
 	return nil
 }
 
-// addPart begins a section. Its entries and values are those added to s until
-// endPart. Until all parts are made only their lengths are kept, in manifest
-// and length, because the buffers still move.
+// addPart begins a section. Its fields are those added to s until endPart.
 func (s *scratch) addPart(p part) {
-	p.manifest, p.length = len(s.entries), len(s.values)
+	p.fields, p.index, p.values = len(s.lengths), len(s.index), len(s.values)
 	s.parts = append(s.parts, p)
 }
 
 // endPart ends the section.
 func (s *scratch) endPart() {
 	p := &s.parts[len(s.parts)-1]
-	p.manifest, p.length = len(s.entries)-p.manifest, len(s.values)-p.length
-}
-
-// cut gives each part its share of the buffers.
-func (s *scratch) cut() {
-	entries, values := s.entries, s.values
-	for i := range s.parts {
-		p := &s.parts[i]
-		p.entries, entries = entries[:p.manifest], entries[p.manifest:]
-		p.values, values = values[:p.length], values[p.length:]
-	}
+	p.fields, p.index, p.values = len(s.lengths)-p.fields, len(s.index)-p.index, len(s.values)-p.values
 }

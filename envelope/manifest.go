@@ -10,29 +10,26 @@ type entry struct {
 	offset int // of its ciphertext, from the first field of the section
 }
 
-// manifestSize is the number of bytes that [appendManifest] writes.
-func manifestSize(tag []byte, entries []entry) int {
-	n := headSize(1+len(entries)) + headSize(len(tag)) + len(tag)
-	for i := range entries {
-		e := &entries[i]
-		n += 1 + headSize(len(e.name)) + len(e.name) + 1 + headSize(e.length)
-	}
-	return n
+// A manifest is a CBOR array of the tag and, for each field ascending by name,
+// an array of name, code and length; and then zero bytes.
+
+// appendManifest writes a manifest without its padding. index is what
+// appendEntry and appendLength wrote for its fields.
+func appendManifest(dst, tag, index []byte, fields int) []byte {
+	dst = appendHead(dst, majorArray, uint64(1+fields))
+	dst = append(appendHead(dst, majorBytes, uint64(len(tag))), tag...)
+	return append(dst, index...)
 }
 
-// appendManifest writes a manifest without its padding. Names must ascend.
-func appendManifest(dst, tag []byte, entries []entry) []byte {
-	dst = appendHead(dst, majorArray, uint64(1+len(entries)))
-	dst = append(appendHead(dst, majorBytes, uint64(len(tag))), tag...)
-	for i := range entries {
-		e := &entries[i]
-		dst = append(dst, majorArray<<5|3)
-		dst = append(appendHead(dst, majorText, uint64(len(e.name))), e.name...)
-		dst = append(dst, byte(e.code)) // an integer below 24
-		dst = appendHead(dst, majorUint, uint64(e.length))
-	}
-	return dst
+// appendEntry writes a field's entry up to its length.
+func appendEntry(dst, name []byte, c code) []byte {
+	dst = append(dst, majorArray<<5|3)
+	dst = append(appendHead(dst, majorText, uint64(len(name))), name...)
+	return append(dst, byte(c)) // an integer below 24
 }
+
+// appendLength completes an entry.
+func appendLength(dst []byte, length int) []byte { return appendHead(dst, majorUint, uint64(length)) }
 
 // parseManifest reads what appendManifest wrote into entries[:0], and returns
 // the bytes behind it. tag and the names alias src.

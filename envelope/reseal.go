@@ -29,8 +29,10 @@ func (c *core) reseal(ctx context.Context, r *Reading, v reflect.Value, fields [
 		}
 	}
 	compartments = slices.Sorted(slices.Values(compartments))
-	if err := c.checkTags(tags, compartments); err != nil {
-		return nil, err
+	for compartment := range tags {
+		if !slices.Contains(compartments, compartment) {
+			return nil, c.homeless()
+		}
 	}
 	keys, err := c.ring.CreateSubject(ctx, x.bind.subject, compartments...)
 	if err != nil {
@@ -50,11 +52,7 @@ func (c *core) reseal(ctx context.Context, r *Reading, v reflect.Value, fields [
 		}
 		s.endPart()
 	}
-	row, err := s.sealFresh(&x.bind)
-	if err != nil {
-		return nil, fmt.Errorf("%w: type %q", err, c.recordType)
-	}
-	return row, nil
+	return c.finish(s, &x.bind)
 }
 
 // section returns the opened section of a compartment, or an empty one.
@@ -97,7 +95,8 @@ func (x *reading) merge(s *scratch, o *section, compartment string, v reflect.Va
 				return x.core.at(ErrOpen, string(e.name))
 			}
 			s.values = values
-			s.entries = append(s.entries, entry{name: e.name, code: e.code, length: e.length})
+			s.index = appendLength(appendEntry(s.index, e.name, e.code), e.length)
+			s.lengths = append(s.lengths, e.length)
 		}
 		return nil
 	}

@@ -42,40 +42,30 @@ const (
 	fieldsAt   = 2
 )
 
-// part is one section before it is sealed.
+// part is one section before it is sealed. Its fields lie in the buffers of a
+// scratch, behind those of the parts before it.
 type part struct {
 	compartment string
 	generation  uint32
 	key         secret.AEAD
 	tag         []byte
-	entries     []entry // ascending by name
-	values      []byte  // the encoded values, one after another
-	manifest    int     // length of the manifest with its padding
-	length      int     // of the section
+	fields      int // how many
+	index       int // bytes of its manifest entries
+	values      int // bytes of its encoded values
+	manifest    int // length of the manifest with its padding
+	length      int // of the section
 }
 
-// measure fills in the lengths of p and the offsets of its entries, and checks
-// the limits.
+// measure fills in the lengths of p and checks the limits, but for that of a
+// value, which was checked when it was encoded.
 func (p *part) measure() error {
-	offset := 0
-	for i := range p.entries {
-		e := &p.entries[i]
-		if e.length > maxValue {
-			return ErrLimit
-		}
-		e.offset = offset
-		offset += e.length + overhead
-		if offset > maxRow {
-			return ErrLimit
-		}
-	}
-	if len(p.entries) > maxFields || len(p.tag) > maxTag {
+	if p.fields > maxFields || len(p.tag) > maxTag || p.values > maxRow {
 		return ErrLimit
 	}
-	p.manifest = manifestSize(p.tag, p.entries)
-	n := leadSize + p.manifest + overhead + offset
+	used := headSize(1+p.fields) + headSize(len(p.tag)) + len(p.tag) + p.index
+	n := leadSize + used + overhead + p.values + p.fields*overhead
 	p.length = padded(n)
-	p.manifest += p.length - n
+	p.manifest = used + p.length - n
 	return nil
 }
 
@@ -104,27 +94,28 @@ func (s *scratch) seal(b *binding, id [idSize]byte) (Sealed, error) {
 		row = appendSpan(row, p.compartment, p.generation, p.length)
 	}
 	s.nonce = newNonce(id)
+	lengths, index, values := s.lengths, s.index, s.values
 	for i := range s.parts {
-		row = s.sealPart(row, header, b, &s.parts[i])
+		p := &s.parts[i]
+		row = s.sealPart(row, header, b, p, lengths[:p.fields], index[:p.index], values[:p.values])
+		lengths, index, values = lengths[p.fields:], index[p.index:], values[p.values:]
 	}
 	return row, nil
 }
 
-func (s *scratch) sealPart(row []byte, header int, b *binding, p *part) []byte {
+func (s *scratch) sealPart(row []byte, header int, b *binding, p *part, lengths []int, index, values []byte) []byte {
 	c := secret.Cipher(p.key)
 	s.work = append(b.appendTo(s.work[:0], p.compartment), row[:header]...)
 	binary.BigEndian.PutUint32(s.lead[:4], uint32(p.manifest))
 	row = c.Seal(row, s.nonce.at(leadAt), s.lead[:4], s.work)
 
 	start := len(row)
-	appendManifest(row, p.tag, p.entries)
-	row = c.Seal(row, s.nonce.at(manifestAt), row[start:start+p.manifest], nil) // in place
+	plain := appendManifest(row, p.tag, index, p.fields)[:start+p.manifest] // the rest is still zero
+	row = c.Seal(row, s.nonce.at(manifestAt), plain[start:], nil)           // in place
 
-	from := 0
-	for i := range p.entries {
-		to := from + p.entries[i].length
-		row = c.Seal(row, s.nonce.at(fieldsAt+uint32(i)), p.values[from:to], nil)
-		from = to
+	for i, n := range lengths {
+		row = c.Seal(row, s.nonce.at(fieldsAt+uint32(i)), values[:n], nil)
+		values = values[n:]
 	}
 	return row
 }

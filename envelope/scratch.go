@@ -9,9 +9,10 @@ const maxKept = 64 << 10
 // keys while the call runs and is wiped before it is given back.
 type scratch struct {
 	parts   []part
-	entries []entry // of all parts
-	values  []byte  // encoded values
-	work    []byte  // associated data
+	lengths []int  // of the encoded values of all parts
+	index   []byte // manifest entries of all parts
+	values  []byte // encoded values of all parts, or decrypted ones
+	work    []byte // associated data
 	lead    [leadSize]byte
 	nonce   nonce
 	wanted  []int
@@ -21,7 +22,6 @@ type scratch struct {
 
 // sealFresh seals the parts under a fresh random seal id.
 func (s *scratch) sealFresh(b *binding) (Sealed, error) {
-	s.cut()
 	var id [idSize]byte
 	rand.Read(id[:]) // never fails: crypto/rand ends the program instead
 	return s.seal(b, id)
@@ -38,8 +38,8 @@ func (c *core) get() *scratch {
 func (c *core) put(s *scratch) {
 	clear(s.parts)
 	s.parts = s.parts[:0]
-	clear(s.entries)
-	s.entries = s.entries[:0]
+	s.lengths = s.lengths[:0]
+	s.index = wipe(s.index)
 	s.values = wipe(s.values)
 	s.work = wipe(s.work)
 	s.lead = [leadSize]byte{}

@@ -11,6 +11,7 @@ type number struct {
 	digits [maxDigits]byte
 	n      int
 	plus   bool // a plus sign stood before the first digit
+	trunk  bool // there was a "(0)"
 }
 
 func (s *number) text() string { return string(s.digits[:s.n]) }
@@ -23,6 +24,7 @@ func (s *number) text() string { return string(s.digits[:s.n]) }
 // there would find the wrong person.
 func scan(value string, phone bool) (s number, ok bool) {
 	joined := true // whether the last mark may be followed by the end
+	opened := 0    // how many digits stood before the last "("
 	for _, r := range value {
 		switch {
 		case '0' <= r && r <= '9':
@@ -40,7 +42,10 @@ func scan(value string, phone bool) (s number, ok bool) {
 			joined = false
 		case phone && r == '+' && s.n == 0 && !s.plus:
 			s.plus = true
-		case phone && (r == '(' || r == ')'):
+		case phone && r == '(':
+			opened = s.n
+		case phone && r == ')':
+			s.trunk = s.trunk || s.n == opened+1 && s.digits[opened] == '0'
 		default:
 			return number{}, false
 		}

@@ -64,9 +64,9 @@ func (d *Domain) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "pseudo.
 func (d *Domain) LogValue() slog.Value { return slog.StringValue("pseudo.Domain(" + d.name + ")") }
 
 // Token returns the token of value under the primary key version: 128 bits of
-// HMAC-SHA-256 over the canonical form. It cannot be turned back, not even
-// with the key, but who may call Token can try values out; equal values have
-// equal tokens.
+// HMAC-SHA-256 over the canonical form. Nothing turns it back into the value,
+// but who holds the key or may call Token can try values out; equal values
+// have equal tokens.
 //
 // It returns the errors of [Kind.Normalize] and those of the ring.
 func (d *Domain) Token(ctx context.Context, kind Kind, value string) (Token, error) {
@@ -129,6 +129,11 @@ func (d *Domain) TokenAt(ctx context.Context, version uint32, kind Kind, value s
 // primary first: to search a column that holds tokens of all of them. The
 // errors are those of [Domain.Token]; there is never an empty result without
 // an error.
+//
+// A rotation by another process is seen within 60 seconds, see
+// [keyring.Ring.Keyset]. Until then what it has stored under its new version is
+// not found: rotate a lookup domain while nobody depends on finding within a
+// minute what another process has just written.
 func (d *Domain) Lookup(ctx context.Context, kind Kind, value string) ([]Token, error) {
 	normal, place, err := kind.normalize(value)
 	if err != nil {

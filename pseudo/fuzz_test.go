@@ -36,7 +36,7 @@ func fuzzKind(f *testing.F, kind Kind, shape func(string) bool, seeds ...string)
 }
 
 func rules() []string {
-	return []string{ruleNIKDigits, ruleNIKDay, ruleNIKMonth, rulePhoneText, rulePhoneWorld, rulePhonePrefix, rulePhoneLocal,
+	return []string{ruleNIKDigits, ruleNIKDay, ruleNIKMonth, rulePhoneText, rulePhoneWorld, rulePhoneTrunk, rulePhonePrefix, rulePhoneLocal,
 		ruleNameSize, ruleNameEmpty, ruleNameText, ruleUTF8, "want 1 to 255 bytes"}
 }
 
@@ -50,7 +50,7 @@ func FuzzNIK(f *testing.F) {
 func FuzzPhone(f *testing.F) {
 	fuzzKind(f, Phone, func(s string) bool {
 		return len(s) >= 9 && len(s) <= 16 && s[0] == '+' && s[1] != '0' && isDigits(s[1:], len(s)-1)
-	}, "+62 (0)810 0000 0001", "(+62) 810", "6281000000001", "+1 202 555 0100", "00165655500", "\u202a+62 810\u2011000")
+	}, "+62 (0)810 0000 0001", "(+62) 810", "6281000000001", "+1 202 555 0100", "00165655500", "+44 (0)20 7946 0000", "\u202a+62 810\u2011000")
 }
 
 func FuzzName(f *testing.F) {

@@ -49,6 +49,7 @@ func TestNormalize(t *testing.T) {
 		{Phone, "+65 6555 0001", "+6565550001"},
 		{Phone, "+1 (202) 555-0100", "+12025550100"},
 		{Phone, "+670 7700 0001", "+67077000001"},
+		{Phone, "+39 06 5550 0001", "+390655500001"},
 		{Phone, "+12345678", "+12345678"},
 		{Phone, "+123456789012345", "+123456789012345"},
 
@@ -107,6 +108,8 @@ func TestNormalizeRefuses(t *testing.T) {
 		{Phone, "+1234567890123456", rulePhoneWorld},
 		{Phone, "+0812345678", rulePhoneWorld},
 		{Phone, "+62", rulePhoneWorld},
+		{Phone, "+44 (0)20 7946 0000", rulePhoneTrunk}, // elsewhere a 0 may be part of the number
+		{Phone, "+(0)", rulePhoneTrunk},
 		{Phone, "81000000001", rulePhonePrefix},   // who lost the 0 is not known
 		{Phone, "2025550100", rulePhonePrefix},    // foreign, without its plus sign
 		{Phone, "622155500001", rulePhonePrefix},  // may be foreign too

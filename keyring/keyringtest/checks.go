@@ -389,7 +389,7 @@ func cancelled(ctx context.Context, s keyring.Store) error {
 // ring lives a ring's life on the store: what each step wrote must be there
 // for a ring opened anew.
 func ring(ctx context.Context, s keyring.Store) error {
-	kek, err := keyring.Passphrase("only for this check")
+	kek, err := newKEK()
 	if err != nil {
 		return err
 	}

@@ -34,8 +34,11 @@ type (
 	lastCreateWins   struct{ keyring.Store }
 	returnsWhatCame  struct{ keyring.Store }
 	createsOverDead  struct{ keyring.Store }
-	keepsCallerSlice struct{ keyring.Store }
-	readsStaged      struct {
+	keepsCallerSlice struct {
+		keyring.Store
+		kept map[keyring.Tag][]byte
+	}
+	readsStaged struct {
 		keyring.Store
 		staged map[string]keyring.KeysetRecord
 	}
@@ -115,19 +118,15 @@ func (s keepsCallerSlice) CreateKeys(ctx context.Context, recs []keyring.KeyReco
 	stored, err := s.Store.CreateKeys(ctx, recs)
 	if len(recs) == 1 && len(stored) == 1 {
 		stored[0].Wrapped = recs[0].Wrapped
-		s.shared()[recs[0].Tag] = recs[0].Wrapped
+		s.kept[recs[0].Tag] = recs[0].Wrapped
 	}
 	return stored, err
 }
 
-var sharedSlices = map[keyring.Tag][]byte{}
-
-func (keepsCallerSlice) shared() map[keyring.Tag][]byte { return sharedSlices }
-
 func (s keepsCallerSlice) Keys(ctx context.Context, tags []keyring.Tag) ([]keyring.KeyRecord, error) {
 	recs, err := s.Store.Keys(ctx, tags)
 	for i := range recs {
-		if b, ok := s.shared()[recs[i].Tag]; ok {
+		if b, ok := s.kept[recs[i].Tag]; ok {
 			recs[i].Wrapped = b
 		}
 	}
@@ -196,7 +195,7 @@ func TestSaboteurStores(t *testing.T) {
 		"last creator wins":         func(s keyring.Store) keyring.Store { return lastCreateWins{s} },
 		"returns what came":         func(s keyring.Store) keyring.Store { return returnsWhatCame{s} },
 		"creates over tombstones":   func(s keyring.Store) keyring.Store { return createsOverDead{s} },
-		"keeps the caller's slice":  func(s keyring.Store) keyring.Store { return keepsCallerSlice{s} },
+		"keeps the caller's slice":  func(s keyring.Store) keyring.Store { return keepsCallerSlice{s, map[keyring.Tag][]byte{}} },
 		"reads what is staged":      func(s keyring.Store) keyring.Store { return readsStaged{s, map[string]keyring.KeysetRecord{}} },
 		"keeps plaintext":           func(s keyring.Store) keyring.Store { return storesAnotherForm{s} },
 		"deaf to the context":       func(s keyring.Store) keyring.Store { return deafToContext{s} },

@@ -1,0 +1,178 @@
+package consent
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rahasia/rahasia/keyring"
+)
+
+func TestOpenDir(t *testing.T) {
+	ctx := context.Background()
+	dir := filepath.Join(t.TempDir(), "demo")
+	cfg, err := OpenDir(ctx, dir)
+	require.NoError(t, err)
+	row := sealed(t, people(t, cfg), ayu, Treatment)
+	require.NoError(t, cfg.Close())
+	require.NoError(t, cfg.Close(), "twice is no error")
+
+	cfg, err = OpenDir(ctx, dir)
+	require.NoError(t, err)
+	defer cfg.Close()
+	got, err := open(people(t, cfg), ayu.ID, row.Sealed, care)
+	require.IsType(t, &WithheldError{}, err)
+	require.Equal(t, ayu.Name, got.Name)
+	n, err := cfg.Log.Verify(ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, n)
+
+	key, err := os.Stat(dir + keySuffix)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), key.Mode().Perm())
+	files, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, f := range files {
+		i, err := f.Info()
+		require.NoError(t, err)
+		require.Zero(t, i.Mode().Perm()&0o077, f.Name())
+	}
+	_, err = os.Stat(dir + ".new")
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestOpenDirRefusesHalf(t *testing.T) {
+	ctx := context.Background()
+	dir := filepath.Join(t.TempDir(), "demo")
+	cfg, err := OpenDir(ctx, dir)
+	require.NoError(t, err)
+	require.NoError(t, cfg.Close())
+
+	require.NoError(t, os.Rename(dir+keySuffix, dir+".away"))
+	_, err = OpenDir(ctx, dir)
+	require.ErrorIs(t, err, ErrHalf, "the key is lost")
+	require.NoFileExists(t, dir+keySuffix)
+	require.NoError(t, os.Rename(dir+".away", dir+keySuffix))
+
+	require.NoError(t, os.Rename(dir, dir+".away"))
+	_, err = OpenDir(ctx, dir)
+	require.ErrorIs(t, err, ErrHalf, "the folder is lost")
+	require.NoDirExists(t, dir)
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	_, err = OpenDir(ctx, dir)
+	require.ErrorIs(t, err, ErrHalf, "an empty folder in its place")
+	require.NoError(t, os.Remove(dir))
+	require.NoError(t, os.Rename(dir+".away", dir))
+
+	other := filepath.Join(t.TempDir(), "other")
+	second, err := OpenDir(ctx, other)
+	require.NoError(t, err)
+	require.NoError(t, second.Close())
+	require.NoError(t, os.Rename(other+keySuffix, dir+keySuffix))
+	_, err = OpenDir(ctx, dir)
+	require.ErrorIs(t, err, keyring.ErrKEK, "another folder's key")
+
+	for _, name := range []string{keysFile, recordsFile, journalFile} {
+		require.NoError(t, os.Rename(filepath.Join(dir, name), dir+".away"))
+		_, err = OpenDir(ctx, dir)
+		require.ErrorIs(t, err, ErrHalf, name)
+		require.NoFileExists(t, filepath.Join(dir, name))
+		require.NoError(t, os.Rename(dir+".away", filepath.Join(dir, name)))
+	}
+}
+
+// TestKillOpenDir stops the making of a folder after each of its steps, as a
+// crash would, and opens again.
+func TestKillOpenDir(t *testing.T) {
+	ctx := context.Background()
+	whole := filepath.Join(t.TempDir(), "whole")
+	require.NoError(t, makeFolder(ctx, whole))
+	for _, name := range []string{"nothing but rubbish", "made", "key moved"} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "demo")
+			switch name {
+			case "nothing but rubbish":
+				require.NoError(t, os.Mkdir(dir+".new", 0o700))
+				require.NoError(t, os.WriteFile(filepath.Join(dir+".new", "keys.db"), []byte("torn"), 0o600))
+			case "made":
+				require.NoError(t, os.CopyFS(dir+".new", os.DirFS(whole)))
+				copyFile(t, whole+keySuffix, dir+".new"+keySuffix)
+			case "key moved":
+				require.NoError(t, os.CopyFS(dir+".new", os.DirFS(whole)))
+				copyFile(t, whole+keySuffix, dir+keySuffix)
+			}
+			cfg, err := OpenDir(ctx, dir)
+			require.NoError(t, err)
+			sealed(t, people(t, cfg), ayu, Treatment)
+			require.NoError(t, cfg.Close())
+			left, err := os.ReadDir(filepath.Dir(dir))
+			require.NoError(t, err)
+			names := slices.Collect(func(yield func(string) bool) {
+				for _, f := range left {
+					if !yield(f.Name()) {
+						return
+					}
+				}
+			})
+			require.Equal(t, []string{"demo", "demo.key"}, names)
+		})
+	}
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(to, b, 0o600))
+}
+
+// TestOldKeyStore puts the folder's whole key store back as it was before an
+// erasure: the patient stays erased, the others open.
+func TestOldKeyStore(t *testing.T) {
+	ctx := context.Background()
+	dir := filepath.Join(t.TempDir(), "demo")
+	cfg, err := OpenDir(ctx, dir)
+	require.NoError(t, err)
+	budi := ayu
+	budi.ID = "p-budi"
+	rowAyu, rowBudi := sealed(t, people(t, cfg), ayu, Treatment), sealed(t, people(t, cfg), budi, Treatment)
+	require.NoError(t, cfg.Close())
+	old := t.TempDir()
+	copyFile(t, filepath.Join(dir, "keys.db"), filepath.Join(old, "keys.db"))
+
+	cfg, err = OpenDir(ctx, dir)
+	require.NoError(t, err)
+	_, err = cfg.Erase(ctx, ayu.ID)
+	require.NoError(t, err)
+	require.NoError(t, cfg.Close())
+	for _, f := range []string{"keys.db", "keys.db-wal", "keys.db-shm"} {
+		_ = os.Remove(filepath.Join(dir, f))
+	}
+	copyFile(t, filepath.Join(old, "keys.db"), filepath.Join(dir, "keys.db"))
+
+	cfg, err = OpenDir(ctx, dir)
+	require.NoError(t, err)
+	defer cfg.Close()
+	_, err = open(people(t, cfg), ayu.ID, rowAyu.Sealed, care)
+	require.ErrorIs(t, err, keyring.ErrShredded)
+	_, err = open(people(t, cfg), budi.ID, rowBudi.Sealed, care)
+	require.IsType(t, &WithheldError{}, err)
+}
+
+func TestClosedConfig(t *testing.T) {
+	ctx := context.Background()
+	cfg, err := OpenDir(ctx, filepath.Join(t.TempDir(), "demo"))
+	require.NoError(t, err)
+	r := people(t, cfg)
+	row := sealed(t, r, ayu, Treatment)
+	require.NoError(t, cfg.Close())
+	got, err := open(r, ayu.ID, row.Sealed, care)
+	require.Error(t, err)
+	require.Equal(t, person{ID: ayu.ID}, got)
+	_, err = r.Seal(ctx, &ayu, careTag)
+	require.ErrorIs(t, err, keyring.ErrClosed)
+}
