@@ -3,6 +3,7 @@ package consent
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/csv"
 	"iter"
 	"slices"
@@ -135,6 +136,43 @@ func TestExportDateWithoutYear(t *testing.T) {
 	table, err := r.Export(context.Background(), each([]stored{{p.ID, row.Sealed}}), study)
 	require.NoError(t, err)
 	require.Equal(t, Withheld{"Born", NotGeneral}, readAll(t, table)[0][1])
+}
+
+type visit struct {
+	ID     string          `phi:"subject"`
+	Visit  string          `phi:"record"`
+	At     *time.Time      `phi:"date"`
+	Next   sql.NullTime    `phi:"date"`
+	Pulse  *int            `phi:"clinical"`
+	Weight sql.NullFloat64 `phi:"clinical"`
+	Doctor struct {
+		Ward string `phi:"clinical"`
+	}
+}
+
+// TestExportCells: pointers and sql.Null come out as their values.
+func TestExportCells(t *testing.T) {
+	cfg := memoryConfig(t)
+	ctx := context.Background()
+	require.NoError(t, cfg.AddRecipient(ctx, "ui-2026"))
+	r, err := NewRecords[visit]("visit", cfg)
+	require.NoError(t, err)
+	full := visit{ID: "p", Visit: "1", At: &noon, Next: sql.NullTime{Time: noon.AddDate(-1, 0, 0), Valid: true}, Pulse: new(71), Weight: sql.NullFloat64{Float64: 60.5, Valid: true}}
+	full.Doctor.Ward = "B"
+	rows, err := r.SealAll(ctx, []*visit{&full, {ID: "p", Visit: "2"}}, careTag)
+	require.NoError(t, err)
+	_, err = cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Research}})
+	require.NoError(t, err)
+	table, err := r.Export(ctx, func(yield func(*visit, envelope.Sealed) bool) {
+		_ = yield(&visit{ID: "p", Visit: "1"}, rows[0].Sealed) && yield(&visit{ID: "p", Visit: "2"}, rows[1].Sealed)
+	}, study)
+	require.NoError(t, err)
+	var got [][]any
+	for row, err := range table.Rows() {
+		require.NoError(t, err)
+		got = append(got, row[1:])
+	}
+	require.Equal(t, [][]any{{"2026", "2025", 71, 60.5, "B"}, {nil, nil, nil, nil, ""}}, got)
 }
 
 // TestExportPages reads more than a page, and stops early without losing track.

@@ -1,7 +1,6 @@
 package envelope
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"reflect"
@@ -18,19 +17,24 @@ type core struct {
 	recordType string
 	ring       *keyring.Ring
 	plan       *phi.Plan
-	columns    []column // ascending by stored name
+	columns    []column // ascending by compartment and stored name
+	groups     []group  // of the columns, by plan.Compartments
+	byName     map[string]int
 	pool       sync.Pool
 }
 
 // column is a sealed field of the type.
 type column struct {
+	name  string
 	field *phi.Field
-	name  []byte
+	coder *coder
 	entry []byte // of its manifest entry, up to the length
 	at    int    // its index in the struct, or -1 if it lies deeper
-	place int    // among the columns of its compartment: where its entry is in a row without NULLs
-	coder *coder
+	group int
 }
+
+// group is the columns[from:to] of one compartment.
+type group struct{ from, to int }
 
 func newCore(t reflect.Type, recordType string, ring *keyring.Ring) (*core, error) {
 	switch {
@@ -45,44 +49,46 @@ func newCore(t reflect.Type, recordType string, ring *keyring.Ring) (*core, erro
 	if err != nil {
 		return nil, fmt.Errorf("envelope: type %q: %w", recordType, err)
 	}
-	c := &core{recordType: recordType, ring: ring, plan: plan}
 	if len(plan.Compartments) > maxSections {
 		return nil, fmt.Errorf("%w: type %q has more than %d compartments", ErrLimit, recordType, maxSections)
 	}
-	for i := range plan.Fields {
-		f := &plan.Fields[i]
+	c := &core{recordType: recordType, ring: ring, plan: plan, byName: map[string]int{}}
+	for g, compartment := range plan.Compartments {
+		from := len(c.columns)
+		if err := c.addColumns(g, compartment); err != nil {
+			return nil, err
+		}
+		if len(c.columns)-from > maxFields {
+			return nil, fmt.Errorf("%w: type %q has more than %d fields in %q", ErrLimit, recordType, maxFields, compartment)
+		}
+		slices.SortFunc(c.columns[from:], func(a, b column) int { return strings.Compare(a.name, b.name) })
+		c.groups = append(c.groups, group{from, len(c.columns)})
+	}
+	for i := range c.columns {
+		c.byName[c.columns[i].name] = i
+	}
+	return c, nil
+}
+
+// addColumns adds the fields of one compartment.
+func (c *core) addColumns(g int, compartment string) error {
+	for i := range c.plan.Fields {
+		f := &c.plan.Fields[i]
+		if f.Compartment != compartment {
+			continue
+		}
 		coder, err := newCoder(f.Type)
 		if err != nil {
-			return nil, fmt.Errorf("envelope: type %q field %q: %w", recordType, f.Name, err)
+			return fmt.Errorf("envelope: type %q field %q: %w", c.recordType, f.Name, err)
 		}
-		col := column{field: f, name: []byte(f.Name), at: -1, coder: coder}
-		col.entry = appendEntry(nil, col.name, coder.code)
+		col := column{name: f.Name, field: f, coder: coder, at: -1, group: g}
+		col.entry = appendEntry(nil, []byte(f.Name), coder.code)
 		if len(f.Index) == 1 {
 			col.at = f.Index[0]
 		}
 		c.columns = append(c.columns, col)
 	}
-	slices.SortFunc(c.columns, func(a, b column) int { return cmp.Compare(a.field.Name, b.field.Name) })
-	places := map[string]int{}
-	for i := range c.columns {
-		in := c.columns[i].field.Compartment
-		if c.columns[i].place = places[in]; c.columns[i].place == maxFields {
-			return nil, fmt.Errorf("%w: type %q has more than %d fields in %q", ErrLimit, recordType, maxFields, in)
-		}
-		places[in]++
-	}
-	return c, nil
-}
-
-// column returns the index of the column of a stored name.
-func (c *core) column(name string) (int, error) {
-	i, ok := slices.BinarySearchFunc(c.columns, name, func(col column, name string) int {
-		return strings.Compare(col.field.Name, name)
-	})
-	if !ok {
-		return 0, fmt.Errorf("%w: type %q has no sealed field of that name", ErrField, c.recordType)
-	}
-	return i, nil
+	return nil
 }
 
 // bind returns whose record v says it is.
@@ -125,10 +131,7 @@ func (c *core) seal(ctx context.Context, v reflect.Value, tags map[string][]byte
 		if err := s.newPart(keys[i], compartment, tag); err != nil {
 			return nil, fmt.Errorf("envelope: seal type %q: %w", c.recordType, err)
 		}
-		for j := range c.columns {
-			if c.columns[j].field.Compartment != compartment {
-				continue
-			}
+		for j := c.groups[i].from; j < c.groups[i].to; j++ {
 			if err := c.write(s, &c.columns[j], v); err != nil {
 				return nil, err
 			}
@@ -174,12 +177,12 @@ func (c *core) write(s *scratch, col *column, root reflect.Value) error {
 		values, err := col.coder.write(s.values, v)
 		s.values = values
 		if err != nil {
-			return fmt.Errorf("%w: %w", c.at(ErrValue, col.field.Name), err)
+			return fmt.Errorf("%w: %w", c.at(ErrValue, col.name), err)
 		}
 	}
 	n := len(s.values) - start
 	if n > maxValue || len(s.values) > maxRow {
-		return c.at(ErrLimit, col.field.Name)
+		return c.at(ErrLimit, col.name)
 	}
 	s.index = appendLength(append(s.index, col.entry...), n)
 	s.lengths = append(s.lengths, n)

@@ -1,14 +1,16 @@
 package envelope
 
-import "bytes"
-
-// entry is one field in a manifest.
+// entry is one field in a manifest. It holds no pointer, so that keeping many
+// costs nothing; positions are in the manifest's plaintext and in the section.
 type entry struct {
-	name   []byte
+	at     int32 // of the name
+	size   uint8 // of the name
 	code   code
-	length int // of the encoded value; its ciphertext is 16 bytes longer
-	offset int // of its ciphertext, from the first field of the section
+	length int32 // of the encoded value; its ciphertext is 16 bytes longer
+	offset int32 // of its ciphertext, from the first field of the section
 }
+
+func (e *entry) name(manifest []byte) []byte { return manifest[e.at : e.at+int32(e.size)] }
 
 // A manifest is a CBOR array of the tag and, for each field ascending by name,
 // an array of name, code and length; and then zero bytes.
@@ -31,10 +33,10 @@ func appendEntry(dst, name []byte, c code) []byte {
 // appendLength completes an entry.
 func appendLength(dst []byte, length int) []byte { return appendHead(dst, majorUint, uint64(length)) }
 
-// parseManifest reads what appendManifest wrote into entries[:0], and returns
-// the bytes behind it. tag and the names alias src.
-func parseManifest(src []byte, entries []entry) (tag []byte, _ []entry, rest []byte, err error) {
-	n, rest, err := readCount(src, majorArray)
+// parseManifest reads the fields of a manifest into entries[:0], and returns
+// its tag and the bytes behind it, which alias m.
+func parseManifest(m []byte, entries []entry) (tag []byte, _ []entry, rest []byte, err error) {
+	n, rest, err := readCount(m, majorArray)
 	if err != nil || n < 1 || n > 1+maxFields {
 		return nil, nil, nil, errSyntax
 	}
@@ -44,50 +46,56 @@ func parseManifest(src []byte, entries []entry) (tag []byte, _ []entry, rest []b
 	}
 	entries = entries[:0]
 	var last []byte
-	offset := 0
+	offset := int32(0)
+	at := len(m) - len(rest)
 	for range n - 1 {
 		var e entry
-		if e, rest, err = parseEntry(rest); err != nil {
-			return nil, nil, nil, err
+		if at = e.parse(m, at); at < 0 || offset > maxRow {
+			return nil, nil, nil, errSyntax
 		}
 		// Ascending names make the manifest of a set of fields unique, and a
 		// field that is there twice impossible.
-		if bytes.Compare(last, e.name) >= 0 {
+		name := e.name(m)
+		if string(last) >= string(name) {
 			return nil, nil, nil, errSyntax
 		}
 		e.offset = offset
 		offset += e.length + overhead
-		entries, last = append(entries, e), e.name
+		entries, last = append(entries, e), name
 	}
-	return tag, entries, rest, nil
+	return tag, entries, m[at:], nil
 }
 
-func parseEntry(src []byte) (e entry, rest []byte, err error) {
-	if len(src) < 2 || src[0] != majorArray<<5|3 {
-		return entry{}, nil, errSyntax
+// parse reads the entry at a position in m and returns the position behind it,
+// or -1. It is written out because it is most of what opening one field costs.
+func (e *entry) parse(m []byte, at int) int {
+	if len(m)-at < 5 || m[at] != majorArray<<5|3 { // the shortest is array, head, one letter, code, length
+		return -1
 	}
-	// A name of up to 23 bytes, as nearly all are, needs no general head.
-	size, rest := int(src[1])-majorText<<5, src[2:]
-	if size == 24 && len(rest) > 0 && rest[0] >= 24 {
-		size, rest = int(rest[0]), rest[1:]
-	} else if size < 0 || size >= 24 {
-		return entry{}, nil, errSyntax
+	size := int(m[at+1]) - majorText<<5
+	at += 2
+	if size == 24 {
+		size = int(m[at])
+		if at++; size < 24 {
+			return -1
+		}
+	} else if size > 24 {
+		return -1
 	}
-	if size >= len(rest) || !validName(rest[:size]) {
-		return entry{}, nil, errSyntax
+	if size < 1 || len(m)-at < size+2 || !validName(m[at:at+size]) {
+		return -1
 	}
-	e.name, rest = rest[:size:size], rest[size:]
-	if rest[0] > 0 && rest[0] < 24 {
-		e.code, rest = code(rest[0]), rest[1:]
-	} else {
-		return entry{}, nil, errSyntax
+	e.at, e.size = int32(at), uint8(size)
+	at += size
+	if e.code = code(m[at]); e.code == 0 || e.code >= 24 {
+		return -1
 	}
-	major, n, rest, err := readHead(rest)
+	major, n, rest, err := readHead(m[at+1:])
 	if err != nil || major != majorUint || n == 0 || n > maxValue {
-		return entry{}, nil, errSyntax
+		return -1
 	}
-	e.length = int(n)
-	return e, rest, nil
+	e.length = int32(n)
+	return len(m) - len(rest)
 }
 
 func validName(name []byte) bool {
@@ -108,7 +116,7 @@ func fieldsSize(entries []entry) int {
 		return 0
 	}
 	last := &entries[len(entries)-1]
-	return last.offset + last.length + overhead
+	return int(last.offset) + int(last.length) + overhead
 }
 
 // allZero reports whether b is the padding that was written.

@@ -1,11 +1,12 @@
 package envelope
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"reflect"
 	"slices"
+
+	"github.com/rahasia/rahasia/internal/secret"
 )
 
 func (c *core) reseal(ctx context.Context, r *Reading, v reflect.Value, fields []string, tags map[string][]byte) (Sealed, error) {
@@ -15,10 +16,9 @@ func (c *core) reseal(ctx context.Context, r *Reading, v reflect.Value, fields [
 	}
 	s := c.get()
 	defer c.put(s)
-	if err := s.want(c, fields); err != nil {
+	if err := s.want(c, fields, false); err != nil {
 		return nil, err
 	}
-	slices.Sort(s.wanted) // so that a part's new fields ascend by name
 	if err := x.checkReseal(s); err != nil {
 		return nil, err
 	}
@@ -66,15 +66,18 @@ func (x *reading) section(compartment string) *section {
 // checkReseal refuses to leave anything of the row behind, or to store a field
 // twice.
 func (x *reading) checkReseal(s *scratch) error {
-	for i := range x.layout.n {
+	for i := range x.sections {
 		if !x.sections[i].opened {
 			return fmt.Errorf("%w: type %q: section %q is not open", ErrCompartment, x.core.recordType, x.compartment(i))
 		}
-		for _, w := range s.wanted {
-			col := &x.core.columns[w]
-			if string(x.compartment(i)) != col.field.Compartment && x.sections[i].find(col.name, 0) >= 0 {
-				return x.core.at(ErrCompartment, col.field.Name)
-			}
+	}
+	for w, wanted := range s.wanted {
+		col := &x.core.columns[w]
+		if !wanted || x.section(x.core.plan.Compartments[col.group]).find(col.name, 0) >= 0 {
+			continue
+		}
+		if x.holds(col.name) {
+			return x.core.at(ErrCompartment, col.name)
 		}
 	}
 	return nil
@@ -84,36 +87,43 @@ func (x *reading) checkReseal(s *scratch) error {
 // that are wanted from v, the others from the row, ascending by name.
 func (x *reading) merge(s *scratch, o *section, compartment string, v reflect.Value) error {
 	next := 0
-	carry := func(below []byte) error { // the entries of o before a name; all if it is nil
-		for ; next < len(o.entries); next++ {
-			e := &o.entries[next]
-			if below != nil && bytes.Compare(e.name, below) >= 0 {
-				return nil
+	if g, ok := slices.BinarySearch(x.core.plan.Compartments, compartment); ok {
+		for w := x.core.groups[g].from; w < x.core.groups[g].to; w++ {
+			if !s.wanted[w] {
+				continue
 			}
-			values, err := x.value(s, s.values, o, next)
-			if err != nil {
-				return x.core.at(ErrOpen, string(e.name))
+			col := &x.core.columns[w]
+			for ; next < len(o.entries) && string(o.entries[next].name(o.manifest)) < col.name; next++ {
+				if err := x.carry(s, o, next); err != nil {
+					return err
+				}
 			}
-			s.values = values
-			s.index = appendLength(appendEntry(s.index, e.name, e.code), e.length)
-			s.lengths = append(s.lengths, e.length)
+			if next < len(o.entries) && string(o.entries[next].name(o.manifest)) == col.name {
+				next++ // replaced
+			}
+			if err := x.core.write(s, col, v); err != nil {
+				return err
+			}
 		}
-		return nil
 	}
-	for _, w := range s.wanted {
-		col := &x.core.columns[w]
-		if col.field.Compartment != compartment {
-			continue
-		}
-		if err := carry(col.name); err != nil {
-			return err
-		}
-		if next < len(o.entries) && bytes.Equal(o.entries[next].name, col.name) {
-			next++ // replaced
-		}
-		if err := x.core.write(s, col, v); err != nil {
+	for ; next < len(o.entries); next++ {
+		if err := x.carry(s, o, next); err != nil {
 			return err
 		}
 	}
-	return carry(nil)
+	return nil
+}
+
+// carry adds one field of the row to the part that is being made.
+func (x *reading) carry(s *scratch, o *section, i int) error {
+	e := &o.entries[i]
+	s.nonce = newNonce(sealID(x.row))
+	values, err := o.open(s.values, secret.Cipher(o.key), &s.nonce, i)
+	if err != nil {
+		return x.core.at(ErrOpen, string(e.name(o.manifest)))
+	}
+	s.values = values
+	s.index = appendLength(appendEntry(s.index, e.name(o.manifest), e.code), int(e.length))
+	s.lengths = append(s.lengths, int(e.length))
+	return nil
 }

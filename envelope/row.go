@@ -170,25 +170,26 @@ func (o *section) parse(key secret.AEAD, fields []byte) bool {
 	return true
 }
 
-// openField appends the encoded value of entry i to dst.
-func (s *scratch) openField(dst []byte, c cipher.AEAD, o *section, i int) ([]byte, error) {
+// open appends the value of entry e, decrypted, to dst. n must be of the
+// section's row.
+func (o *section) open(dst []byte, c cipher.AEAD, n *nonce, i int) ([]byte, error) {
 	e := &o.entries[i]
-	return c.Open(dst, s.nonce.at(fieldsAt+uint32(i)), o.fields[e.offset:e.offset+e.length+overhead], nil)
+	return c.Open(dst, n.at(fieldsAt+uint32(i)), o.fields[e.offset:int(e.offset)+int(e.length)+overhead], nil)
 }
 
 // find returns the index of a field by its stored name, or -1. hint is where
-// it would be if the row had all fields of the type.
-func (o *section) find(name []byte, hint int) int {
-	if hint < len(o.entries) && string(o.entries[hint].name) == string(name) {
+// it is likely to be.
+func (o *section) find(name string, hint int) int {
+	if hint < len(o.entries) && string(o.entries[hint].name(o.manifest)) == name {
 		return hint
 	}
 	lo, hi := 0, len(o.entries)
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)
-		switch e := o.entries[mid].name; {
-		case string(e) == string(name):
+		switch e := o.entries[mid].name(o.manifest); {
+		case string(e) == name:
 			return mid
-		case string(e) < string(name):
+		case string(e) < name:
 			lo = mid + 1
 		default:
 			hi = mid

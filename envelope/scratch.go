@@ -15,8 +15,8 @@ type scratch struct {
 	work    []byte // associated data
 	lead    [leadSize]byte
 	nonce   nonce
-	wanted  []int
-	found   []found
+	wanted  []bool  // by column
+	found   []found // by column
 	reading reading
 }
 
@@ -43,7 +43,6 @@ func (c *core) put(s *scratch) {
 	s.values = wipe(s.values)
 	s.work = wipe(s.work)
 	s.lead = [leadSize]byte{}
-	clear(s.found)
 	s.wanted, s.found = s.wanted[:0], s.found[:0]
 	s.reading.wipe()
 	c.pool.Put(s)

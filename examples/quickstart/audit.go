@@ -24,7 +24,7 @@ func (s *story) audit(ctx context.Context) error {
 	if err := s.check("the audit log is whole and has an entry for everything that was done", err); err != nil {
 		return err
 	}
-	s.say("The audit log has %s entries, as many as there were acts in this story. Every one opens, and together they make the signed checkpoint that would be kept outside the clinic.",
+	s.say("The audit log has %s entries, one for each act of this story. Every entry is verified, up to the signed checkpoint, which a clinic would also keep elsewhere.",
 		count(entries))
 	history, err := s.tellHistory(ctx, checkpoint)
 	if err != nil {
@@ -94,7 +94,8 @@ func (s *story) tamper(ctx context.Context, index int64) error {
 	if err := s.check("a changed entry is detected and named", checkTampered(found, index)); err != nil {
 		return err
 	}
-	s.say("In a copy of the log, one bit of entry %s is changed. Verification says: %q.", count(index), found)
+	s.say("In a copy of the log, one bit of entry %s is changed. Verification of the copy says:", count(index))
+	s.quote(found)
 	return nil
 }
 
@@ -108,6 +109,6 @@ func (s *story) stealAgain() error {
 	if err := s.check("nothing is in the files after all that was done", checkNothingFound(l)); err != nil {
 		return err
 	}
-	s.say("The thief comes again, after all this: %s files, %s bytes, %s values, %s found.", count(l.Files), count(l.Bytes), count(len(list)), count(len(l.Findings)))
+	s.say("The thief comes again, after all that was done: %s files, %s bytes, %s values, %s found.", count(l.Files), count(l.Bytes), count(len(list)), count(len(l.Findings)))
 	return nil
 }

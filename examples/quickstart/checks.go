@@ -87,10 +87,10 @@ func checkNothingFound(l loot) error {
 
 // checkTokensKeyed tries to make the tokens without a key: by every usual hash
 // of every identifier in several spellings, raw, in hex and in base64, whole or
-// cut. It returns in how many ways it tried each identifier.
-func checkTokensKeyed(tokens [][]byte, identifiers []string) (tried int, err error) {
+// cut. It returns how many such guesses it made, and how many tokens match one.
+func checkTokensKeyed(tokens [][]byte, identifiers []string) (guesses, matches int, err error) {
 	if len(tokens) == 0 {
-		return 0, errors.New("there are no tokens to check")
+		return 0, 0, errors.New("there are no tokens to check")
 	}
 	const window = 8 // bytes of a hash that no token shares by chance
 	windows := map[[window]byte]bool{}
@@ -98,22 +98,25 @@ func checkTokensKeyed(tokens [][]byte, identifiers []string) (tried int, err err
 		if id == "" {
 			continue
 		}
-		guesses := guess(id)
-		tried = max(tried, len(guesses))
-		for _, g := range guesses {
+		for _, g := range guess(id) {
+			guesses++
 			for i := 0; i+window <= len(g); i++ {
 				windows[[window]byte(g[i:])] = true
 			}
 		}
 	}
-	for n, t := range tokens {
+	for _, t := range tokens {
 		for i := 0; i+window <= len(t); i++ {
 			if windows[[window]byte(t[i:])] {
-				return tried, fmt.Errorf("token %d of %d can be made without a key", n+1, len(tokens))
+				matches++
+				break
 			}
 		}
 	}
-	return tried, nil
+	if matches > 0 {
+		return guesses, matches, fmt.Errorf("%d of %d tokens can be made without a key", matches, len(tokens))
+	}
+	return guesses, 0, nil
 }
 
 // guess makes what a careless program would store for an identifier.
@@ -137,25 +140,27 @@ func guess(id string) (out [][]byte) {
 	return out
 }
 
-// checkLocked demands that a stolen folder opens under no key but its own.
-func checkLocked(ctx context.Context, stolen string) error {
-	if cfg, err := consent.OpenDir(ctx, stolen); !errors.Is(err, consent.ErrHalf) {
-		return closed(cfg, fmt.Errorf("without a key file: %w", orOpened(err)))
+// checkLocked demands that a stolen folder opens neither without a key nor
+// under one that the thief makes, and returns the refusal of the latter.
+func checkLocked(ctx context.Context, stolen string) (refusal, err error) {
+	if err := refuses(ctx, stolen); !errors.Is(err, consent.ErrHalf) {
+		return nil, fmt.Errorf("without a key file: %w", orOpened(err))
 	}
 	if _, err := keyring.CreateKeyFile(stolen + ".key"); err != nil {
-		return err
+		return nil, err
 	}
-	if cfg, err := consent.OpenDir(ctx, stolen); !errors.Is(err, keyring.ErrKEK) {
-		return closed(cfg, fmt.Errorf("with another key: %w", orOpened(err)))
+	if refusal = refuses(ctx, stolen); !errors.Is(refusal, keyring.ErrKEK) {
+		return nil, fmt.Errorf("with another key: %w", orOpened(refusal))
 	}
-	return nil
+	return refusal, nil
 }
 
-func closed(cfg *consent.Config, err error) error {
-	if cfg == nil {
-		return err
+func refuses(ctx context.Context, folder string) error {
+	cfg, err := consent.OpenDir(ctx, folder)
+	if err == nil {
+		return cfg.Close()
 	}
-	return errors.Join(err, cfg.Close())
+	return err
 }
 
 func orOpened(err error) error {

@@ -27,6 +27,14 @@ func checkErased(err error) error {
 	return nil
 }
 
+// checkCompleted demands a tombstone for each key that was destroyed.
+func checkCompleted(tombstones, destroyed int) error {
+	if destroyed == 0 || tombstones != destroyed {
+		return fmt.Errorf("%d tombstones for %d destroyed keys", tombstones, destroyed)
+	}
+	return nil
+}
+
 // checkLog verifies the whole log, and demands an entry for each act and the
 // head that is kept outside. It returns the number of entries.
 func checkLog(ctx context.Context, log *consent.Log, acts int64, kept []byte) (int64, error) {

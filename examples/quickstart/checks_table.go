@@ -21,17 +21,17 @@ func checkLeftOut(e *exported, patients int) error {
 }
 
 // checkNoIdentifiers searches the table's text for what says whose a row is,
-// patients' ids among it.
-func checkNoIdentifiers(e *exported, direct *thief) error {
+// patients' ids among it, and returns how much it found.
+func checkNoIdentifiers(e *exported, direct *thief) (found int, err error) {
 	if found := direct.search(e.recipient, e.csv); len(found) > 0 {
-		return fmt.Errorf("a %s is in the table for %s, at byte %d", found[0].Kind, e.recipient, found[0].Offset)
+		return len(found), fmt.Errorf("a %s is in the table for %s, at byte %d", found[0].Kind, e.recipient, found[0].Offset)
 	}
 	for _, id := range e.subjects {
 		if strings.Contains(string(e.csv), id) {
-			return fmt.Errorf("a patient's id is in the table for %s", e.recipient)
+			return 1, fmt.Errorf("a patient's id is in the table for %s", e.recipient)
 		}
 	}
-	return nil
+	return 0, nil
 }
 
 // checkYears demands of each birth date its year and nothing more; the years
@@ -53,22 +53,27 @@ func checkYears(e *exported, patient func(id string) Patient) error {
 }
 
 // checkUnlinked demands that no pseudonym of one table is in the other, that
-// each stands for one patient, and that the rows do not come in the same order.
-func checkUnlinked(a, b *exported) error {
-	all := map[string]bool{}
-	for _, e := range []*exported{a, b} {
-		for _, p := range e.column("pseudonym") {
-			if p == "" || all[p] {
-				return fmt.Errorf("a pseudonym in the table for %s is there twice, in the other table or empty", e.recipient)
-			}
-			all[p] = true
+// each row has its own, and that the rows do not come in the same order. It
+// returns how many pseudonyms the tables share.
+func checkUnlinked(a, b *exported) (shared int, err error) {
+	inA := map[string]bool{}
+	for _, p := range a.column("pseudonym") {
+		inA[p] = true
+	}
+	inB := map[string]bool{}
+	for _, p := range b.column("pseudonym") {
+		inB[p] = true
+		if inA[p] {
+			shared++
 		}
 	}
-	if len(all) == 0 {
-		return errors.New("there are no pseudonyms")
+	switch {
+	case shared > 0:
+		err = fmt.Errorf("%d pseudonyms are in both tables", shared)
+	case inA[""] || inB[""] || len(a.rows) == 0 || len(inA) != len(a.rows) || len(inB) != len(b.rows):
+		err = errors.New("not every row has a pseudonym of its own")
+	case len(a.subjects) > 9 && slices.Equal(a.subjects, b.subjects):
+		err = errors.New("both tables come in the same order")
 	}
-	if len(a.subjects) > 9 && slices.Equal(a.subjects, b.subjects) {
-		return errors.New("both tables come in the same order")
-	}
-	return nil
+	return shared, err
 }

@@ -50,10 +50,10 @@ CREATE INDEX conditions_patient ON conditions (patient);`
 // openClinic makes a new clinic in folder.
 func openClinic(ctx context.Context, folder string) (*clinic, error) {
 	c := &clinic{folder: folder}
-	if err := c.start(ctx); err != nil {
-		return nil, err
+	err := c.start(ctx)
+	if err != nil {
+		return nil, errors.Join(err, c.close())
 	}
-	var err error
 	if c.db, err = openSQLite(filepath.Join(folder, "app.db")); err == nil {
 		_, err = c.db.ExecContext(ctx, schema)
 	}

@@ -27,7 +27,7 @@ func (s *story) erase(ctx context.Context) error {
 	if err := s.bringBackRows(ctx, backup, len(receipt.Compartments)); err != nil {
 		return err
 	}
-	return s.bringBackFile(ctx, backup)
+	return s.bringBackFile(ctx, backup, len(receipt.Compartments))
 }
 
 func (s *story) eraseLeaver(ctx context.Context) (keyring.Receipt, error) {
@@ -45,10 +45,11 @@ func (s *story) eraseLeaver(ctx context.Context) (keyring.Receipt, error) {
 	if err != nil {
 		return receipt, err
 	}
-	s.say("%s asks to be erased: %s keys are destroyed (%s), the lookup tokens deleted. The row still lies there; opening it says: %q.",
-		s.patient(leaver).Name, count(len(receipt.Compartments)), listed(receipt.Compartments), gone)
-	s.say("The receipt (journal entry %d, SHA-256 %x...) also lists %s things that a key store cannot erase, such as: %s",
-		receipt.Entry, receipt.Hash[:6], count(len(receipt.Remains)), receipt.Remains[1])
+	s.say("%s asks to be erased. %s keys are destroyed (%s), and the lookup tokens deleted. The row is still there; who opens it gets:",
+		s.patient(leaver).Name, count(len(receipt.Compartments)), listed(receipt.Compartments))
+	s.quote(gone)
+	s.say("The receipt names the entry in the erasure journal (%d) and %s things that a key store cannot erase, such as:", receipt.Entry, count(len(receipt.Remains)))
+	s.quote(receipt.Remains[1])
 	return receipt, nil
 }
 
@@ -86,20 +87,26 @@ func (s *story) bringBackRows(ctx context.Context, backup string, want int) erro
 }
 
 // bringBackFile puts the whole older key store back.
-func (s *story) bringBackFile(ctx context.Context, backup string) error {
+func (s *story) bringBackFile(ctx context.Context, backup string, want int) error {
 	if err := s.clinic.stop(); err != nil {
 		return err
 	}
 	store := s.clinic.file("keys.db")
-	for _, end := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(store + end); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
+	if err := replaceDatabase(store, backup); err != nil {
+		return err
 	}
-	if err := os.Rename(backup, store); err != nil {
+	before, err := tombstones(ctx, store)
+	if err == nil && before != 0 {
+		err = errors.New("it knows of the erasure")
+	}
+	if err := s.check("the attack put an older key store back", err); err != nil {
 		return err
 	}
 	if err := s.clinic.start(ctx); err != nil {
+		return err
+	}
+	after, err := tombstones(ctx, store)
+	if err := s.check("the key store is completed from the journal", errors.Join(err, checkCompleted(after, want))); err != nil {
 		return err
 	}
 	if _, err := s.openLeaver(ctx); err != nil {
@@ -109,7 +116,8 @@ func (s *story) bringBackFile(ctx context.Context, backup string) error {
 	if err := s.check("the other patients still open", err); err != nil {
 		return err
 	}
-	s.say("Somebody puts the whole older key store back: at its start the service completes it from the erasure journal. Still erased, and all %s other patients open.", count(others))
+	s.say("Somebody puts the whole older key store back: at its start the service writes the %s tombstones into it again, from the erasure journal. Still erased, and all %s other patients open.",
+		count(after), count(others))
 	return nil
 }
 
@@ -148,6 +156,26 @@ func copyDatabase(ctx context.Context, from, to string) error {
 	}
 	_, err = db.ExecContext(ctx, `VACUUM INTO ?`, to)
 	return errors.Join(err, db.Close())
+}
+
+// replaceDatabase puts a backup in the place of a SQLite file that is not open.
+func replaceDatabase(file, backup string) error {
+	for _, end := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(file + end); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return os.Rename(backup, file)
+}
+
+// tombstones counts the destroyed keys in a key store.
+func tombstones(ctx context.Context, store string) (n int, err error) {
+	db, err := openSQLite(store)
+	if err != nil {
+		return 0, err
+	}
+	err = db.QueryRowContext(ctx, `SELECT count(*) FROM rahasia_keys WHERE state = 2`).Scan(&n)
+	return n, errors.Join(err, db.Close())
 }
 
 // restoreRows replaces every tombstone of a key store by the row that a backup

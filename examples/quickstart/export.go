@@ -50,16 +50,17 @@ func (s *story) export(ctx context.Context) error {
 		}
 	}
 	a, b := tables[0], tables[1]
-	if err := s.checkTables(a, b); err != nil {
+	identifiers, shared, err := s.checkTables(a, b)
+	if err != nil {
 		return err
 	}
-	s.say("Two recipients get a table each, %s rows of %s columns; %s patients who did not consent to research are left out. Three patients, as the one and as the other recipient has them:",
+	s.say("Two recipients get a table each, of %s rows and %s columns; %s patients who did not consent to research are left out. Three patients, each with the pseudonym in the one and in the other table:",
 		count(len(a.rows)), count(len(a.head)), count(a.suppressed))
 	s.sideBySide(a, b)
-	s.say("No pseudonym of one table is in the other (%s compared with %s). The search of chapter 2 for names, NIKs, phones, addresses, birth dates, cities and notes finds 0. Birth dates are years.",
-		count(len(a.rows)), count(len(b.rows)))
-	s.say("Still personal data: %s of %s rows are the only one with their year, sex and diagnoses, and could be recognised by who knows those.",
-		count(unique(a)), count(len(a.rows)))
+	s.say("Pseudonyms that are in both tables: %s. Names, NIKs, phones, addresses, birth dates, cities, notes and ids that the search of chapter 2 finds in them: %s. Birth dates are years.",
+		count(shared), count(identifiers))
+	s.say("They are still personal data: of %s rows %s are the only one with their year, sex and diagnoses, which somebody may know.",
+		count(len(a.rows)), count(unique(a)))
 	return nil
 }
 
@@ -106,20 +107,23 @@ func (s *story) consentsToResearch(id string) bool {
 	return inResearch(slices.IndexFunc(s.bundles, func(b bundle) bool { return b.Patient.ID == id }))
 }
 
-func (s *story) checkTables(a, b *exported) error {
+func (s *story) checkTables(a, b *exported) (identifiers, shared int, err error) {
 	direct := directIdentifiers(s.list)
 	for _, e := range []*exported{a, b} {
 		if err := s.check("a table has exactly the patients who consented to research", checkLeftOut(e, len(s.bundles))); err != nil {
-			return err
+			return 0, 0, err
 		}
-		if err := s.check("a table has no direct identifier", checkNoIdentifiers(e, direct)); err != nil {
-			return err
+		n, err := checkNoIdentifiers(e, direct)
+		if err := s.check("a table has no direct identifier", err); err != nil {
+			return 0, 0, err
 		}
+		identifiers += n
 		if err := s.check("birth dates are years", checkYears(e, s.patient)); err != nil {
-			return err
+			return 0, 0, err
 		}
 	}
-	return s.check("the two tables cannot be joined by pseudonym", checkUnlinked(a, b))
+	shared, err = checkUnlinked(a, b)
+	return identifiers, shared, s.check("two tables cannot be joined by pseudonym", err)
 }
 
 // directIdentifiers searches for what says whose a record is.
@@ -129,7 +133,7 @@ func directIdentifiers(list []secret) *thief {
 }
 
 func (s *story) sideBySide(a, b *exported) {
-	widths := []int{37, 37, 4, 6, 7}
+	widths := []int{20, 20, 4, 6, 36}
 	s.columns(widths, "university-2026", "institute-2026", "Born", "Sex", "Diagnosis")
 	for i, subject := range a.subjects[:3] {
 		j := slices.Index(b.subjects, subject)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/rahasia/rahasia/consent"
@@ -21,7 +20,7 @@ func (s *story) find(ctx context.Context) error {
 		return err
 	}
 	byNIK := rows[0]
-	s.say("A doctor looks for NIK %s: the database is asked for the token %s and has %s row.", p.NIK, byNIK.FoundBy, count(len(rows)))
+	s.say("A doctor looks for NIK %s. The database is asked for %s and has %s row.", p.NIK, byNIK.FoundBy, count(len(rows)))
 
 	spellings := threeSpellings(p.Phone)
 	for _, phone := range spellings {
@@ -61,12 +60,12 @@ func (s *story) openFound(ctx context.Context, row patientRow, want Patient) err
 	if err != nil {
 		return err
 	}
-	_, err = s.clinic.open(ctx, other, req)
-	if err := s.check("a row filed under another patient's token is refused", checkMismatch(err)); err != nil {
+	_, refusal := s.clinic.open(ctx, other, req)
+	if err := s.check("a row filed under another patient's token is refused", checkMismatch(refusal)); err != nil {
 		return err
 	}
-	s.say("On opening, the token is derived again from the record: it fits. Had somebody swapped two token columns, the other patient's record would be refused (%q).",
-		consent.ErrTokenMismatch)
+	s.say("On opening, the token is derived again from the record, and fits. With another patient's row in its place:")
+	s.quote(refusal)
 	return nil
 }
 
@@ -91,7 +90,8 @@ func (s *story) open(ctx context.Context) error {
 	if err := s.check("marketing is refused", checkRefused(refusal, consent.NoConsent)); err != nil {
 		return err
 	}
-	s.say("Marketing: refused. The error says: %q.", refusal)
+	s.say("Marketing, asked by an advertiser:")
+	s.quote(refusal)
 	if err := s.openPartly(ctx, row, want); err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (s *story) openPartly(ctx context.Context, row patientRow, want Patient) er
 	for _, w := range withheld.Fields {
 		names = append(names, w.Field)
 	}
-	s.say("Treatment, asked by the laboratory: %s diagnoses, the serology and the notes. Withheld by name are %s: %s.",
+	s.say("Treatment, asked by the laboratory: %s diagnoses, the serology and the notes. Withheld, and named as such: %s (%s).",
 		count(len(got.Diagnosis)), listed(names), withheld.Fields[0].Reason)
 	return nil
 }
@@ -136,7 +136,7 @@ func (s *story) openSensitive(ctx context.Context) error {
 			seen++
 		}
 	}
-	s.say("%s", fmt.Sprintf("Of %s patients with an HIV test the doctor sees %s results: the others' consents do not name HIV, and the answer is the same for who was never tested.",
-		count(tested), count(seen)))
+	s.say("Of %s patients with an HIV test the doctor sees %s results. The others' consents do not name HIV; the field is withheld, as it is from patients who never had a test.",
+		count(tested), count(seen))
 	return nil
 }

@@ -37,13 +37,23 @@ func main() {
 
 // runIn runs the story in dir, or in a temporary folder that it removes.
 func runIn(ctx context.Context, out io.Writer, dir string) (err error) {
-	if dir == "" {
-		if dir, err = os.MkdirTemp("", "rahasia-quickstart-"); err != nil {
-			return err
+	if dir != "" {
+		err := run(ctx, out, dir)
+		if err == nil {
+			keep(newScreen(out), dir)
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		return err
 	}
+	if dir, err = os.MkdirTemp("", "rahasia-quickstart-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	return run(ctx, out, dir)
+}
+
+// keep names what lies in a folder that stays.
+func keep(out *screen, dir string) {
+	out.say("%s holds clinic (the folder), clinic.key (its key), stolen (the thief's copy) and the two exported tables.", dir)
 }
 
 // A story is one run of the program.
@@ -67,15 +77,14 @@ func run(ctx context.Context, out io.Writer, dir string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.clinic.close()) }()
-	s.say("rahasia quickstart: a clinic with %s patients, in nine chapters. The patients are synthetic.", count(len(s.bundles)))
+	s.line(fmt.Sprintf("rahasia quickstart: a clinic and its %d patients, in %d chapters. The patients are synthetic.", len(s.bundles), len(chapters())))
 	for i, c := range chapters() {
 		s.chapter(i+1, c.title)
 		if err := c.tell(s, ctx); err != nil {
-			return fmt.Errorf("chapter %d, %s: %w", i+1, c.title, err)
+			return fmt.Errorf("chapter %d (%s): %w", i+1, c.title, err)
 		}
 	}
-	s.line("")
-	s.say("All %s checks passed, in %.1f s.", count(s.checks), time.Since(began).Seconds())
+	s.line(fmt.Sprintf("\nAll %d checks passed, in %.1f s.", s.checks, time.Since(began).Seconds()))
 	return s.screen.err
 }
 
@@ -120,7 +129,7 @@ func begin(ctx context.Context, out io.Writer, dir string) (*story, error) {
 // check counts a check that passed, and ends the story at one that did not.
 func (s *story) check(what string, err error) error {
 	if err != nil {
-		return fmt.Errorf("the check failed that %s: %w", what, err)
+		return fmt.Errorf("the check that %s failed: %w", what, err)
 	}
 	s.checks++
 	return nil

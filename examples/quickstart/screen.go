@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // width is how many columns a line may have.
@@ -48,7 +49,7 @@ func (s *screen) show(format string, args ...any) { s.flow("      ", format, arg
 func (s *screen) flow(indent, format string, args ...any) {
 	line := ""
 	for word := range strings.FieldsSeq(fmt.Sprintf(format, args...)) {
-		if line != "" && len(indent)+len(line)+1+len([]rune(word)) > width {
+		if line != "" && utf8.RuneCountInString(indent+line+" "+word) > width {
 			s.line(indent + line)
 			line = ""
 		}
@@ -56,6 +57,9 @@ func (s *screen) flow(indent, format string, args ...any) {
 	}
 	s.line(indent + line)
 }
+
+// quote prints what somebody else says, such as an error, word for word.
+func (s *screen) quote(v any) { s.show("%v", v) }
 
 // columns prints cells side by side, cut to their widths.
 func (s *screen) columns(widths []int, cells ...string) {

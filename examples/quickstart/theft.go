@@ -30,15 +30,15 @@ func (s *story) steal(ctx context.Context) error {
 	if err := s.search(stolen); err != nil {
 		return err
 	}
-	tokens, tried, err := s.guessTokens(ctx)
-	if err != nil {
+	if err := s.guessTokens(ctx); err != nil {
 		return err
 	}
-	s.say("He hashes every NIK and phone number in %s ways without a key and compares with the %s lookup tokens: 0 match.", count(tried), count(tokens))
-	if err := s.check("the folder does not open under another key", checkLocked(ctx, stolen)); err != nil {
+	refusal, err := checkLocked(ctx, stolen)
+	if err := s.check("the folder does not open under another key", err); err != nil {
 		return err
 	}
-	s.say("He starts the program on the folder with a key of his own: it does not open.")
+	s.say("He opens the folder with rahasia and a key of his own:")
+	s.quote(refusal)
 	return s.admit(ctx)
 }
 
@@ -52,14 +52,14 @@ func (s *story) lookAtRow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.say("He copies the clinic's folder, with all databases in it; the key file lies elsewhere. One patient's row, the first 64 of its %s bytes:", count(len(row.Sealed)))
+	s.say("A thief copies the clinic's folder, with every database in it; the key file lies elsewhere. One patient's row, the first 64 of its %s bytes:", count(len(row.Sealed)))
 	s.show("%s", hex.EncodeToString(row.Sealed[:32]))
 	s.show("%s", hex.EncodeToString(row.Sealed[32:64]))
 	var sections []string
 	for _, c := range header.Sections {
 		sections = append(sections, fmt.Sprintf("%s (%s bytes, key generation %d)", c.Compartment, count(c.Length), c.Generation))
 	}
-	s.say("Its header is in clear: format version %d, sections %s.", header.Version, listed(sections))
+	s.say("The header at its beginning is in clear: format version %d, sections %s.", header.Version, listed(sections))
 	return nil
 }
 
@@ -84,17 +84,22 @@ func (s *story) search(stolen string) error {
 }
 
 // guessTokens tries to find the identifiers behind the tokens in the database.
-func (s *story) guessTokens(ctx context.Context) (tokens, tried int, err error) {
-	blobs, err := s.clinic.tokens(ctx)
+func (s *story) guessTokens(ctx context.Context) error {
+	tokens, err := s.clinic.tokens(ctx)
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
 	var identifiers []string
 	for _, b := range s.bundles {
 		identifiers = append(identifiers, b.Patient.NIK, b.Patient.Phone)
 	}
-	tried, err = checkTokensKeyed(blobs, identifiers)
-	return len(blobs), tried, s.check("no lookup token can be made without a key", err)
+	guesses, matches, err := checkTokensKeyed(tokens, identifiers)
+	if err := s.check("no lookup token can be made without a key", err); err != nil {
+		return err
+	}
+	s.say("He writes every NIK and phone number of the input in all the ways in which it is hashed without a key, %s texts, and compares with the %s lookup tokens: %s match.",
+		count(guesses), count(len(tokens)), count(matches))
+	return nil
 }
 
 // tokens returns all lookup tokens in the application's database.
