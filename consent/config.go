@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/rahasia/rahasia/envelope"
@@ -70,28 +69,44 @@ func (c *Config) AddRecipient(ctx context.Context, recipient string) error {
 func recipientDomain(recipient string) string { return "recipient/" + recipient }
 
 // Give records a patient's consent, or refusal where c.Refused is set, and
-// returns its id. It is in force when Give returns, and its entry is in the
-// audit log before that. Errors: [ErrSubject], [ErrCode], [ErrPeriod],
+// returns its id. It is in force when Give returns. A permit has its entry in
+// the audit log before it is in force, a refusal is in force before it has: in a
+// crash between the two, and where Give returns [ErrAudit], the patient is the
+// better protected. Errors: [ErrSubject], [ErrCode], [ErrPeriod],
 // [ErrExists], [ErrLimit], keyring.ErrShredded for an erased patient.
 func (c *Config) Give(ctx context.Context, consent Consent) (id string, err error) {
-	if err := consent.check(); err != nil {
-		return "", fmt.Errorf("consent: give: %w", err)
+	if err = consent.check(); err == nil {
+		err = c.give(ctx, consent)
 	}
-	given, err := c.Ledger.Of(ctx, consent.Subject)
 	if err != nil {
 		return "", fmt.Errorf("consent: give: %w", err)
 	}
-	if slices.ContainsFunc(given, func(o Consent) bool { return o.ID == consent.ID }) {
-		return "", fmt.Errorf("consent: give: %w", ErrExists)
-	}
-	// Entry first: a permit must not be live while the log knows nothing of it.
-	if err := c.logLedger(ctx, "give", consent.Subject, consent.ID, consent.Purposes[0]); err != nil {
-		return "", fmt.Errorf("consent: give: %w", err)
-	}
-	if err := c.Ledger.give(ctx, consent, c.now()); err != nil {
-		return "", fmt.Errorf("consent: give: %w", err)
-	}
 	return consent.ID, nil
+}
+
+func (c *Config) give(ctx context.Context, consent Consent) error {
+	given, err := c.Ledger.of(ctx, consent.Subject)
+	if err != nil {
+		return err
+	}
+	if indexOf(given, consent.ID) >= 0 {
+		return ErrExists
+	}
+	entry := func() error { return c.logLedger(ctx, "give", consent.Subject, consent.ID, consent.Purposes[0]) }
+	event := func() error { return c.Ledger.give(ctx, consent, c.now()) }
+	if consent.Refused {
+		return inOrder(event, entry)
+	}
+	return inOrder(entry, event)
+}
+
+func inOrder(steps ...func() error) error {
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Withdraw ends a consent from now on, and the next decision knows it. It
@@ -113,7 +128,8 @@ func (c *Config) Withdraw(ctx context.Context, subject, id string) error {
 // patient's name in the audit log, whose entries stay. The receipt says what is
 // gone and what is not yet: the application deletes the token columns of the
 // patient's rows itself. Erasing cannot be undone, not by an old copy of the key
-// store either; see keyring.Ring.Shred.
+// store either; see keyring.Ring.Shred. For a subject that nothing is known of
+// it returns keyring.ErrNoSubjectKey.
 func (c *Config) Erase(ctx context.Context, subject string) (keyring.Receipt, error) {
 	if err := c.logLedger(ctx, "erase", subject, "", ""); err != nil {
 		return keyring.Receipt{}, fmt.Errorf("consent: erase: %w", err)
@@ -130,7 +146,7 @@ func (c *Config) logLedger(ctx context.Context, action, subject, id string, p Pu
 		Time: c.now().UnixNano(), Action: action, Purpose: p, Outcome: "done", Consent: id,
 		Decision: envelope.NewID(), Ledger: c.Ledger.chain.Len(),
 	}
-	keys, err := c.Ring.CreateSubject(ctx, subject, auditCompartment)
+	keys, err := c.auditKey(ctx, action, subject)
 	switch {
 	case errors.Is(err, keyring.ErrShredded) && action != "give": // logged without the name, which nobody may know any more
 	case err != nil:
@@ -141,6 +157,15 @@ func (c *Config) logLedger(ctx context.Context, action, subject, id string, p Pu
 		}
 	}
 	return c.Log.append(ctx, b)
+}
+
+// auditKey makes the key that names a patient in the log with the patient's
+// first act. Erasing one who is not known must not make one up.
+func (c *Config) auditKey(ctx context.Context, action, subject string) ([]*keyring.SubjectKey, error) {
+	if action == "erase" {
+		return c.Ring.Subject(ctx, subject, auditCompartment)
+	}
+	return c.Ring.CreateSubject(ctx, subject, auditCompartment)
 }
 
 func (c *Config) now() time.Time {

@@ -40,6 +40,7 @@ type DeniedError struct {
 	Decision string // id of the decision in the audit log
 }
 
+// Error names action, record type, purpose and reason.
 func (e *DeniedError) Error() string {
 	return fmt.Sprintf("consent: %s %s for %s: denied: %s", e.Action, e.Type, e.Purpose, e.Reason)
 }
@@ -67,6 +68,7 @@ type WithheldError struct {
 	Decision string     // id of the decision in the audit log
 }
 
+// Error names the withheld fields, and no reason.
 func (e *WithheldError) Error() string {
 	names := make([]string, len(e.Fields))
 	for i, w := range e.Fields {

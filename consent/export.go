@@ -4,11 +4,13 @@ import (
 	"context"
 	"database/sql/driver"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/rahasia/rahasia/envelope"
@@ -43,7 +45,8 @@ func (t *Table) Rows() iter.Seq2[[]any, error] { return t.rows }
 func (t *Table) Suppressed() int { return t.suppressed }
 
 // WriteCSV writes the table as CSV (RFC 4180) with a header line. An absent
-// value is an empty cell, a withheld one reads "(withheld)".
+// value is an empty cell, a withheld one reads "(withheld)", a list is a JSON
+// array. A text that a spreadsheet would run as a formula gets a "'" in front.
 func (t *Table) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	line := make([]string, len(t.Columns))
@@ -59,9 +62,14 @@ func (t *Table) WriteCSV(w io.Writer) error {
 		}
 		for i, cell := range row {
 			line[i] = ""
-			if cell != nil {
-				line[i] = guardFormula(fmt.Sprint(cell))
+			if cell == nil {
+				continue
 			}
+			text, err := cellText(cell)
+			if err != nil {
+				return fmt.Errorf("consent: column %s: %w", t.Columns[i].Name, err)
+			}
+			line[i] = guardFormula(text)
 		}
 		if err := out.Write(line); err != nil {
 			return err
@@ -69,6 +77,20 @@ func (t *Table) WriteCSV(w io.Writer) error {
 	}
 	out.Flush()
 	return out.Error()
+}
+
+// cellText writes one value as it is and several as a JSON array, so that they
+// can be told apart.
+func cellText(cell any) (string, error) {
+	switch reflect.TypeOf(cell).Kind() {
+	case reflect.Slice, reflect.Array, reflect.Map:
+		b, err := json.Marshal(cell)
+		if err != nil {
+			return "", envelope.ErrType // json's own text may hold the value
+		}
+		return string(b), nil
+	}
+	return fmt.Sprint(cell), nil
 }
 
 // guardFormula keeps a spreadsheet from running what a patient typed.
@@ -90,12 +112,15 @@ const exportPage = 100
 // export is left out and counted; each one that is given or left out has its
 // entry in the audit log before its row is yielded.
 //
+// Rows come in the order of in: give it an order that says nothing, or two
+// recipients join their tables line by line.
+//
 // The rows are pseudonymous and still personal data: who knows a patient's
 // birth year, sex and diagnosis may recognise the row. No k-anonymity is
 // checked.
 //
-// Errors: [ErrRequest], keyring.ErrNoKeyset for a recipient that was not
-// added; while reading, what [Records.Open] returns.
+// Errors: [ErrRequest], [*DeniedError] for a role that may see none of the
+// columns, keyring.ErrNoKeyset for a recipient that was not added; while reading, what [Records.Open] returns.
 func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Sealed], req Request) (*Table, error) {
 	err := req.check()
 	if err == nil && req.Recipient == "" {
@@ -115,6 +140,14 @@ func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Seale
 			x.names = append(x.names, f.Name)
 			x.table.Columns = append(x.table.Columns, Column{f.Name, string(f.Kind.Form)})
 		}
+	}
+	if !slices.ContainsFunc(x.fields, func(f *phi.Field) bool { return r.cfg.roleMay(req.Role, f.Compartment) }) {
+		b := r.entry("export", req)
+		b.Outcome, b.Reason = "refused", RoleForbids
+		if err := r.cfg.Log.append(ctx, b); err != nil {
+			return nil, fmt.Errorf("consent: export %s: %w", r.name, err)
+		}
+		return nil, r.denied(b)
 	}
 	x.table.rows = func(yield func([]any, error) bool) { x.run(ctx, in, yield) }
 	return x.table, nil

@@ -112,6 +112,12 @@ func TestExportRefuses(t *testing.T) {
 	require.NoError(t, r.cfg.AddRecipient(ctx, "ui-2026"))
 	require.ErrorIs(t, r.cfg.AddRecipient(ctx, "ui-2026"), keyring.ErrExists)
 
+	stranger := study
+	stranger.Role = "nobody"
+	_, err = r.Export(ctx, each(nil), stranger)
+	require.ErrorIs(t, err, ErrDenied, "an unknown role must not look like a study without patients")
+	require.Equal(t, "refused", last(t, r.cfg.Log).Outcome)
+
 	table, err := r.Export(ctx, each([]stored{{"p-budi", row.Sealed}}), study)
 	require.NoError(t, err)
 	require.Empty(t, readAll(t, table))
@@ -215,5 +221,5 @@ func TestWriteCSV(t *testing.T) {
 	lines, err := csv.NewReader(&b).ReadAll()
 	require.NoError(t, err)
 	require.Equal(t, []string{"pseudonym", "Born", "Sex", "Diagnosis", "Serology"}, lines[0])
-	require.Equal(t, []string{"1989", `'=HYPERLINK("x")`, "[J45 Asthma]", "(withheld)"}, lines[1][1:])
+	require.Equal(t, []string{"1989", `'=HYPERLINK("x")`, `["J45 Asthma"]`, "(withheld)"}, lines[1][1:])
 }

@@ -63,17 +63,22 @@ func OpenLedger(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Ledger, e
 // withdrawn ones with their time, those that other processes wrote too. Errors:
 // [ErrSubject], [ErrTampered].
 func (l *Ledger) Of(ctx context.Context, subject string) ([]Consent, error) {
+	all, err := l.of(ctx, subject)
+	if err != nil {
+		return nil, fmt.Errorf("consent: read ledger: %w", err)
+	}
+	return all, nil
+}
+
+func (l *Ledger) of(ctx context.Context, subject string) ([]Consent, error) {
 	if subject == "" {
-		return nil, fmt.Errorf("consent: read ledger: %w", ErrSubject)
+		return nil, ErrSubject
 	}
 	bodies, err := l.chain.Of(ctx, subject)
-	if err == nil {
-		var all []Consent
-		if all, err = replay(bodies, subject); err == nil {
-			return all, nil
-		}
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("consent: read ledger: %w", err)
+	return replay(bodies, subject)
 }
 
 // give appends a consent that check has passed.

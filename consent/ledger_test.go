@@ -102,6 +102,22 @@ func TestAttackLedgerCutOff(t *testing.T) {
 	require.ErrorIs(t, err, ErrTampered)
 }
 
+// TestRefusalIsLoggedAfterItBites: in the ledger first, then in the log, so that
+// the log knows of every refusal that a cut ledger has lost.
+func TestRefusalIsLoggedAfterItBites(t *testing.T) {
+	cfg, db := sqlConfig(t)
+	ctx := context.Background()
+	_, err := cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Treatment}})
+	require.NoError(t, err)
+	_, err = cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Treatment}, Refused: true})
+	require.NoError(t, err)
+	_, err = db.Exec(`DELETE FROM consent_ledger WHERE seq = 2`)
+	require.NoError(t, err)
+	reopen(t, cfg, db)
+	_, err = NewRecords[person]("person", cfg)
+	require.ErrorIs(t, err, ErrTampered)
+}
+
 func TestLedgerConcurrent(t *testing.T) {
 	cfg, db := sqlConfig(t)
 	ctx := context.Background()

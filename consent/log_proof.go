@@ -36,6 +36,16 @@ func (l *Log) Checkpoint(ctx context.Context) ([]byte, error) {
 	return head, nil
 }
 
+// Extends checks the log against a checkpoint of it that was kept elsewhere: all
+// entries that it covered are still there, unchanged and in place. It returns
+// [ErrTampered] where they are not. This is what a checkpoint is kept for.
+func (l *Log) Extends(ctx context.Context, checkpoint []byte) error {
+	if err := l.tree.Extends(ctx, checkpoint); err != nil {
+		return fmt.Errorf("consent: log against checkpoint: %w", err)
+	}
+	return nil
+}
+
 // Verify goes through the whole log: every entry opens under the log's keys,
 // hashes to its leaf, and the leaves make the signed head. It returns the number of
 // entries, or [ErrTampered] with the index of the first that does not hold.

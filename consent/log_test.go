@@ -139,11 +139,17 @@ func TestAttackLogRollback(t *testing.T) {
 	err = cfg.Log.append(ctx, &logBody{Action: "c", Outcome: "done"})
 	require.ErrorIs(t, err, ErrAudit)
 	require.ErrorIs(t, err, ErrTampered)
+	_, err = cfg.Log.Verify(ctx)
+	require.ErrorIs(t, err, ErrTampered)
 	// A new process cannot know; whoever kept the checkpoint can.
 	reopen(t, cfg, db)
-	now, err := cfg.Log.Checkpoint(ctx)
+	_, err = cfg.Log.Verify(ctx)
 	require.NoError(t, err)
-	require.NotEqual(t, checkpoint, now)
+	require.ErrorIs(t, cfg.Log.Extends(ctx, checkpoint), ErrTampered)
+	require.NoError(t, cfg.Log.append(ctx, &logBody{Action: "another b", Outcome: "done"}))
+	require.ErrorIs(t, cfg.Log.Extends(ctx, checkpoint), ErrTampered, "as long again, and another log")
+	require.NoError(t, cfg.Log.Extends(ctx, note), "the older one holds")
+	require.ErrorIs(t, cfg.Log.Extends(ctx, []byte("no note")), ErrTampered)
 }
 
 func TestLogConcurrent(t *testing.T) {

@@ -391,6 +391,8 @@ func TestErase(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, before, 3)
 
+	_, err = r.cfg.Erase(ctx, "p-ayo")
+	require.ErrorIs(t, err, keyring.ErrNoSubjectKey, "a mistyped id is not an erasure")
 	receipt, err := r.cfg.Erase(ctx, ayu.ID)
 	require.NoError(t, err)
 	require.Contains(t, receipt.Compartments, "clinical")

@@ -59,7 +59,7 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 		return nil, err
 	}
 	subject, _ := r.ids(of)
-	consents, err := r.cfg.Ledger.Of(ctx, subject)
+	consents, err := r.cfg.Ledger.of(ctx, subject)
 	if err != nil {
 		return nil, err
 	}

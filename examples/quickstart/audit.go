@@ -24,7 +24,7 @@ func (s *story) audit(ctx context.Context) error {
 	if err := s.check("the audit log is whole and has an entry for everything that was done", err); err != nil {
 		return err
 	}
-	s.say("The audit log has %s entries, one for each act of this story. Every entry is verified, up to the signed checkpoint, which a clinic would also keep elsewhere.",
+	s.say("The audit log has %s entries, one for each act of this story. All are verified against the signed checkpoint, of which a clinic keeps copies elsewhere.",
 		count(entries))
 	history, err := s.tellHistory(ctx, checkpoint)
 	if err != nil {
@@ -58,7 +58,7 @@ func (s *story) tellHistory(ctx context.Context, checkpoint []byte) ([]consent.E
 	for _, what := range slices.Sorted(maps.Keys(did)) {
 		parts = append(parts, fmt.Sprintf("%s %s", what, count(did[what])))
 	}
-	s.say("%s asks who looked: %s entries (%s), each with a proof that it is in the log, checked with the public key alone.",
+	s.say("%s asks who looked: %s entries (%s), each with its proof of being in the log.",
 		s.patient(hero).Name, count(len(history)), strings.Join(parts, ", "))
 	_, err = log.History(ctx, leaver)
 	if err := s.check("nobody can say any more which entries were the erased patient's", checkErased(err)); err != nil {

@@ -70,7 +70,7 @@ func checkUnlinked(a, b *exported) (shared int, err error) {
 	switch {
 	case shared > 0:
 		err = fmt.Errorf("%d pseudonyms are in both tables", shared)
-	case inA[""] || inB[""] || len(a.rows) == 0 || len(inA) != len(a.rows) || len(inB) != len(b.rows):
+	case inA[""] || inB[""] || len(a.rows) == 0 || len(b.rows) == 0 || len(inA) != len(a.rows) || len(inB) != len(b.rows):
 		err = errors.New("not every row has a pseudonym of its own")
 	case len(a.subjects) > 9 && slices.Equal(a.subjects, b.subjects):
 		err = errors.New("both tables come in the same order")

@@ -45,11 +45,10 @@ func (s *story) eraseLeaver(ctx context.Context) (keyring.Receipt, error) {
 	if err != nil {
 		return receipt, err
 	}
-	s.say("%s asks to be erased. %s keys are destroyed (%s), and the lookup tokens deleted. The row is still there; who opens it gets:",
+	s.say("%s asks to be erased: %s keys are destroyed (%s) and the lookup tokens deleted. Who opens the row gets:",
 		s.patient(leaver).Name, count(len(receipt.Compartments)), listed(receipt.Compartments))
 	s.quote(gone)
-	s.say("The receipt names the entry in the erasure journal (%d) and %s things that a key store cannot erase, such as:", receipt.Entry, count(len(receipt.Remains)))
-	s.quote(receipt.Remains[1])
+	s.say("The receipt (journal entry %d) also names %s things that no key store can erase, such as backups and copies.", receipt.Entry, count(len(receipt.Remains)))
 	return receipt, nil
 }
 
@@ -82,7 +81,7 @@ func (s *story) bringBackRows(ctx context.Context, backup string, want int) erro
 	if _, err := s.openLeaver(ctx); err != nil {
 		return err
 	}
-	s.say("Somebody puts the %s old key rows back from a backup: still erased, in the running service and after a restart.", count(n))
+	s.say("Somebody puts the %s old key rows back: still erased, in the running service and after a restart.", count(n))
 	return nil
 }
 
@@ -116,7 +115,7 @@ func (s *story) bringBackFile(ctx context.Context, backup string, want int) erro
 	if err := s.check("the other patients still open", err); err != nil {
 		return err
 	}
-	s.say("Somebody puts the whole older key store back: at its start the service writes the %s tombstones into it again, from the erasure journal. Still erased, and all %s other patients open.",
+	s.say("Somebody puts the whole older key store back: at its start the service destroys the %s keys again, by its erasure journal. Still erased, and all %s other patients open.",
 		count(after), count(others))
 	return nil
 }

@@ -54,12 +54,12 @@ func (s *story) export(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.say("Two recipients get a table each, of %s rows and %s columns; %s patients who did not consent to research are left out. Three patients, each with the pseudonym in the one and in the other table:",
+	s.say("Two recipients get a table each, of %s rows and %s columns; %s patients did not consent to research and are left out. Three patients, with their pseudonyms in the one and in the other table:",
 		count(len(a.rows)), count(len(a.head)), count(a.suppressed))
 	s.sideBySide(a, b)
-	s.say("Pseudonyms that are in both tables: %s. Names, NIKs, phones, addresses, birth dates, cities, notes and ids that the search of chapter 2 finds in them: %s. Birth dates are years.",
+	s.say("Pseudonyms in both tables: %s. Names, NIKs, phones, addresses, birth dates, cities, notes and ids that the search finds in them: %s. Birth dates are years.",
 		count(shared), count(identifiers))
-	s.say("They are still personal data: of %s rows %s are the only one with their year, sex and diagnoses, which somebody may know.",
+	s.say("Still personal data: of %s rows %s are the only one with their year, sex and diagnoses, which somebody may know.",
 		count(len(a.rows)), count(unique(a)))
 	return nil
 }
@@ -133,7 +133,7 @@ func directIdentifiers(list []secret) *thief {
 }
 
 func (s *story) sideBySide(a, b *exported) {
-	widths := []int{20, 20, 4, 6, 36}
+	widths := []int{20, 20, 15, 6, 30}
 	s.columns(widths, "university-2026", "institute-2026", "Born", "Sex", "Diagnosis")
 	for i, subject := range a.subjects[:3] {
 		j := slices.Index(b.subjects, subject)

@@ -20,7 +20,7 @@ func (s *story) find(ctx context.Context) error {
 		return err
 	}
 	byNIK := rows[0]
-	s.say("A doctor looks for NIK %s. The database is asked for %s and has %s row.", p.NIK, byNIK.FoundBy, count(len(rows)))
+	s.say("A doctor looks for NIK %s. The database is asked for the token %s: %s row.", p.NIK, byNIK.FoundBy, count(len(rows)))
 
 	spellings := threeSpellings(p.Phone)
 	for _, phone := range spellings {
@@ -64,7 +64,7 @@ func (s *story) openFound(ctx context.Context, row patientRow, want Patient) err
 	if err := s.check("a row filed under another patient's token is refused", checkMismatch(refusal)); err != nil {
 		return err
 	}
-	s.say("On opening, the token is derived again from the record, and fits. With another patient's row in its place:")
+	s.say("On opening, the token is derived again from the record, and fits. With another patient's row put there:")
 	s.quote(refusal)
 	return nil
 }
@@ -110,7 +110,7 @@ func (s *story) openPartly(ctx context.Context, row patientRow, want Patient) er
 	for _, w := range withheld.Fields {
 		names = append(names, w.Field)
 	}
-	s.say("Treatment, asked by the laboratory: %s diagnoses, the serology and the notes. Withheld, and named as such: %s (%s).",
+	s.say("Treatment, asked by the laboratory: %s diagnoses, the serology, the notes. Withheld by name: %s (%s).",
 		count(len(got.Diagnosis)), listed(names), withheld.Fields[0].Reason)
 	return nil
 }
@@ -136,7 +136,7 @@ func (s *story) openSensitive(ctx context.Context) error {
 			seen++
 		}
 	}
-	s.say("Of %s patients with an HIV test the doctor sees %s results. The others' consents do not name HIV; the field is withheld, as it is from patients who never had a test.",
+	s.say("Of %s patients with an HIV test the doctor sees %s results: the others' consents do not name HIV. The answer is the same where there was no test.",
 		count(tested), count(seen))
 	return nil
 }

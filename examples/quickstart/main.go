@@ -77,6 +77,11 @@ func run(ctx context.Context, out io.Writer, dir string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.clinic.close()) }()
+	return s.tell(ctx, began)
+}
+
+// tell tells the chapters one after another, up to the first that fails.
+func (s *story) tell(ctx context.Context, began time.Time) error {
 	s.line(fmt.Sprintf("rahasia quickstart: a clinic and its %d patients, in %d chapters. The patients are synthetic.", len(s.bundles), len(chapters())))
 	for i, c := range chapters() {
 		s.chapter(i+1, c.title)

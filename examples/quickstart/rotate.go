@@ -94,7 +94,7 @@ func (s *story) rotate(ctx context.Context) error {
 		return err
 	}
 	took := time.Since(began).Seconds()
-	s.say("All %s records are opened and their %s permitted values compared with the input: no difference. That took %.1f s, %s records a second, each logged before it opened.",
+	s.say("All %s records are opened and their %s permitted values compared with the input: equal. %.1f s, %s records a second, each logged before it opened.",
 		count(opened), count(values), took, count(int(float64(opened)/took)))
 	return s.arrive(ctx)
 }
@@ -157,7 +157,7 @@ func (s *story) findAcross(ctx context.Context, fresh Patient, oldKey, freshKey 
 	if err := s.check("tokens made after the rotation use the new version", checkNewer(tokens[1], tokens[0])); err != nil {
 		return err
 	}
-	s.say("A patient who arrives now gets a key of version %d and a NIK token of version %d; the others keep their keys of version %d and tokens of version %d. The same lookup finds both.",
+	s.say("Who arrives now gets a key under version %d and a NIK token of version %d; the others keep version %d and %d. The same lookup finds both.",
 		freshKey, tokens[1], oldKey, tokens[0])
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // width is how many columns a line may have.
-const width = 104
+const width = 108
 
 // A screen is what the story is told on: a terminal, a file or a pipe. It
 // keeps the first error of writing, so that the story need not ask each time.

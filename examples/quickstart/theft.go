@@ -52,14 +52,15 @@ func (s *story) lookAtRow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.say("A thief copies the clinic's folder, with every database in it; the key file lies elsewhere. One patient's row, the first 64 of its %s bytes:", count(len(row.Sealed)))
+	s.say("A thief copies the clinic's folder and all databases in it, but not the key file, which lies elsewhere.")
+	s.say("The first 64 of the %s bytes of one patient's row, and the header that is in clear at its beginning:", count(len(row.Sealed)))
 	s.show("%s", hex.EncodeToString(row.Sealed[:32]))
 	s.show("%s", hex.EncodeToString(row.Sealed[32:64]))
 	var sections []string
 	for _, c := range header.Sections {
-		sections = append(sections, fmt.Sprintf("%s (%s bytes, key generation %d)", c.Compartment, count(c.Length), c.Generation))
+		sections = append(sections, fmt.Sprintf("%s (%s bytes, key %d)", c.Compartment, count(c.Length), c.Generation))
 	}
-	s.say("The header at its beginning is in clear: format version %d, sections %s.", header.Version, listed(sections))
+	s.show("format version %d, sections %s", header.Version, listed(sections))
 	return nil
 }
 
@@ -78,7 +79,7 @@ func (s *story) search(stolen string) error {
 	}
 	s.say("He searches all %s files (%s), %s bytes, for %s values (%s), in every usual spelling and encoding: %s found.",
 		count(l.Files), strings.Join(extensions(stolen), " "), count(l.Bytes), count(len(s.list)), kinds(s.list), count(len(l.Findings)))
-	s.say("To be sure of the search: in a decoy file with the same values in clear it finds %s of %s. Left out, because shorter than %d bytes and so found by chance anywhere: %s.",
+	s.say("In a decoy file with the same values in clear the search finds %s of %s. Left out, because values shorter than %d bytes turn up by chance: %s.",
 		count(found), count(len(s.list)), minSecret, shorts(s.short))
 	return nil
 }
@@ -97,7 +98,7 @@ func (s *story) guessTokens(ctx context.Context) error {
 	if err := s.check("no lookup token can be made without a key", err); err != nil {
 		return err
 	}
-	s.say("He writes every NIK and phone number of the input in all the ways in which it is hashed without a key, %s texts, and compares with the %s lookup tokens: %s match.",
+	s.say("He hashes every NIK and phone number in the usual ways that need no key, %s texts, and compares with the %s lookup tokens: %s match.",
 		count(guesses), count(len(tokens)), count(matches))
 	return nil
 }
@@ -117,7 +118,7 @@ func (s *story) admit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.say("What he does learn: that there are %s patients, at which of %s clinics each is (a field that says it is clear), how many records each has, and their sizes in coarse steps.",
+	s.say("What he does learn: there are %s patients; which of %s clinics each attends (a field marked clear); how many records each has, and roughly of what size.",
 		count(patients), count(clinics))
 	return nil
 }

@@ -81,14 +81,64 @@ func (t *Tree) VerifierKey(ctx context.Context) (string, error) {
 
 // Checkpoint returns the signed head; nil for an empty tree.
 func (t *Tree) Checkpoint(ctx context.Context) (head []byte, err error) {
-	err = t.store.view(ctx, func(v treeView) error {
-		if _, err := t.checkedHead(ctx, v); err != nil {
-			return err
-		}
+	err = t.checked(ctx, func(v treeView, _ tlog.Tree) error {
 		head, err = v.head()
 		return err
 	})
 	return head, err
+}
+
+// Extends checks that the tree holds all that a checkpoint of it, kept
+// elsewhere, held, unchanged and in place.
+func (t *Tree) Extends(ctx context.Context, checkpoint []byte) error {
+	return t.checked(ctx, func(v treeView, now tlog.Tree) error {
+		vs, err := t.verifiers(ctx)
+		if err != nil {
+			return err
+		}
+		old, err := openCheckpoint(checkpoint, t.origin(), vs)
+		if err != nil {
+			return err
+		}
+		return holds(v, now, old)
+	})
+}
+
+// holds reports whether the tree of v, of which now is the head, has old as
+// its beginning.
+func holds(v tlog.HashReader, now, old tlog.Tree) error {
+	if old.N > now.N {
+		return ErrTampered
+	}
+	if old.N == 0 {
+		return nil
+	}
+	root, err := tlog.TreeHash(old.N, v)
+	if err != nil {
+		return err
+	}
+	if root != old.Hash {
+		return ErrTampered
+	}
+	return nil
+}
+
+// checked runs f on one state of the tree, whose head is sound and which holds
+// all that this process has seen.
+func (t *Tree) checked(ctx context.Context, f func(v treeView, now tlog.Tree) error) error {
+	t.mu.Lock()
+	seen := t.seen // before the view: it may be of a state before the next write
+	t.mu.Unlock()
+	return t.store.view(ctx, func(v treeView) error {
+		now, err := t.checkedHead(ctx, v)
+		if err == nil {
+			err = holds(v, now, seen)
+		}
+		if err != nil {
+			return err
+		}
+		return f(v, now)
+	})
 }
 
 // checkedHead returns the tree that the stored head signs, if the stored
@@ -167,11 +217,7 @@ func parseCheckpoint(text, origin string) (tlog.Tree, error) {
 // hashes are those of the leaves and make the signed head. It returns the number
 // of leaves, or ErrTampered with the index of the first that does not hold.
 func (t *Tree) Verify(ctx context.Context, check func(leaf []byte) error) (size int64, err error) {
-	err = t.store.view(ctx, func(v treeView) error {
-		tree, err := t.checkedHead(ctx, v)
-		if err != nil {
-			return err
-		}
+	err = t.checked(ctx, func(v treeView, tree tlog.Tree) error {
 		size = tree.N
 		i := int64(0)
 		return v.leaves(0, size, func(leaf []byte) error {
@@ -216,11 +262,7 @@ func verifyLeaf(v tlog.HashReader, i int64, leaf []byte) error {
 // Prove returns a leaf with the hashes that prove it to be at index in the tree
 // of the checkpoint.
 func (t *Tree) Prove(ctx context.Context, index int64) (leaf []byte, hashes []tlog.Hash, checkpoint []byte, err error) {
-	err = t.store.view(ctx, func(v treeView) error {
-		tree, err := t.checkedHead(ctx, v)
-		if err != nil {
-			return err
-		}
+	err = t.checked(ctx, func(v treeView, tree tlog.Tree) (err error) {
 		if index < 0 || index >= tree.N {
 			return errors.New("no such entry")
 		}

@@ -19,10 +19,10 @@ type Tree struct {
 	store treeStore
 
 	mu      sync.Mutex
-	waiting *batch // what the next write takes along
+	waiting *batch    // what the next write takes along
+	seen    tlog.Tree // the last head that this process wrote or opened with
 
 	writing sync.Mutex // held while a batch is written
-	seen    tlog.Tree  // the last head that this process wrote or read
 }
 
 // treeStore keeps leaves, the tree's hashes and its signed head.
@@ -96,14 +96,17 @@ func (t *Tree) Append(ctx context.Context, leaves ...[]byte) error {
 
 // write integrates leaves into the tree and signs the new head. t.writing is held.
 func (t *Tree) write(ctx context.Context, leaves [][]byte) error {
+	t.mu.Lock()
+	seen := t.seen
+	t.mu.Unlock()
 	var next tlog.Tree
 	err := t.store.update(ctx, func(tx treeTx) error {
 		size, err := tx.size()
 		if err != nil {
 			return err
 		}
-		if size < t.seen.N {
-			return ErrTampered
+		if err := holds(tx, tlog.Tree{N: size}, seen); err != nil {
+			return err
 		}
 		grown := &growing{old: tx, first: tlog.StoredHashCount(size)}
 		for i, leaf := range leaves {
@@ -126,7 +129,9 @@ func (t *Tree) write(ctx context.Context, leaves [][]byte) error {
 	if err != nil {
 		return err
 	}
+	t.mu.Lock()
 	t.seen = next
+	t.mu.Unlock()
 	return nil
 }
 
