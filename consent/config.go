@@ -43,10 +43,13 @@ func (c *Config) createKeysets(ctx context.Context, names ...string) error {
 	return nil
 }
 
-// Close closes what OpenDir opened, in reverse order. What the caller opened
-// stays open.
+// Close closes what OpenDir opened, in reverse order, and before that tells the
+// journal how far ledger and log have come. What the caller opened stays open.
 func (c *Config) Close() error {
 	var errs []error
+	if len(c.closers) > 0 && c.Log != nil {
+		errs = append(errs, c.anchor(context.Background())())
+	}
 	for i := len(c.closers) - 1; i >= 0; i-- {
 		errs = append(errs, c.closers[i]())
 	}
@@ -95,9 +98,18 @@ func (c *Config) give(ctx context.Context, consent Consent) error {
 	entry := func() error { return c.logLedger(ctx, "give", consent.Subject, consent.ID, consent.Purposes[0]) }
 	event := func() error { return c.Ledger.give(ctx, consent, c.now()) }
 	if consent.Refused {
-		return inOrder(event, entry)
+		return inOrder(event, c.anchor(ctx), entry)
 	}
 	return inOrder(entry, event)
+}
+
+// anchor tells the journal, which lies apart, how far ledger and log have come.
+// It follows whatever closes something: an older copy that had it open again
+// is then noticed, and one that has less open does no harm.
+func (c *Config) anchor(ctx context.Context) func() error {
+	return func() error {
+		return errors.Join(c.Ledger.chain.Anchor(ctx), c.Log.tree.Anchor(ctx))
+	}
 }
 
 func inOrder(steps ...func() error) error {
@@ -110,14 +122,17 @@ func inOrder(steps ...func() error) error {
 }
 
 // Withdraw ends a consent from now on, and the next decision knows it. It
-// rewrites no record. The withdrawal is in force even where the entry in the
-// audit log could not be written and Withdraw returns [ErrAudit]; call it again
-// then. Errors: [ErrNoConsent], [ErrSubject].
+// rewrites no record. The withdrawal is in force even where Withdraw returns
+// [ErrAudit], because its entry in the audit log could not be written, or an
+// error of the journal, which keeps an older copy of the ledger from bringing
+// the consent back; call it again then. Errors: [ErrNoConsent], [ErrSubject].
 func (c *Config) Withdraw(ctx context.Context, subject, id string) error {
-	if err := c.Ledger.withdraw(ctx, subject, id, c.now()); err != nil {
-		return fmt.Errorf("consent: withdraw: %w", err)
-	}
-	if err := c.logLedger(ctx, "withdraw", subject, id, ""); err != nil {
+	err := inOrder(
+		func() error { return c.Ledger.withdraw(ctx, subject, id, c.now()) },
+		c.anchor(ctx),
+		func() error { return c.logLedger(ctx, "withdraw", subject, id, "") },
+	)
+	if err != nil {
 		return fmt.Errorf("consent: withdraw: %w", err)
 	}
 	return nil

@@ -84,38 +84,44 @@ func requireRefused(t *testing.T, err error, who string) {
 	require.True(t, errors.Is(err, ErrTampered) || errors.Is(err, keyring.ErrUnknownVersion), "%s: %v", who, err)
 }
 
-// TestAttackLedgerCutOff: the last event is the withdrawal, and it is cut off
-// while nobody runs. The chain alone is whole; the log knows better.
+// TestAttackLedgerCutOff: the last event is cut off. What closed something is
+// anchored in the ring's journal; of a permit the audit log knows.
 func TestAttackLedgerCutOff(t *testing.T) {
-	cfg, db := sqlConfig(t)
 	ctx := context.Background()
-	id, err := cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Treatment}})
-	require.NoError(t, err)
-	require.NoError(t, cfg.Withdraw(ctx, "p", id))
-	_, err = db.Exec(`DELETE FROM consent_ledger WHERE seq = 2`)
-	require.NoError(t, err)
-
-	_, err = cfg.Give(ctx, Consent{Subject: "q", Purposes: []Purpose{Treatment}})
-	require.ErrorIs(t, err, ErrTampered, "the running process does not write over the gap")
-	reopen(t, cfg, db)
-	_, err = NewRecords[person]("person", cfg)
-	require.ErrorIs(t, err, ErrTampered)
-}
-
-// TestRefusalIsLoggedAfterItBites: in the ledger first, then in the log, so that
-// the log knows of every refusal that a cut ledger has lost.
-func TestRefusalIsLoggedAfterItBites(t *testing.T) {
-	cfg, db := sqlConfig(t)
-	ctx := context.Background()
-	_, err := cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Treatment}})
-	require.NoError(t, err)
-	_, err = cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Treatment}, Refused: true})
-	require.NoError(t, err)
-	_, err = db.Exec(`DELETE FROM consent_ledger WHERE seq = 2`)
-	require.NoError(t, err)
-	reopen(t, cfg, db)
-	_, err = NewRecords[person]("person", cfg)
-	require.ErrorIs(t, err, ErrTampered)
+	for name, add := range map[string]func(*Config, string) error{
+		"withdrawal": func(c *Config, id string) error { return c.Withdraw(ctx, "p", id) },
+		"refusal": func(c *Config, _ string) error {
+			_, err := c.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Treatment}, Refused: true})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, db := sqlConfig(t)
+			id, err := cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Treatment}})
+			require.NoError(t, err)
+			require.NoError(t, add(cfg, id))
+			_, err = db.Exec(`DELETE FROM consent_ledger WHERE seq = 2`)
+			require.NoError(t, err)
+			_, err = cfg.Give(ctx, Consent{Subject: "q", Purposes: []Purpose{Treatment}})
+			require.ErrorIs(t, err, ErrTampered, "the running process does not write over the gap")
+			_, err = OpenLedger(ctx, cfg.Ring, db)
+			require.ErrorIs(t, err, ErrTampered)
+		})
+	}
+	t.Run("permit", func(t *testing.T) {
+		cfg, db := sqlConfig(t)
+		_, err := cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Treatment}})
+		require.NoError(t, err)
+		_, err = cfg.Give(ctx, Consent{Subject: "q", Purposes: []Purpose{Treatment}})
+		require.NoError(t, err)
+		_, err = people(t, cfg).Lookup(ctx, "NIK", ayu.NIK, care)
+		require.NoError(t, err)
+		_, err = db.Exec(`DELETE FROM consent_ledger WHERE seq = 2`)
+		require.NoError(t, err)
+		reopen(t, cfg, db)
+		_, err = NewRecords[person]("person", cfg)
+		require.ErrorIs(t, err, ErrTampered)
+	})
 }
 
 func TestLedgerConcurrent(t *testing.T) {

@@ -33,6 +33,31 @@ func OpenDir(ctx context.Context, dir string) (*Config, error) {
 	return cfg, nil
 }
 
+// ReplayDir brings the key store of a folder that OpenDir refused as
+// keyring.ErrRolledBack, because it was restored from a backup, up to the
+// folder's erasure journal, so that who was erased since stays erased. See
+// keyring.Replay for what cannot be brought back.
+func ReplayDir(ctx context.Context, dir string) error {
+	dir = filepath.Clean(dir)
+	c := &Config{}
+	kek, err := keyring.KeyFile(dir + keySuffix)
+	if err == nil && !whole(dir) {
+		err = ErrHalf
+	}
+	if err == nil {
+		err = c.openKeys(ctx, dir, kek, func(kc keyring.Config) (*keyring.Ring, error) {
+			if err := keyring.Replay(ctx, kc); err != nil {
+				return nil, err
+			}
+			return keyring.Open(ctx, kc)
+		})
+	}
+	if err = errors.Join(err, c.Close()); err != nil {
+		return fmt.Errorf("consent: replay folder: %w", err)
+	}
+	return nil
+}
+
 const keySuffix = ".key"
 
 // openOrMake makes a folder under another name and moves it into place when it

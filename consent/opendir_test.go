@@ -163,6 +163,89 @@ func TestOldKeyStore(t *testing.T) {
 	require.IsType(t, &WithheldError{}, err)
 }
 
+// TestAttackOldRecords puts ledger and log back as they were before a withdrawal, or
+// before a refusal: no key is needed for that, and it is noticed.
+func TestAttackOldRecords(t *testing.T) {
+	for name, stop := range map[string]func(*Config, string) error{
+		"withdrawal": func(c *Config, id string) error { return c.Withdraw(context.Background(), ayu.ID, id) },
+		"refusal": func(c *Config, _ string) error {
+			_, err := c.Give(context.Background(), Consent{Subject: ayu.ID, Purposes: []Purpose{Treatment}, Refused: true})
+			return err
+		},
+		"an opening": func(c *Config, _ string) error {
+			_, err := people(t, c).Lookup(context.Background(), "NIK", ayu.NIK, care)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := context.Background()
+			dir := filepath.Join(t.TempDir(), "demo")
+			cfg, err := OpenDir(ctx, dir)
+			require.NoError(t, err)
+			sealed(t, people(t, cfg), ayu)
+			id, err := cfg.Give(ctx, Consent{Subject: ayu.ID, Purposes: []Purpose{Treatment}})
+			require.NoError(t, err)
+			require.NoError(t, cfg.Close())
+			old := filepath.Join(t.TempDir(), recordsFile)
+			copyFile(t, filepath.Join(dir, recordsFile), old)
+
+			cfg, err = OpenDir(ctx, dir)
+			require.NoError(t, err)
+			require.NoError(t, stop(cfg, id))
+			require.NoError(t, cfg.Close())
+			for _, f := range []string{recordsFile, recordsFile + "-wal", recordsFile + "-shm"} {
+				_ = os.Remove(filepath.Join(dir, f))
+			}
+			copyFile(t, old, filepath.Join(dir, recordsFile))
+			_, err = OpenDir(ctx, dir)
+			require.ErrorIs(t, err, ErrTampered)
+		})
+	}
+}
+
+// TestReplayDir: two erasures behind, the folder does not open until it is
+// replayed, and then both stay erased.
+func TestReplayDir(t *testing.T) {
+	ctx := context.Background()
+	dir := filepath.Join(t.TempDir(), "demo")
+	cfg, err := OpenDir(ctx, dir)
+	require.NoError(t, err)
+	budi, citra := ayu, ayu
+	budi.ID, citra.ID = "p-budi", "p-citra"
+	rows := map[string]Row{}
+	for _, p := range []person{ayu, budi, citra} {
+		rows[p.ID] = sealed(t, people(t, cfg), p, Treatment)
+	}
+	require.NoError(t, cfg.Close())
+	old := filepath.Join(t.TempDir(), keysFile)
+	copyFile(t, filepath.Join(dir, keysFile), old)
+	cfg, err = OpenDir(ctx, dir)
+	require.NoError(t, err)
+	for _, id := range []string{ayu.ID, budi.ID} {
+		_, err = cfg.Erase(ctx, id)
+		require.NoError(t, err)
+	}
+	require.NoError(t, cfg.Close())
+	for _, f := range []string{keysFile, keysFile + "-wal", keysFile + "-shm"} {
+		_ = os.Remove(filepath.Join(dir, f))
+	}
+	copyFile(t, old, filepath.Join(dir, keysFile))
+	_, err = OpenDir(ctx, dir)
+	require.ErrorIs(t, err, keyring.ErrRolledBack)
+	require.NoError(t, ReplayDir(ctx, dir))
+	require.NoError(t, ReplayDir(ctx, dir), "twice is no error")
+	cfg, err = OpenDir(ctx, dir)
+	require.NoError(t, err)
+	defer cfg.Close()
+	for _, id := range []string{ayu.ID, budi.ID} {
+		_, err = open(people(t, cfg), id, rows[id].Sealed, care)
+		require.ErrorIs(t, err, keyring.ErrShredded)
+	}
+	_, err = open(people(t, cfg), citra.ID, rows[citra.ID].Sealed, care)
+	require.IsType(t, &WithheldError{}, err)
+	require.ErrorIs(t, ReplayDir(ctx, filepath.Join(t.TempDir(), "none")), os.ErrNotExist)
+}
+
 func TestClosedConfig(t *testing.T) {
 	ctx := context.Background()
 	cfg, err := OpenDir(ctx, filepath.Join(t.TempDir(), "demo"))

@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -253,15 +254,14 @@ func skip(src []byte, depth int) (rest []byte, err error) {
 	case majorBytes, majorText:
 		_, rest, err = readString(src, major)
 		return rest, err
-	case majorArray, majorMap:
+	case majorArray:
 		n, rest, err := readCount(src, major)
-		if major == majorMap {
-			n *= 2
-		}
 		for ; n > 0 && err == nil; n-- {
 			rest, err = skip(rest, depth+1)
 		}
 		return rest, err
+	case majorMap:
+		return skipMap(src, depth)
 	case majorSimple:
 		if src[0] == cborFalse || src[0] == cborTrue || src[0] == cborNull {
 			return src[1:], nil
@@ -273,4 +273,27 @@ func skip(src []byte, depth int) (rest []byte, err error) {
 		return rest, nil
 	}
 	return nil, errSyntax // tags are not used
+}
+
+// skipMap skips a map whose keys are integers or text and ascend, as this
+// package writes them.
+func skipMap(src []byte, depth int) (rest []byte, err error) {
+	n, rest, err := readCount(src, majorMap)
+	var last []byte
+	for ; n > 0 && err == nil; n-- {
+		at := rest
+		if rest, err = skip(rest, depth+1); err != nil {
+			break
+		}
+		if key := at[0] >> 5; key > majorNegative && key != majorText {
+			return nil, errSyntax
+		}
+		at = at[:len(at)-len(rest)]
+		if bytes.Compare(last, at) >= 0 {
+			return nil, errSyntax
+		}
+		last = at
+		rest, err = skip(rest, depth+1)
+	}
+	return rest, err
 }

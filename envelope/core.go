@@ -166,14 +166,17 @@ func (c *core) write(s *scratch, col *column, root reflect.Value) error {
 	} else if v, ok = col.field.Value(root); !ok {
 		return nil
 	}
-	if col.coder.absent(v) {
-		return nil
-	}
 	start := len(s.values)
-	if col.coder.direct == codeBytes {
+	switch {
+	case col.coder.direct == codeBytes:
 		b := v.Bytes()
+		if b == nil {
+			return nil
+		}
 		s.values = append(appendHead(s.values, majorBytes, uint64(len(b))), b...)
-	} else {
+	case col.coder.absent(v):
+		return nil
+	default:
 		values, err := col.coder.write(s.values, v)
 		s.values = values
 		if err != nil {

@@ -1,11 +1,14 @@
 package envelope
 
+import "bytes"
+
 // entry is one field in a manifest. It holds no pointer, so that keeping many
 // costs nothing; positions are in the manifest's plaintext and in the section.
 type entry struct {
 	at     int32 // of the name
 	size   uint8 // of the name
 	code   code
+	column int16 // among those that the reader expected, or -1
 	length int32 // of the encoded value; its ciphertext is 16 bytes longer
 	offset int32 // of its ciphertext, from the first field of the section
 }
@@ -34,8 +37,9 @@ func appendEntry(dst, name []byte, c code) []byte {
 func appendLength(dst []byte, length int) []byte { return appendHead(dst, majorUint, uint64(length)) }
 
 // parseManifest reads the fields of a manifest into entries[:0], and returns
-// its tag and the bytes behind it, which alias m.
-func parseManifest(m []byte, entries []entry) (tag []byte, _ []entry, rest []byte, err error) {
+// its tag and the bytes behind it, which alias m. The expected columns ascend
+// by name; what is found of them is marked.
+func parseManifest(m []byte, entries []entry, expected []column) (tag []byte, _ []entry, rest []byte, err error) {
 	n, rest, err := readCount(m, majorArray)
 	if err != nil || n < 1 || n > 1+maxFields {
 		return nil, nil, nil, errSyntax
@@ -44,58 +48,91 @@ func parseManifest(m []byte, entries []entry) (tag []byte, _ []entry, rest []byt
 	if err != nil || len(tag) > maxTag {
 		return nil, nil, nil, errSyntax
 	}
-	entries = entries[:0]
+	n--
+	if cap(entries) < n {
+		entries = make([]entry, n)
+	}
+	entries = entries[:n]
 	var last []byte
-	offset := int32(0)
-	at := len(m) - len(rest)
-	for range n - 1 {
-		var e entry
-		if at = e.parse(m, at); at < 0 || offset > maxRow {
+	next, offset, at := 0, int32(0), len(m)-len(rest)
+	for i := range entries {
+		e := &entries[i]
+		if at = e.parse(m, at, expected, next); at < 0 || offset > maxRow {
 			return nil, nil, nil, errSyntax
 		}
 		// Ascending names make the manifest of a set of fields unique, and a
-		// field that is there twice impossible.
+		// field that is there twice impossible. Two columns in a row ascend.
 		name := e.name(m)
-		if string(last) >= string(name) {
+		inRow := i > 0 && e.column > 0 && entries[i-1].column == e.column-1
+		if !inRow && string(last) >= string(name) {
 			return nil, nil, nil, errSyntax
+		}
+		if e.column < 0 { // not the next one: skip those that are absent
+			next = e.seek(name, expected, next)
+		} else {
+			next++
 		}
 		e.offset = offset
 		offset += e.length + overhead
-		entries, last = append(entries, e), name
+		last = name
 	}
 	return tag, entries, m[at:], nil
 }
 
+// seek looks for a name among the expected columns from next on, and returns
+// which is expected after it.
+func (e *entry) seek(name []byte, expected []column, next int) int {
+	for next < len(expected) && expected[next].name < string(name) {
+		next++
+	}
+	if next < len(expected) && expected[next].name == string(name) {
+		e.column = int16(next)
+		next++
+	}
+	return next
+}
+
 // parse reads the entry at a position in m and returns the position behind it,
-// or -1. It is written out because it is most of what opening one field costs.
-func (e *entry) parse(m []byte, at int) int {
-	if len(m)-at < 5 || m[at] != majorArray<<5|3 { // the shortest is array, head, one letter, code, length
+// or -1. It is most of what opening one field costs, so it knows its most
+// likely name and compares the encoded bytes.
+func (e *entry) parse(m []byte, at int, expected []column, next int) int {
+	e.column = -1
+	if next < len(expected) && bytes.HasPrefix(m[at:], expected[next].entry) {
+		col := &expected[next]
+		e.column, e.size, e.code = int16(next), uint8(len(col.name)), col.coder.code
+		at += len(col.entry)
+		e.at = int32(at - 1 - len(col.name))
+	} else if at = e.parseName(m, at); at < 0 {
 		return -1
 	}
-	size := int(m[at+1]) - majorText<<5
-	at += 2
-	if size == 24 {
-		size = int(m[at])
-		if at++; size < 24 {
-			return -1
-		}
-	} else if size > 24 {
-		return -1
+	switch { // lengths below 256 without the general head
+	case at < len(m) && m[at]-1 < 23:
+		e.length = int32(m[at])
+		return at + 1
+	case at+1 < len(m) && m[at] == 24 && m[at+1] >= 24:
+		e.length = int32(m[at+1])
+		return at + 2
 	}
-	if size < 1 || len(m)-at < size+2 || !validName(m[at:at+size]) {
-		return -1
-	}
-	e.at, e.size = int32(at), uint8(size)
-	at += size
-	if e.code = code(m[at]); e.code == 0 || e.code >= 24 {
-		return -1
-	}
-	major, n, rest, err := readHead(m[at+1:])
+	major, n, rest, err := readHead(m[at:])
 	if err != nil || major != majorUint || n == 0 || n > maxValue {
 		return -1
 	}
 	e.length = int32(n)
 	return len(m) - len(rest)
+}
+
+// parseName reads an entry up to its length.
+func (e *entry) parseName(m []byte, at int) int {
+	if at >= len(m) || m[at] != majorArray<<5|3 {
+		return -1
+	}
+	name, rest, err := readString(m[at+1:], majorText)
+	if err != nil || !validName(name) || len(rest) == 0 || rest[0] == 0 || rest[0] >= 24 {
+		return -1
+	}
+	at = len(m) - len(rest)
+	e.at, e.size, e.code = int32(at-len(name)), uint8(len(name)), code(rest[0])
+	return at + 1
 }
 
 func validName(name []byte) bool {

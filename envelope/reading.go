@@ -125,6 +125,16 @@ func (x *reading) want(i int) {
 	}
 }
 
+// expected returns the columns of a compartment, nil if the type has none there.
+func (c *core) expected(compartment string) []column {
+	for g, known := range c.plan.Compartments {
+		if known == compartment {
+			return c.columns[c.groups[g].from:c.groups[g].to]
+		}
+	}
+	return nil
+}
+
 // compartment returns a compartment's name as a string, without allocating for
 // one that the type has.
 func (c *core) compartment(name []byte) string {
@@ -161,7 +171,7 @@ func (x *reading) open(ctx context.Context, s *scratch) error {
 		if err != nil {
 			return x.core.refused(err)
 		}
-		if !s.openSection(&x.sections[i], x.row, x.layout.header, span, &x.bind, aead) {
+		if !s.openSection(&x.sections[i], x.row, x.layout.header, span, &x.bind, aead, x.core.expected(x.names[k])) {
 			return fmt.Errorf("%w: type %q compartment %q", ErrOpen, x.core.recordType, x.names[k])
 		}
 	}

@@ -2,7 +2,6 @@ package envelope
 
 import (
 	"context"
-	"crypto/cipher"
 	"fmt"
 	"reflect"
 	"slices"
@@ -81,37 +80,45 @@ func (x *reading) slot(group int) int {
 	return x.layout.find(x.row, compartment)
 }
 
-// found is where a wanted column is in the row, and then what it holds.
+// found is a wanted column in the row, and then what it holds.
 type found struct {
-	entry      int // -1: the column is absent
-	start, end int // of what is in a text or byte string, in the call's buffer
+	here       bool // not absent
+	start, end int  // of what is in a text or byte string, in the call's buffer
 	value      reflect.Value
 }
 
-// locate finds the wanted columns and reports whether all are there.
+// locate finds the wanted columns and reports whether all are there. It adds up
+// how many bytes those take that callers get as byte slices.
 func (x *reading) locate(s *scratch) bool {
-	c, all := x.core, true
+	c, missing := x.core, 0
 	if cap(s.found) < len(c.columns) {
 		s.found = make([]found, len(c.columns))
 	}
-	s.found = s.found[:len(c.columns)]
+	s.found, s.share = s.found[:len(c.columns)], 0 // zero: put clears it
+	for w := range s.found {
+		if s.wanted[w] {
+			missing++
+		}
+	}
 	for g := range c.groups {
-		i, next := x.slot(g), 0
-		for w := c.groups[g].from; w < c.groups[g].to; w++ {
-			if !s.wanted[w] {
-				next++
+		i, from := x.slot(g), c.groups[g].from
+		if i < 0 {
+			continue
+		}
+		for j := range x.sections[i].entries {
+			e := &x.sections[i].entries[j]
+			w := from + int(e.column)
+			if e.column < 0 || !s.wanted[w] {
 				continue
 			}
-			s.found[w].entry = -1
-			if i >= 0 {
-				s.found[w].entry = x.sections[i].find(c.columns[w].name, next)
-			}
-			if next = s.found[w].entry + 1; next == 0 {
-				all = false
+			missing--
+			s.found[w].here = true
+			if c.columns[w].coder.direct == codeBytes {
+				s.share += int(e.length)
 			}
 		}
 	}
-	return all
+	return missing == 0
 }
 
 // seek opens the other sections that are granted, because a wanted field is
@@ -132,83 +139,70 @@ func (x *reading) seek(ctx context.Context, s *scratch) error {
 // release decrypts and decodes what locate found, and sets it in v when all of
 // it is right.
 func (x *reading) release(s *scratch, v reflect.Value) error {
-	shared := make([]byte, 0, x.share(s)) // of all that callers get as byte slices
-	for g := range x.core.groups {
+	c := x.core
+	for w := range s.found {
+		if s.wanted[w] && !s.found[w].here && x.holds(c.columns[w].name) {
+			return c.at(ErrCompartment, c.columns[w].name)
+		}
+	}
+	shared := make([]byte, 0, s.share)
+	for g := range c.groups {
+		i := x.slot(g)
+		if i < 0 || !x.sections[i].opened {
+			continue
+		}
 		var err error
-		if shared, err = x.decodeGroup(s, g, shared); err != nil {
+		if shared, err = x.decodeSection(s, &x.sections[i], c.groups[g].from, shared); err != nil {
 			return err
 		}
 	}
 	for w := range s.found {
 		if s.wanted[w] {
-			x.core.columns[w].assign(v, s, &s.found[w], shared)
+			c.columns[w].assign(v, s, &s.found[w], shared)
 		}
 	}
 	return nil
 }
 
-// share returns the length of the wanted columns that callers get as byte
-// slices. These are parts of one allocation, and decrypted in place.
-func (x *reading) share(s *scratch) int {
-	n := 0
-	for g := range x.core.groups {
-		i := x.slot(g)
-		for w := x.core.groups[g].from; w < x.core.groups[g].to; w++ {
-			if s.wanted[w] && s.found[w].entry >= 0 && x.core.columns[w].coder.direct == codeBytes {
-				n += int(x.sections[i].entries[s.found[w].entry].length)
-			}
-		}
-	}
-	return n
-}
-
-// decodeGroup decrypts and decodes the wanted columns of one section.
-func (x *reading) decodeGroup(s *scratch, g int, shared []byte) (_ []byte, err error) {
-	var o *section
-	var aead cipher.AEAD
-	n := newNonce(sealID(x.row))
-	s.nonce = n
-	for w := x.core.groups[g].from; w < x.core.groups[g].to; w++ {
-		if !s.wanted[w] {
+// decodeSection decrypts and decodes the wanted columns of one section, which
+// are those from index from.
+func (x *reading) decodeSection(s *scratch, o *section, from int, shared []byte) ([]byte, error) {
+	aead := secret.Cipher(o.key)
+	s.nonce = newNonce(sealID(x.row))
+	for i := range o.entries {
+		e := &o.entries[i]
+		w := from + int(e.column)
+		if e.column < 0 || !s.wanted[w] {
 			continue
 		}
 		f, col := &s.found[w], &x.core.columns[w]
-		if f.entry < 0 {
-			if x.holds(col.name) {
-				return nil, x.core.at(ErrCompartment, col.name)
-			}
-			continue
-		}
-		if o == nil {
-			o = &x.sections[x.slot(g)]
-			aead = secret.Cipher(o.key)
-		}
-		switch {
-		case o.entries[f.entry].code != col.coder.code:
-			err = ErrType
-		case col.coder.direct == codeBytes:
-			shared, err = f.decode(o, aead, &s.nonce, col, shared)
-		default:
-			s.values, err = f.decode(o, aead, &s.nonce, col, s.values)
-		}
-		if err == ErrType {
+		if e.code != col.coder.code {
 			return nil, x.core.at(ErrType, col.name)
 		}
+		buffer := &s.values
+		if col.coder.direct == codeBytes {
+			buffer = &shared
+		}
+		start := len(*buffer)
+		plain, err := o.open(*buffer, aead, &s.nonce, i)
 		if err != nil {
+			return nil, x.core.at(ErrOpen, col.name)
+		}
+		*buffer, f.end = plain, len(plain)
+		if f.start, err = f.decode(col, plain, start); err == ErrType {
+			return nil, x.core.at(ErrType, col.name)
+		} else if err != nil {
 			return nil, x.core.at(ErrOpen, col.name)
 		}
 	}
 	return shared, nil
 }
 
-// decode decrypts one value to the end of buffer and decodes it into f.
-func (f *found) decode(o *section, aead cipher.AEAD, n *nonce, col *column, buffer []byte) ([]byte, error) {
-	start := len(buffer)
-	buffer, err := o.open(buffer, aead, n, f.entry)
-	if err != nil {
-		return nil, err
-	}
+// decode decodes the value at the end of buffer. It returns where the content
+// of a text or byte string starts.
+func (f *found) decode(col *column, buffer []byte, start int) (int, error) {
 	var text, rest []byte
+	var err error
 	switch value := buffer[start:]; col.coder.direct {
 	case codeBytes:
 		text, rest, err = readString(value, majorBytes)
@@ -221,14 +215,13 @@ func (f *found) decode(o *section, aead cipher.AEAD, n *nonce, col *column, buff
 	if err == nil && len(rest) > 0 {
 		err = errSyntax
 	}
-	f.start, f.end = len(buffer)-len(text), len(buffer)
-	return buffer, err
+	return len(buffer) - len(text), err
 }
 
 // holds reports whether any open section has a field of this name.
 func (x *reading) holds(name string) bool {
 	for i := range x.sections {
-		if x.sections[i].find(name, 0) >= 0 {
+		if x.sections[i].find(name) >= 0 {
 			return true
 		}
 	}
@@ -238,7 +231,7 @@ func (x *reading) holds(name string) bool {
 // assign sets what was decoded. It cannot fail, so that a record is set whole
 // or not at all.
 func (col *column) assign(root reflect.Value, s *scratch, f *found, shared []byte) {
-	if f.entry < 0 {
+	if !f.here {
 		if v, ok := col.field.Value(root); ok {
 			v.SetZero()
 		}
@@ -257,7 +250,6 @@ func (col *column) assign(root reflect.Value, s *scratch, f *found, shared []byt
 		v.SetString(string(s.values[f.start:f.end]))
 	default:
 		v.Set(f.value)
-		f.value = reflect.Value{}
 	}
 }
 

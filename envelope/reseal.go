@@ -73,7 +73,7 @@ func (x *reading) checkReseal(s *scratch) error {
 	}
 	for w, wanted := range s.wanted {
 		col := &x.core.columns[w]
-		if !wanted || x.section(x.core.plan.Compartments[col.group]).find(col.name, 0) >= 0 {
+		if !wanted || x.section(x.core.plan.Compartments[col.group]).find(col.name) >= 0 {
 			continue
 		}
 		if x.holds(col.name) {

@@ -131,8 +131,9 @@ type section struct {
 }
 
 // openSection opens lead and manifest of the section sp of row and reports
-// whether all of it is as it was sealed.
-func (s *scratch) openSection(o *section, row []byte, header int, sp *span, b *binding, key secret.AEAD) bool {
+// whether all of it is as it was sealed. The columns of its compartment help to
+// find the fields and may be left out.
+func (s *scratch) openSection(o *section, row []byte, header int, sp *span, b *binding, key secret.AEAD, expected []column) bool {
 	c := secret.Cipher(key)
 	body := row[sp.start:sp.end]
 	s.nonce = newNonce(sealID(row))
@@ -152,13 +153,13 @@ func (s *scratch) openSection(o *section, row []byte, header int, sp *span, b *b
 	if err != nil {
 		return false
 	}
-	return o.parse(key, fields)
+	return o.parse(key, fields, expected)
 }
 
 // parse reads the manifest and checks that the fields and the padding are
 // exactly what it asks for.
-func (o *section) parse(key secret.AEAD, fields []byte) bool {
-	tag, entries, padding, err := parseManifest(o.manifest, o.entries)
+func (o *section) parse(key secret.AEAD, fields []byte, expected []column) bool {
+	tag, entries, padding, err := parseManifest(o.manifest, o.entries, expected)
 	if err != nil || fieldsSize(entries) != len(fields) || !allZero(padding) {
 		return false
 	}
@@ -177,12 +178,8 @@ func (o *section) open(dst []byte, c cipher.AEAD, n *nonce, i int) ([]byte, erro
 	return c.Open(dst, n.at(fieldsAt+uint32(i)), o.fields[e.offset:int(e.offset)+int(e.length)+overhead], nil)
 }
 
-// find returns the index of a field by its stored name, or -1. hint is where
-// it is likely to be.
-func (o *section) find(name string, hint int) int {
-	if hint < len(o.entries) && string(o.entries[hint].name(o.manifest)) == name {
-		return hint
-	}
+// find returns the index of a field by its stored name, or -1.
+func (o *section) find(name string) int {
 	lo, hi := 0, len(o.entries)
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)

@@ -17,6 +17,7 @@ type scratch struct {
 	nonce   nonce
 	wanted  []bool  // by column
 	found   []found // by column
+	share   int     // bytes of what callers get as byte slices: parts of one allocation
 	reading reading
 }
 
@@ -43,7 +44,8 @@ func (c *core) put(s *scratch) {
 	s.values = wipe(s.values)
 	s.work = wipe(s.work)
 	s.lead = [leadSize]byte{}
-	s.wanted, s.found = s.wanted[:0], s.found[:0]
+	clear(s.found)
+	s.wanted, s.found, s.share = s.wanted[:0], s.found[:0], 0
 	s.reading.wipe()
 	c.pool.Put(s)
 }

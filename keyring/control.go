@@ -47,14 +47,14 @@ func newControl(ring string, ks *Keyset) (control, error) {
 func (c *control) subjectTag(compartment, subject string) Tag {
 	var buf [320]byte
 	sum := secret.Sum(c.index, lp.Append(buf[:0], labelSubjectTag, compartment, subject))
-	return Tag(sum[:TagSize])
+	return Tag(sum[:16])
 }
 
 // erasureTag names the subject in the journal, in all compartments at once.
 func (c *control) erasureTag(subject string) Tag {
 	var buf [320]byte
 	sum := secret.Sum(c.index, lp.Append(buf[:0], labelErasureTag, subject))
-	return Tag(sum[:TagSize])
+	return Tag(sum[:16])
 }
 
 // buryRow returns the tombstone of a row: nothing of the key, and proof that
@@ -70,10 +70,10 @@ func (c *control) buryRow(compartment string, tag, erasure Tag) KeyRecord {
 // buried checks a tombstone and returns the erasure tag in it.
 func (c *control) buried(rec *KeyRecord) (Tag, error) {
 	bad := fmt.Errorf("keyring: tombstone in compartment %q: %w", rec.Compartment, ErrCorrupt)
-	if len(rec.Wrapped) != TagSize+32 {
+	if len(rec.Wrapped) != len(Tag{})+32 {
 		return Tag{}, bad
 	}
-	erasure := Tag(rec.Wrapped[:TagSize])
+	erasure := Tag(rec.Wrapped[:16])
 	if want := c.buryRow(rec.Compartment, rec.Tag, erasure); !sameTombstone(&want, rec) {
 		return Tag{}, bad
 	}

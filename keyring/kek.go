@@ -19,10 +19,13 @@ import (
 // Both methods bind associatedData, which the other must be given again; a KEK
 // that cannot bind it must not be used. Wrapping is authenticated and
 // randomised. Errors must not contain the plaintext; the ring quotes those of
-// Unwrap. Methods are safe for concurrent use and keep no slice they are given.
+// Unwrap. Methods are safe for concurrent use, keep no slice that they are
+// given, and return slices that are the caller's, to be overwritten.
 type KEK interface {
-	// Wrap returns plaintext, at most 64 KiB, encrypted and authenticated
-	// together with associatedData.
+	// Wrap returns plaintext, encrypted and authenticated together with
+	// associatedData. A keyset is about 100 bytes a version, at most 27 KiB; a
+	// service that takes only 4 KiB directly, as AWS KMS does, serves 39
+	// versions. The result must not exceed 64 KiB.
 	Wrap(ctx context.Context, plaintext, associatedData []byte) ([]byte, error)
 	// Unwrap returns what Wrap was given.
 	Unwrap(ctx context.Context, wrapped, associatedData []byte) ([]byte, error)

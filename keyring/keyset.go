@@ -25,7 +25,7 @@ const prfType = "type.googleapis.com/google.crypto.tink.HkdfPrfKey"
 
 const (
 	maxWrapped  = 64 << 10 // bytes of a wrapped keyset
-	maxVersions = 512      // keys of a keyset, far below maxWrapped
+	maxVersions = 256      // keys of a keyset, at about 100 bytes each
 )
 
 // The labels of what a keyset is bound to.
@@ -40,7 +40,7 @@ type Keyset struct {
 	name     string
 	digest   [32]byte
 	versions []uint32              // enabled ones, primary first, then newest first
-	keys     map[uint32]secret.Key // by version: the pseudorandom key of RFC 5869
+	keys     map[uint32]secret.MAC // by version, prepared under the pseudorandom key of RFC 5869
 }
 
 // Name returns the name of the keyset.
@@ -62,7 +62,7 @@ func (k *Keyset) Versions() []uint32 { return slices.Clone(k.versions) }
 //
 // It is for the packages of this module; the handle cannot be opened outside.
 func (k *Keyset) Derive(version uint32, label string, parts ...string) (secret.Key, error) {
-	prk, ok := k.keys[version]
+	prf, ok := k.keys[version]
 	if !ok {
 		return secret.Key{}, fmt.Errorf("keyring: keyset %q version %d: %w", k.name, version, ErrUnknownVersion)
 	}
@@ -77,7 +77,7 @@ func (k *Keyset) Derive(version uint32, label string, parts ...string) (secret.K
 		}
 		info = lp.Append(info, p)
 	}
-	return secret.Derive(prk, info), nil
+	return secret.DeriveWith(prf, info), nil
 }
 
 // Format writes the name, whatever the verb.
@@ -98,7 +98,7 @@ func parseKeyset(name string, digest [32]byte, serialized []byte) (*Keyset, *tin
 	if len(set.Key) > maxVersions {
 		return bad("too many keys")
 	}
-	k := &Keyset{name: name, digest: digest, keys: map[uint32]secret.Key{}}
+	k := &Keyset{name: name, digest: digest, keys: map[uint32]secret.MAC{}}
 	ids := map[uint32]bool{}
 	for _, key := range slices.Backward(set.Key) { // Tink appends: newest first
 		if ids[key.GetKeyId()] {
@@ -108,11 +108,11 @@ func parseKeyset(name string, digest [32]byte, serialized []byte) (*Keyset, *tin
 		if key.GetStatus() != tinkpb.KeyStatusType_ENABLED {
 			continue // disabled and destroyed versions read nothing
 		}
-		prk, err := extract(key)
+		prf, err := prepare(key)
 		if err != nil {
 			return bad(fmt.Sprintf("version %d: not an HKDF-PRF key with SHA-256, 32 bytes and no salt", key.GetKeyId()))
 		}
-		k.keys[key.GetKeyId()] = prk
+		k.keys[key.GetKeyId()] = prf
 		k.versions = append(k.versions, key.GetKeyId())
 	}
 	primary := slices.Index(k.versions, set.GetPrimaryKeyId())
@@ -123,20 +123,20 @@ func parseKeyset(name string, digest [32]byte, serialized []byte) (*Keyset, *tin
 	return k, set, nil
 }
 
-// extract returns the pseudorandom key of a Tink key, so that a derivation
-// needs only HKDF-Expand.
-func extract(key *tinkpb.Keyset_Key) (secret.Key, error) {
+// prepare extracts the pseudorandom key of a Tink key, so that a derivation
+// needs only HKDF-Expand, which with one block of output is one HMAC.
+func prepare(key *tinkpb.Keyset_Key) (secret.MAC, error) {
 	raw := &prfpb.HkdfPrfKey{}
 	if err := proto.Unmarshal(key.GetKeyData().GetValue(), raw); err != nil {
-		return secret.Key{}, ErrCorrupt
+		return secret.MAC{}, ErrCorrupt
 	}
 	defer clear(raw.KeyValue)
 	if key.GetKeyData().GetTypeUrl() != prfType || key.GetOutputPrefixType() != tinkpb.OutputPrefixType_RAW ||
 		raw.GetVersion() != 0 || raw.GetParams().GetHash() != commonpb.HashType_SHA256 ||
 		len(raw.GetParams().GetSalt()) != 0 || len(raw.GetKeyValue()) != secret.KeySize {
-		return secret.Key{}, ErrCorrupt
+		return secret.MAC{}, ErrCorrupt
 	}
-	return secret.Extract(raw.KeyValue, nil), nil
+	return secret.NewMAC(secret.Extract(raw.KeyValue, nil))
 }
 
 // addVersion adds a fresh random key to set as its primary and returns its id.

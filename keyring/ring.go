@@ -47,9 +47,9 @@ func (cfg *Config) check() error {
 	return nil
 }
 
-// Ring is a set of named keysets and the subject keys under them. It is safe
-// for concurrent use, and a pool of one database connection does not deadlock
-// it. It prints as its id.
+// Ring is a set of named keysets and the subject keys under them, made by
+// [Create] or [Open]. It is safe for concurrent use, and a pool of one database
+// connection does not deadlock it. It prints as its id.
 type Ring struct {
 	// A closure, so that what prints the ring does not walk into its cache.
 	core    func() *core

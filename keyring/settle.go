@@ -175,7 +175,29 @@ func (c *core) settleLocked(ctx context.Context) error {
 	case oneBehind:
 		return c.complete(ctx)
 	}
-	return c.explain(head)
+	return c.passAnchors(ctx, head)
+}
+
+// passAnchors brings level a store that lacks anchors, which do nothing to a
+// store, and at most one entry besides: that is as much as being one behind.
+func (c *core) passAnchors(ctx context.Context, head Head) error {
+	steps, err := c.after(head)
+	if err != nil {
+		return err
+	}
+	others := 0
+	for _, s := range steps {
+		if s.Entry.Kind != journal.Anchor {
+			others++
+		}
+	}
+	if len(steps) == 0 || others > 1 {
+		return c.explain(head)
+	}
+	if err := c.log.Sync(); err != nil {
+		return fmt.Errorf("keyring: sync journal: %w", err)
+	}
+	return c.replay(ctx, steps)
 }
 
 // align reads both sides and cuts a torn line off the journal: its writer died

@@ -12,9 +12,9 @@ import (
 // rereadEvery bounds how long another process's rotation goes unseen.
 const rereadEvery = 60 * time.Second
 
-// eagerEvery bounds how often a row that names an unknown version makes a
-// keyset be read again before that.
-const eagerEvery = time.Second
+// missingFor is how long a version that was looked for and not found is not
+// looked for again.
+const missingFor = time.Second
 
 // slots hold the loaded keysets by name. The map is replaced and never
 // changed, so that a lookup takes no lock.
@@ -27,11 +27,12 @@ type slots struct {
 // slot is one keyset. What is loaded is current while it was read at want; a
 // timer, or an entry in the journal, raises want.
 type slot struct {
-	turn   chan struct{} // one loader at a time
-	want   atomic.Uint64
-	loaded atomic.Pointer[loaded]
-	timer  *time.Timer // guarded by slots.mu
-	eager  time.Time   // when an unknown version last made it be read; guarded by turn
+	turn    chan struct{} // one loader at a time
+	want    atomic.Uint64
+	loaded  atomic.Pointer[loaded]
+	timer   *time.Timer // guarded by slots.mu
+	missing uint32      // the version last looked for in vain, guarded by turn
+	asked   time.Time   // when; guarded by turn
 }
 
 type loaded struct {
@@ -171,12 +172,10 @@ func (c *core) loadKeyset(ctx context.Context, name string, unknown uint32) (*Ke
 // be read: it may be another process's newest, and it may be an attacker's
 // row that asks for a read each time.
 func (s *slot) worthReading(ks *Keyset, unknown uint32) bool {
-	if unknown == 0 || time.Since(s.eager) < eagerEvery {
+	_, known := ks.keys[unknown]
+	if unknown == 0 || known || unknown == s.missing && time.Since(s.asked) < missingFor {
 		return false
 	}
-	if _, ok := ks.keys[unknown]; ok {
-		return false
-	}
-	s.eager = time.Now()
+	s.missing, s.asked = unknown, time.Now()
 	return true
 }

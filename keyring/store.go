@@ -2,12 +2,9 @@ package keyring
 
 import "context"
 
-// TagSize is the size in bytes of a [Tag].
-const TagSize = 16
-
 // Tag names the key of one subject in one compartment without telling either:
 // it is an HMAC under a key of the ring. It is the primary key of a [KeyRecord].
-type Tag [TagSize]byte
+type Tag [16]byte
 
 // State is the state of a [KeyRecord], after NIST SP 800-57.
 type State uint8

@@ -2,7 +2,6 @@ package keyring
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -44,8 +43,11 @@ func (r *Ring) subject(ctx context.Context, create bool, subject string, compart
 	if err != nil {
 		return nil, err
 	}
+	if err := checkOnce(compartments); err != nil {
+		return nil, err
+	}
 	keys := make([]*SubjectKey, len(compartments))
-	if len(keys) > 0 && c.cache.Get(now, subject, compartments, keys) {
+	if c.cache.Get(now, subject, compartments, keys) {
 		return keys, nil
 	}
 	return c.missed(ctx, create, subject, slices.Clone(compartments)) // cloned so that a hit allocates less
@@ -59,7 +61,7 @@ func (c *core) missed(ctx context.Context, create bool, subject string, compartm
 	keys, err := c.flights.Do(ctx, flightID(create, subject, compartments), func() ([]*SubjectKey, error) {
 		return c.loadSubject(ctx, create, subject, compartments)
 	})
-	if err != nil && errors.Is(err, ctx.Err()) {
+	if err != nil && err == ctx.Err() { // of waiting for another's load
 		return nil, fmt.Errorf("keyring: load subject keys: %w", err)
 	} else if err != nil {
 		return nil, err
@@ -121,18 +123,26 @@ func (c *core) loadSubject(ctx context.Context, create bool, subject string, com
 	return keys, nil
 }
 
-func checkCompartments(names []string) error {
+// checkOnce refuses an empty list and one that names a compartment twice. It is
+// called before the cache is asked, so that the answer never depends on it.
+func checkOnce(names []string) error {
 	if len(names) == 0 {
 		return fmt.Errorf("keyring: compartments: %w", ErrEmpty)
 	}
 	for i, name := range names {
-		if !isCompartment(name) {
-			return fmt.Errorf("keyring: compartment %d of %d: not a compartment's name: %w", i+1, len(names), ErrName)
-		}
 		for _, other := range names[:i] {
 			if name == other {
-				return fmt.Errorf("keyring: compartment %q asked for twice: %w", name, ErrName)
+				return fmt.Errorf("keyring: compartment %d of %d is asked for twice: %w", i+1, len(names), ErrName)
 			}
+		}
+	}
+	return nil
+}
+
+func checkCompartments(names []string) error {
+	for i, name := range names {
+		if !isCompartment(name) {
+			return fmt.Errorf("keyring: compartment %d of %d: not a compartment's name: %w", i+1, len(names), ErrName)
 		}
 	}
 	return nil

@@ -76,7 +76,7 @@ func wrapSubject(ring string, ks *Keyset, tag Tag) (KeyRecord, error) {
 	if err != nil {
 		return KeyRecord{}, err
 	}
-	rec.Commitment = commitment(key)
+	rec.Commitment = [32]byte(secret.Expose(secret.Derive(key, lp.Append(nil, labelCommitment))))
 	rec.Wrapped = secret.SealRandom(wrap, nil, secret.Expose(key), subjectAD(ring, &rec))
 	return rec, nil
 }
@@ -103,10 +103,11 @@ func unwrapSubject(ring string, ks *Keyset, rec *KeyRecord, erasure Tag) (*Subje
 	}
 	// GCM does not commit to its key; without this a record could be made to
 	// unwrap to two keys.
-	if want := commitment(key); subtle.ConstantTimeCompare(want[:], rec.Commitment[:]) != 1 {
+	derived := secret.DeriveAll(key, lp.Append(nil, labelCommitment), lp.Append(nil, labelRecordKey))
+	if subtle.ConstantTimeCompare(secret.Expose(derived[0]), rec.Commitment[:]) != 1 {
 		return nil, bad("commitment differs")
 	}
-	record, err := secret.NewAEAD(secret.Derive(key, lp.Append(nil, labelRecordKey)))
+	record, err := secret.NewAEAD(derived[1])
 	if err != nil {
 		return nil, bad("record key")
 	}
@@ -126,16 +127,12 @@ func wrapKey(ks *Keyset, version uint32, tag Tag) (secret.AEAD, error) {
 	return secret.NewAEAD(key)
 }
 
-func commitment(key secret.Key) [32]byte {
-	return [32]byte(secret.Expose(secret.Derive(key, lp.Append(nil, labelCommitment))))
-}
-
 // subjectAD binds a wrapped key to its ring and to every other column of its row.
 func subjectAD(ring string, rec *KeyRecord) []byte {
-	b := make([]byte, 0, 160)
-	b = lp.Append(b, labelSubjectKey, ring, rec.Compartment)
-	return lp.Append(b, rec.Tag[:],
-		binary.BigEndian.AppendUint32(nil, rec.Generation),
-		binary.BigEndian.AppendUint32(nil, rec.Version),
-		[]byte{byte(rec.State)})
+	var n [9]byte
+	binary.BigEndian.PutUint32(n[:], rec.Generation)
+	binary.BigEndian.PutUint32(n[4:], rec.Version)
+	n[8] = byte(rec.State)
+	b := lp.Append(make([]byte, 0, 160), labelSubjectKey, ring, rec.Compartment)
+	return lp.Append(b, rec.Tag[:], n[:4], n[4:8], n[8:])
 }

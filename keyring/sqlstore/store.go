@@ -81,15 +81,27 @@ func (s *Store) migrate(ctx context.Context, tx *sql.Tx) error {
 func (s *Store) within(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("sqlstore: begin: %w", err)
+		return failed(ctx, fmt.Errorf("begin: %w", err))
 	}
 	if err := do(ctx, tx); err != nil {
-		return fmt.Errorf("sqlstore: %w", errors.Join(err, rollback(tx)))
+		return failed(ctx, errors.Join(err, rollback(tx)))
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("sqlstore: commit: %w", err)
+		return failed(ctx, fmt.Errorf("commit: %w", err))
 	}
 	return nil
+}
+
+// failed says where err comes from, and that it is the context's end if it is:
+// drivers interrupt a statement with an error of their own.
+func failed(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if end := ctx.Err(); end != nil && !errors.Is(err, end) {
+		return fmt.Errorf("sqlstore: %w: %w", end, err)
+	}
+	return fmt.Errorf("sqlstore: %w", err)
 }
 
 // rollback ends a transaction that a cancelled context may have ended already.
@@ -108,7 +120,7 @@ func (s *Store) Head(ctx context.Context) (keyring.Head, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return keyring.Head{}, nil
 	} else if err != nil {
-		return keyring.Head{}, fmt.Errorf("sqlstore: head: %w", err)
+		return keyring.Head{}, failed(ctx, fmt.Errorf("head: %w", err))
 	}
 	if !fill(h.Hash[:], hash) {
 		return keyring.Head{}, fmt.Errorf("sqlstore: head: %w", keyring.ErrCorrupt)
@@ -120,14 +132,15 @@ const keysetColumns = `SELECT name, revision, digest, wrapped FROM rahasia_keyse
 
 // Keysets returns the active keysets.
 func (s *Store) Keysets(ctx context.Context) ([]keyring.KeysetRecord, error) {
-	return list(ctx, s.db, scanKeyset, keysetColumns+` ORDER BY name`)
+	recs, err := list(ctx, s.db, scanKeyset, keysetColumns+` ORDER BY name`)
+	return recs, failed(ctx, err)
 }
 
 // Keyset returns one active keyset.
 func (s *Store) Keyset(ctx context.Context, name string) (keyring.KeysetRecord, error) {
 	recs, err := list(ctx, s.db, scanKeyset, keysetColumns+` AND name = $1`, name)
 	if err != nil {
-		return keyring.KeysetRecord{}, err
+		return keyring.KeysetRecord{}, failed(ctx, err)
 	}
 	if len(recs) == 0 {
 		return keyring.KeysetRecord{}, fmt.Errorf("sqlstore: %w", keyring.ErrNoKeyset)
@@ -216,7 +229,8 @@ const keyColumns = `SELECT tag, compartment, generation, version, state, wrapped
 
 // Keys returns the records of those tags that exist.
 func (s *Store) Keys(ctx context.Context, tags []keyring.Tag) ([]keyring.KeyRecord, error) {
-	return pick(ctx, s.db, tags)
+	recs, err := pick(ctx, s.db, tags)
+	return recs, failed(ctx, err)
 }
 
 // CreateKeys inserts what is not there and returns what is.
@@ -244,7 +258,8 @@ func (s *Store) Tombstones(ctx context.Context, after *keyring.Tag, limit int) (
 	if after != nil {
 		from = after[:]
 	}
-	return list(ctx, s.db, scanKey, keyColumns+` WHERE state = 2 AND tag > $1 ORDER BY tag LIMIT $2`, from, max(limit, 0))
+	recs, err := list(ctx, s.db, scanKey, keyColumns+` WHERE state = 2 AND tag > $1 ORDER BY tag LIMIT $2`, from, max(limit, 0))
+	return recs, failed(ctx, err)
 }
 
 // What putKeys does with a row that is there.
@@ -300,7 +315,7 @@ type querier interface {
 func list[T any](ctx context.Context, q querier, scan func(*sql.Rows) (T, error), query string, args ...any) (out []T, err error) {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, fmt.Errorf("sqlstore: %w", err)
+		return nil, err
 	}
 	defer func() {
 		if err = errors.Join(err, rows.Close()); err != nil {
@@ -310,12 +325,12 @@ func list[T any](ctx context.Context, q querier, scan func(*sql.Rows) (T, error)
 	for rows.Next() {
 		rec, err := scan(rows)
 		if err != nil {
-			return nil, fmt.Errorf("sqlstore: %w", err)
+			return nil, err
 		}
 		out = append(out, rec)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("sqlstore: %w", err)
+		return nil, err
 	}
 	return out, nil
 }

@@ -28,15 +28,23 @@ const (
 // naming its subject by a keyed reference only, and chained by MAC. Whoever
 // holds the database but not the keys reads nothing, forges nothing, and cannot
 // drop an event that this process has seen. That the end was cut off while no
-// process was running shows only against a [Chain.Len] kept elsewhere.
+// process was running shows against what [Chain.Anchor] told the ring's journal.
 type Chain struct {
 	ring  *keyring.Ring
 	store chainStore
+
+	anchor link // what the journal knew when the chain was opened
 
 	mu       sync.Mutex
 	seq      uint64
 	head     [sha256.Size]byte
 	subjects map[reference]standing // what the verified chain holds
+}
+
+// link is a place in the chain.
+type link struct {
+	seq uint64
+	mac [sha256.Size]byte
 }
 
 // reference stands for a subject under one key version.
@@ -68,7 +76,8 @@ type chainStore interface {
 
 var errMoved = errors.New("the chain has grown")
 
-// OpenChain opens the chain of ring in db and verifies every link.
+// OpenChain opens the chain of ring in db and verifies every link, and that it
+// reaches as far as [Chain.Anchor] last told the ring's journal.
 func OpenChain(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Chain, error) {
 	c := &Chain{ring: ring, store: &memoryChain{}, subjects: map[reference]standing{}}
 	if db != nil {
@@ -78,12 +87,29 @@ func OpenChain(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Chain, err
 		}
 		c.store = s
 	}
+	place, digest, err := ring.Anchored(ctx, ChainKeyset)
+	if err != nil {
+		return nil, err
+	}
+	c.anchor = link{place, digest}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.catchUp(ctx); err != nil {
 		return nil, err
 	}
+	if c.seq < place {
+		return nil, fmt.Errorf("event %d: %w: an older copy", place, ErrTampered)
+	}
 	return c, nil
+}
+
+// Anchor tells the ring's journal how far the chain has grown, so that an older
+// copy of it is noticed when it is opened.
+func (c *Chain) Anchor(ctx context.Context) error {
+	c.mu.Lock()
+	newest := link{c.seq, c.head}
+	c.mu.Unlock()
+	return c.ring.Anchor(ctx, ChainKeyset, newest.seq, newest.mac)
 }
 
 // Append adds an event about subject, durably, if check agrees to the
@@ -197,7 +223,7 @@ func (c *Chain) catchUp(ctx context.Context) error {
 	}
 	for i := range events {
 		e := &events[i]
-		if e.seq != c.seq+1 || e.prev != c.head {
+		if e.seq != c.seq+1 || e.prev != c.head || e.seq == c.anchor.seq && e.mac != c.anchor.mac {
 			return fmt.Errorf("event %d: %w", c.seq+1, ErrTampered)
 		}
 		if err := c.verify(ks, e); err != nil {

@@ -52,8 +52,9 @@ type batch struct {
 	err    error
 }
 
-// OpenTree opens the tree of ring in db. Its signed head must be there and
-// match the stored hashes; [Tree.Verify] goes through the leaves as well.
+// OpenTree opens the tree of ring in db. Its signed head must be there, match
+// the stored hashes, and hold what [Tree.Anchor] last told the ring's journal;
+// [Tree.Verify] goes through the leaves as well.
 func OpenTree(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Tree, error) {
 	t := &Tree{ring: ring, store: newMemoryTree()}
 	if db != nil {
@@ -63,10 +64,31 @@ func OpenTree(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Tree, error
 		}
 		t.store = s
 	}
-	return t, t.store.view(ctx, func(v treeView) (err error) {
-		t.seen, err = t.checkedHead(ctx, v)
-		return err
+	place, digest, err := ring.Anchored(ctx, TreeKeyset)
+	if err != nil {
+		return nil, err
+	}
+	t.seen = tlog.Tree{N: int64(place), Hash: digest} // of 63 bits
+	err = t.checked(ctx, func(_ treeView, now tlog.Tree) error {
+		t.seen = now
+		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Anchor tells the ring's journal how far the tree has grown, so that an older
+// copy of it is noticed when it is opened.
+func (t *Tree) Anchor(ctx context.Context) error {
+	t.mu.Lock()
+	seen := t.seen
+	t.mu.Unlock()
+	if seen.N == 0 {
+		return nil
+	}
+	return t.ring.Anchor(ctx, TreeKeyset, uint64(seen.N), seen.Hash)
 }
 
 // Append returns when the leaves are durable in the tree. It joins what others

@@ -25,6 +25,7 @@ type Chain struct {
 	Offset  int64           // bytes read
 	Erased  map[Tag]uint64  // erasure tag to the entry that first erased it
 	Keysets map[string]Mark // newest revisions
+	Anchors map[string]Mark // newest places of records kept elsewhere
 
 	key  secret.MAC
 	ring string
@@ -36,7 +37,7 @@ type Chain struct {
 
 // NewChain returns the chain of a ring before its first entry.
 func NewChain(key secret.MAC, ring string) *Chain {
-	return &Chain{key: key, ring: ring, Erased: map[Tag]uint64{}, Keysets: map[string]Mark{}}
+	return &Chain{key: key, ring: ring, Erased: map[Tag]uint64{}, Keysets: map[string]Mark{}, Anchors: map[string]Mark{}}
 }
 
 // Step is one entry and the heads of a store before and after it.
@@ -118,6 +119,8 @@ func (c *Chain) take(e *Entry, line []byte) {
 			c.Erased[e.Erasure] = e.Seq
 		}
 		c.newErased = append(c.newErased, e.Erasure)
+	case Anchor:
+		c.Anchors[e.Anchor.Name] = e.Anchor
 	case Reseed:
 		c.Prev, c.owed = e.Base, e.Count
 		clear(c.Keysets) // the entries that follow say which there are
@@ -138,7 +141,7 @@ func (c *Chain) News() (erased []Tag, keysets []string) {
 // add with their lines in one piece. If that succeeds they are the newest.
 func (c *Chain) Write(add func([]byte) error, entries ...*Entry) error {
 	next := *c
-	next.Erased, next.Keysets, next.newErased, next.newKeysets = map[Tag]uint64{}, map[string]Mark{}, nil, nil
+	next.Erased, next.Keysets, next.Anchors, next.newErased, next.newKeysets = map[Tag]uint64{}, map[string]Mark{}, map[string]Mark{}, nil, nil
 	var text []byte
 	for _, e := range entries {
 		e.Seq, e.Prev = max(next.Head.Seq, e.Base.Seq)+1, next.Head.Hash

@@ -45,6 +45,7 @@ const (
 	Create Kind = "create" // RING DIGEST, of the control keyset at revision 1
 	Keyset Kind = "keyset" // NAME REVISION DIGEST
 	Shred  Kind = "shred"  // ERASURE-TAG [+-]COMPARTMENT:TAG ... by ascending compartment; + if a key was there
+	Anchor Kind = "anchor" // NAME PLACE DIGEST: how far a record kept elsewhere has grown
 	Reseed Kind = "reseed" // RING SEQ HASH COUNT: the store's head, and how many entries tell its state
 )
 
@@ -58,7 +59,7 @@ type Head struct {
 	Hash [32]byte
 }
 
-// Mark is what the journal knows of a keyset.
+// Mark is what the journal knows of a keyset, or of an anchored record.
 type Mark struct {
 	Name     string
 	Revision uint64
@@ -81,6 +82,7 @@ type Entry struct {
 
 	Ring    string // create, reseed
 	Keyset  Mark   // create, keyset
+	Anchor  Mark   // anchor; the revision is the place
 	Erasure Tag    // shred
 	Wipes   []Wipe // shred
 	Base    Head   // reseed
@@ -95,6 +97,8 @@ func (e *Entry) body() []byte {
 		b = fmt.Appendf(b, " %s %x", e.Ring, e.Keyset.Digest)
 	case Keyset:
 		b = fmt.Appendf(b, " %s %d %x", e.Keyset.Name, e.Keyset.Revision, e.Keyset.Digest)
+	case Anchor:
+		b = fmt.Appendf(b, " %s %d %x", e.Anchor.Name, e.Anchor.Revision, e.Anchor.Digest)
 	case Reseed:
 		b = fmt.Appendf(b, " %s %d %x %d", e.Ring, e.Base.Seq, e.Base.Hash, e.Count)
 	case Shred:
@@ -134,20 +138,28 @@ func parse(line []byte) (*Entry, []byte, error) {
 }
 
 func (e *Entry) parseArguments(args []string) bool {
-	switch e.Kind {
-	case Create:
-		return len(args) == 2 && e.parseRing(args[0]) && parseHex(args[1], e.Keyset.Digest[:])
-	case Keyset:
-		return len(args) == 3 && e.parseKeyset(args[0]) &&
-			parseUint(args[1], &e.Keyset.Revision) && parseHex(args[2], e.Keyset.Digest[:])
-	case Reseed:
-		return len(args) == 4 && e.parseRing(args[0]) && parseUint(args[1], &e.Base.Seq) &&
-			parseHex(args[2], e.Base.Hash[:]) && parseUint(args[3], &e.Count)
-	case Shred:
-		return len(args) <= 1+MaxCompartments && len(args) > 0 &&
-			parseHex(args[0], e.Erasure[:]) && e.parseWipes(args[1:])
+	switch n := len(args); {
+	case e.Kind == Create && n == 2:
+		return e.parseRing(args[0]) && parseHex(args[1], e.Keyset.Digest[:])
+	case e.Kind == Keyset && n == 3:
+		return (args[0] == name.Control || name.Keyset(args[0])) && e.Keyset.parse(args)
+	case e.Kind == Anchor && n == 3:
+		return name.Keyset(args[0]) && e.Anchor.parse(args)
+	case e.Kind == Reseed && n == 4:
+		return e.parseRing(args[0]) && e.parseBase(args[1], args[2]) && parseUint(args[3], &e.Count)
+	case e.Kind == Shred && n >= 1 && n <= 1+MaxCompartments:
+		return parseHex(args[0], e.Erasure[:]) && e.parseWipes(args[1:])
 	}
 	return false
+}
+
+func (m *Mark) parse(args []string) bool {
+	m.Name = args[0]
+	return parseUint(args[1], &m.Revision) && parseHex(args[2], m.Digest[:])
+}
+
+func (e *Entry) parseBase(seq, hash string) bool {
+	return parseUint(seq, &e.Base.Seq) && parseHex(hash, e.Base.Hash[:])
 }
 
 func (e *Entry) parseRing(s string) bool {
@@ -159,11 +171,6 @@ func (e *Entry) parseRing(s string) bool {
 		e.Base.Ring = s
 	}
 	return name.Ring(s)
-}
-
-func (e *Entry) parseKeyset(s string) bool {
-	e.Keyset.Name = s
-	return s == name.Control || name.Keyset(s)
 }
 
 func (e *Entry) parseWipes(args []string) bool {

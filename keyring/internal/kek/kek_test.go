@@ -112,8 +112,10 @@ func TestAttackPassphraseCost(t *testing.T) {
 func TestPassphraseRemembersFewSalts(t *testing.T) {
 	k := passphrase(t, "pass")
 	k.stretch = func(argonParams) (secret.AEAD, error) { return secret.NewAEAD(secret.Random()) }
+	a, err := secret.NewAEAD(secret.Random())
+	require.NoError(t, err)
 	for i := range 3 * maxSalts {
-		k.keep(argonParams{passes: uint32(i)}, secret.AEAD{})
+		k.keep(argonParams{passes: uint32(i)}, a)
 	}
 	require.Len(t, k.proved, maxSalts)
 	wrapped, err := k.Wrap(t.Context(), plain, ad)

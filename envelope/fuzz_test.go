@@ -1,0 +1,324 @@
+package envelope
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// noInput fails if an error repeats some of the input.
+func noInput(t *testing.T, err error, input []byte) {
+	const window = 12
+	for i := 0; i+window <= len(input); i++ {
+		if bytes.Count(input[i:i+window], input[i:i+1]) < window && strings.Contains(err.Error(), string(input[i:i+window])) {
+			t.Fatalf("%q repeats the input", err)
+		}
+	}
+}
+
+// FuzzHeader: what parses as a row is made again, to the byte, from what was
+// read.
+func FuzzHeader(f *testing.F) {
+	f.Add([]byte(anyRow(f)))
+	f.Add([]byte(nil))
+	f.Add([]byte{0x11})
+	f.Add(append(bytes.Repeat([]byte{0x11}, 13), 1, 1, 'a', 0, 0, 0, 1, 0, 0, 0, 64))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, err := Inspect(b)
+		if err != nil {
+			if !reflect.DeepEqual(h, Header{}) {
+				t.Fatal("a result beside an error")
+			}
+			noInput(t, err, b)
+			return
+		}
+		out := append([]byte{kindVersion}, h.SealID[:]...)
+		out = append(out, byte(len(h.Sections)))
+		total := 0
+		for _, s := range h.Sections {
+			out = appendSpan(out, s.Compartment, s.Generation, s.Length)
+			total += s.Length
+		}
+		if !bytes.HasPrefix(b, out) || len(out)+total != len(b) {
+			t.Fatalf("%x", b)
+		}
+	})
+}
+
+// FuzzManifest: what parses is made again, to the byte, and is read alike by a
+// general decoder; and what that decoder reads as deterministic CBOR of the
+// right shape, parses.
+func FuzzManifest(f *testing.F) {
+	b, id, sections, _ := vectorInput(f)
+	_, steps := refSeal(f, b, id, sections)
+	for _, s := range steps {
+		f.Add(s.Manifest)
+	}
+	f.Add([]byte{0x81, 0x40})
+	f.Add([]byte{0x82, 0x40, 0x83, 0x61, 'a', 1, 1})
+	f.Add([]byte{0x83, 0x40, 0x83, 0x61, 'a', 1, 1, 0x83, 0x61, 'b', 2, 0x18, 30})
+	enc, dec := judge(f)
+	columns := []column{{name: "a"}, {name: "b"}, {name: "d"}}
+	for i := range columns {
+		columns[i].coder = &coder{code: code(i + 1)}
+		columns[i].entry = appendEntry(nil, []byte(columns[i].name), code(i+1))
+	}
+	f.Fuzz(func(t *testing.T, m []byte) {
+		tag, entries, rest, err := parseManifest(m, nil, nil)
+		_, again, _, err2 := parseManifest(m, nil, columns)
+		if (err == nil) != (err2 == nil) || len(entries) != len(again) {
+			t.Fatalf("the expected columns change what parses: %x", m)
+		}
+		for i := range again {
+			e := again[i]
+			want := int16(-1)
+			for j, c := range columns {
+				if c.name == string(e.name(m)) {
+					want = int16(j)
+				}
+			}
+			if e.column != want || e.code != entries[i].code || e.length != entries[i].length || e.offset != entries[i].offset || e.at != entries[i].at {
+				t.Fatalf("%x: entry %d: %+v, %+v", m, i, e, entries[i])
+			}
+		}
+		var list []cbor.RawMessage
+		_, judged := dec.UnmarshalFirst(m, &list)
+		if err != nil {
+			noInput(t, err, m)
+			return
+		}
+		if judged != nil || len(list) != 1+len(entries) {
+			t.Fatalf("%x: judged %v", m, judged)
+		}
+		var index []byte
+		for i, e := range entries {
+			index = appendLength(appendEntry(index, e.name(m), e.code), int(e.length))
+			var f []any
+			if err := dec.Unmarshal(list[i+1], &f); err != nil || len(f) != 3 || f[0] != string(e.name(m)) || f[1] != uint64(e.code) || f[2] != uint64(e.length) {
+				t.Fatalf("%x: entry %d is %v", m, i, f)
+			}
+		}
+		out := appendManifest(nil, tag, index, len(entries))
+		if !bytes.Equal(out, m[:len(m)-len(rest)]) {
+			t.Fatalf("%x is made again as %x", m, out)
+		}
+		var any any
+		if err := dec.Unmarshal(out, &any); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := enc.Marshal(any); err != nil || !bytes.Equal(again, out) {
+			t.Fatalf("%x is not deterministic: %x", out, again)
+		}
+	})
+}
+
+// FuzzValue: what decodes as a value is encoded again to the same bytes, into
+// a type that uses every encoding.
+func FuzzValue(f *testing.F) {
+	type all struct {
+		Bool  bool
+		Int   int32
+		Uint  uint16
+		Float float64
+		Small float32
+		Text  string
+		Bytes []byte
+		Array [2]byte
+		Time  time.Time
+		List  []*string
+		Map   map[string][]int
+		Ints  map[int8]bool
+		Own   stamp
+		Inner *box
+	}
+	coder, err := newCoder(reflect.TypeFor[all]())
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, v := range []all{{}, {
+		true, -5, 300, 0.1, 0.5, "a", []byte{}, [2]byte{1, 2}, time.Unix(1, 2), []*string{nil, ptr("a")},
+		map[string][]int{"a": {1}, "bb": nil}, map[int8]bool{-1: true}, stamp{1}, &box{1, 2},
+	}} {
+		b, err := coder.write(nil, reflect.ValueOf(&v).Elem())
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Add([]byte{0xa1, 0x63, 'N', 'e', 'w', 0x9f})
+	_, dec := judge(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var v all
+		rest, err := coder.read(b, reflect.ValueOf(&v).Elem())
+		if err != nil {
+			if err != ErrType && err != errSyntax {
+				t.Fatalf("error %v", err)
+			}
+			return
+		}
+		b = b[:len(b)-len(rest)]
+		var judged any
+		if err := dec.Unmarshal(b, &judged); err != nil {
+			t.Fatalf("%x: %v", b, err)
+		}
+		out, err := coder.write(nil, reflect.ValueOf(&v).Elem())
+		if err == errMarshal && len(v.Own) == 1 {
+			return // thirteen
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Unknown members are skipped, and absent ones that are not nullable
+		// are written: then the second round is the first that must agree.
+		var w all
+		if _, err := coder.read(out, reflect.ValueOf(&w).Elem()); err != nil {
+			t.Fatalf("%x: %v", out, err)
+		}
+		if again, _ := coder.write(nil, reflect.ValueOf(&w).Elem()); !bytes.Equal(out, again) {
+			t.Fatalf("%x is %x", out, again)
+		}
+		m, _ := judged.(map[any]any)
+		inner, _ := m["Inner"].(map[any]any)
+		known := len(m) == 14 && len(inner) == 2 && inner["Low"] != nil && inner["High"] != nil
+		for i := range reflect.TypeFor[all]().NumField() {
+			_, ok := m[reflect.TypeFor[all]().Field(i).Name]
+			known = known && ok
+		}
+		if known && !bytes.Equal(out, b) {
+			t.Fatalf("%x is written as %x", b, out)
+		}
+	})
+}
+
+// FuzzSkip: what is skipped is well formed to the judge as well.
+func FuzzSkip(f *testing.F) {
+	for _, b := range [][]byte{{0}, {0x82, 1, 0xf6}, {0xa1, 0x61, 'a', 0xf9, 0x3c, 0}, bytes.Repeat([]byte{0x81}, 40)} {
+		f.Add(b)
+	}
+	_, dec := judge(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		rest, err := skip(b, 0)
+		if err != nil {
+			return
+		}
+		if err := dec.Wellformed(b[:len(b)-len(rest)]); err != nil {
+			t.Fatalf("%x: %v", b, err)
+		}
+	})
+}
+
+// FuzzOpen: no row but the one that was sealed opens.
+func FuzzOpen(f *testing.F) {
+	a := newAttack(f)
+	for _, row := range []Sealed{a.row, a.older, a.other, a.far, a.row[:40], nil} {
+		f.Add([]byte(row))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		dst := visit{Patient: "p1", ID: "v1"}
+		err := a.codec.Open(context.Background(), &dst, b)
+		if bytes.Equal(b, a.row) || bytes.Equal(b, a.older) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+		if !isOpen(err) || dst.A != nil || dst.HIV != nil {
+			t.Fatalf("%v %v", err, dst)
+		}
+		noInput(t, err, b)
+	})
+}
+
+// FuzzSection: bytes that the right key sealed as a manifest never make the
+// opener panic, and are never opened unless they are canonical.
+func FuzzSection(f *testing.F) {
+	b, id, sections, _ := vectorInput(f)
+	_, steps := refSeal(f, b, id, sections)
+	f.Add(steps[0].Manifest)
+	f.Add(steps[1].Manifest)
+	f.Fuzz(func(t *testing.T, m []byte) {
+		if len(m) < 30 || len(m) > 1<<16 {
+			return
+		}
+		mine := []refSection{sections[0]}
+		mine[0].manifest = func([]byte) []byte { return m }
+		row, x := refSeal(t, b, id, mine)
+		var l layout
+		if l.parse(row) != nil {
+			return
+		}
+		var o section
+		if new(scratch).openSection(&o, row, l.header, &l.spans[0], &b, mine[0].Key, nil) {
+			mine[0].manifest = nil
+			mine[0].Tag, mine[0].Fields = o.tag, nil
+			at := 0
+			fields := row[l.spans[0].start+len(x[0].Lead)+len(x[0].ManifestSealed):]
+			for _, e := range o.entries {
+				mine[0].Fields = append(mine[0].Fields, refField{string(e.name(o.manifest)), uint64(e.code), make([]byte, e.length)})
+				at += int(e.length) + overhead
+			}
+			if at != len(fields) || !bytes.Equal(append(refManifest(t, &mine[0]), make([]byte, len(m))...)[:len(m)], m) {
+				t.Fatalf("%x", m)
+			}
+		}
+	})
+}
+
+// FuzzText, FuzzJSON and FuzzScan: one spelling of each row.
+func FuzzText(f *testing.F) {
+	text, _ := anyRow(f).MarshalText()
+	f.Add(text)
+	f.Add([]byte("EQ"))
+	f.Add([]byte("EQ\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var s Sealed
+		if err := s.UnmarshalText(b); err != nil {
+			if s != nil {
+				t.Fatal("a result beside an error")
+			}
+			noInput(t, err, b)
+			return
+		}
+		if out, err := s.MarshalText(); err != nil || !bytes.Equal(out, b) {
+			t.Fatalf("%q is written as %q", b, out)
+		}
+	})
+}
+
+func FuzzJSON(f *testing.F) {
+	b, _ := json.Marshal(anyRow(f))
+	f.Add(b)
+	f.Add([]byte("null"))
+	f.Add([]byte(`"EQ\u0041"`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var s Sealed
+		if err := s.UnmarshalJSON(b); err != nil {
+			noInput(t, err, b)
+			return
+		}
+		if out, err := s.MarshalJSON(); err != nil || !bytes.Equal(out, b) {
+			t.Fatalf("%q is written as %q", b, out)
+		}
+	})
+}
+
+func FuzzScan(f *testing.F) {
+	f.Add([]byte(anyRow(f)))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var s Sealed
+		if err := s.Scan(b); err != nil {
+			noInput(t, err, b)
+			return
+		}
+		if v, err := s.Value(); err != nil || !bytes.Equal(v.([]byte), b) {
+			t.Fatalf("%x", b)
+		}
+	})
+}

@@ -1,0 +1,68 @@
+package keyring
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/rahasia/rahasia/keyring/internal/journal"
+)
+
+// Anchor tells the journal how far a record that is kept elsewhere has grown,
+// such as a ledger of consents: to a place, which only ever rises, with the
+// digest of the record there. Whoever opens the record asks [Ring.Anchored] and
+// so notices an older copy put in its place, for the journal lies apart from it
+// and takes nothing back. name is the name of the keyset that the record is
+// sealed under. A place not above the newest one changes nothing.
+//
+// Errors: [ErrName], [ErrNotGranted], [ErrNoKeyset], [ErrClosed], and those of a journal
+// or store that fails; the anchor may be set then.
+func (r *Ring) Anchor(ctx context.Context, name string, place uint64, digest [32]byte) error {
+	c, err := r.allow(name)
+	if err == nil {
+		err = checkKeyset(name)
+	}
+	if err == nil && place > math.MaxInt64 {
+		err = fmt.Errorf("keyring: anchor %q: place beyond 63 bits: %w", name, ErrName)
+	}
+	if err != nil {
+		return err
+	}
+	unlock, err := c.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := c.settleLocked(ctx); err != nil {
+		return err
+	}
+	if _, known := c.mark(name); !known {
+		return fmt.Errorf("keyring: anchor %q: %w", name, ErrNoKeyset)
+	}
+	if c.anchor(name).Revision >= place {
+		return nil
+	}
+	return c.write(ctx, &journal.Entry{Kind: journal.Anchor, Anchor: journal.Mark{Name: name, Revision: place, Digest: digest}})
+}
+
+// Anchored returns the newest place that was anchored under that name, and its
+// digest; 0 if there is none. An anchor of another process is seen within 5
+// seconds. Errors: [ErrNotGranted], [ErrClosed], and those of a journal or
+// store that fails.
+func (r *Ring) Anchored(ctx context.Context, name string) (place uint64, digest [32]byte, err error) {
+	c, err := r.allow(name)
+	if err != nil {
+		return 0, digest, err
+	}
+	if _, err := c.fresh(ctx); err != nil {
+		return 0, digest, err
+	}
+	m := c.anchor(name)
+	return m.Revision, m.Digest, nil
+}
+
+func (c *core) anchor(name string) journal.Mark {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.chain.Anchors[name]
+}

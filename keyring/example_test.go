@@ -1,0 +1,136 @@
+package keyring_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/rahasia/rahasia/keyring"
+)
+
+// A ring in memory, with a key file for its KEK.
+func newRing() (*keyring.Ring, keyring.Config) {
+	dir, err := os.MkdirTemp("", "keyring")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	kek, err := keyring.CreateKeyFile(filepath.Join(dir, "kek"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	cfg := keyring.Config{Store: keyring.NewMemoryStore(), Journal: keyring.NewMemoryJournal(), KEK: kek}
+	ring, err := keyring.Create(context.Background(), "clinic", cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, name := range []string{"identity", "clinical"} {
+		if err := ring.CreateKeyset(context.Background(), name); err != nil {
+			log.Fatal(err)
+		}
+	}
+	return ring, cfg
+}
+
+func Example() {
+	ctx := context.Background()
+	ring, _ := newRing()
+	defer ring.Close()
+
+	keys, err := ring.CreateSubject(ctx, "patient-1", "identity", "clinical")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, k := range keys {
+		fmt.Println(k)
+	}
+	receipt, err := ring.Shred(ctx, "patient-1")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("keys destroyed:", receipt.Compartments)
+	_, err = ring.Subject(ctx, "patient-1", "clinical")
+	fmt.Println(errors.Is(err, keyring.ErrShredded))
+	// Output:
+	// keyring.SubjectKey(identity, generation 1)
+	// keyring.SubjectKey(clinical, generation 1)
+	// keys destroyed: [clinical identity]
+	// true
+}
+
+func ExampleOpen() {
+	ctx := context.Background()
+	_, cfg := newRing()
+
+	ring, err := keyring.Open(ctx, cfg)
+	switch {
+	case errors.Is(err, keyring.ErrNoRing):
+		// a new system: keyring.Create, once, by hand
+	case errors.Is(err, keyring.ErrRolledBack):
+		// a restored backup: keyring.Replay, then Open again
+	case errors.Is(err, keyring.ErrJournalLost):
+		// find the journal; if it is gone for good, keyring.Reseed
+	case err != nil:
+		log.Fatal(err)
+	}
+	fmt.Println(ring)
+	// Output: keyring.Ring(clinic)
+}
+
+func ExampleRing_Rotate() {
+	ctx := context.Background()
+	ring, _ := newRing()
+	old, err := ring.CreateSubject(ctx, "patient-1", "clinical")
+	if err != nil {
+		log.Fatal(err)
+	}
+	version, err := ring.Rotate(ctx, "clinical")
+	if err != nil {
+		log.Fatal(err)
+	}
+	keys, err := ring.CreateSubject(ctx, "patient-2", "clinical")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(version, old[0].Version(), keys[0].Version())
+	// Output: 2 1 2
+}
+
+// A service that handles only identity cannot ask for more by mistake.
+func ExampleRing_Only() {
+	ring, _ := newRing()
+	reception := ring.Only("identity")
+	_, err := reception.Keyset(context.Background(), "clinical")
+	fmt.Println(err)
+	// Output: keyring: keyset "clinical": keyset not granted
+}
+
+func ExampleReplay() {
+	ctx := context.Background()
+	_, cfg := newRing() // its store was just restored from a backup
+	if err := keyring.Replay(ctx, cfg); err != nil {
+		log.Fatal(err)
+	}
+	_, err := keyring.Open(ctx, cfg)
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+func ExampleReseed() {
+	ctx := context.Background()
+	_, cfg := newRing()
+	cfg.Journal = keyring.NewMemoryJournal() // the journal's disk is gone, for good
+	_, err := keyring.Open(ctx, cfg)
+	fmt.Println(errors.Is(err, keyring.ErrJournalLost))
+	if err := keyring.Reseed(ctx, cfg); err != nil {
+		log.Fatal(err)
+	}
+	_, err = keyring.Open(ctx, cfg)
+	fmt.Println(err)
+	// Output:
+	// true
+	// <nil>
+}

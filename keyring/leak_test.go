@@ -1,0 +1,170 @@
+package keyring_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tink-crypto/tink-go/v2/aead/subtle"
+
+	"github.com/rahasia/rahasia/keyring"
+)
+
+// spyKEK shows what it is given to wrap.
+type spyKEK struct {
+	keyring.KEK
+	show func(plaintext []byte)
+}
+
+func (k *spyKEK) Wrap(ctx context.Context, plaintext, ad []byte) ([]byte, error) {
+	k.show(plaintext)
+	return k.KEK.Wrap(ctx, plaintext, ad)
+}
+
+// spellings returns the ways in which printing could show b: a window of it
+// in raw bytes, hex, base64 and element by element.
+func spellings(b []byte) (out []string) {
+	w := b[len(b)/2-4 : len(b)/2+4]
+	list := strings.Trim(fmt.Sprint(w), "[]")
+	octal := make([]string, len(w))
+	for i, c := range w {
+		octal[i] = fmt.Sprintf("%#x", c)
+	}
+	hexed := hex.EncodeToString(w)
+	return []string{
+		string(w), list, strings.ReplaceAll(list, " ", ","), strings.Join(octal, ", "), hexed, strings.ToUpper(hexed),
+		strings.Join(strings.Split(fmt.Sprintf("% x", w), " "), " "), base64.StdEncoding.EncodeToString(b)[4:12], base64.RawURLEncoding.EncodeToString(b)[4:12],
+		strings.Trim(fmt.Sprintf("%o", w), "[]"), strings.Trim(fmt.Sprintf("%b", w), "[]"),
+	}
+}
+
+// printed returns every text that verbs, loggers and encoders make of v.
+func printed(v any) (out []string) {
+	for _, verb := range "vTtbcdoOqxXUeEfFgGsp" {
+		for _, flag := range []string{"", "+", "#", " ", "# ", "+#"} {
+			out = append(out, fmt.Sprintf("%"+flag+string(verb), v))
+		}
+	}
+	if b, err := json.Marshal(v); err == nil {
+		out = append(out, string(b))
+	} else {
+		out = append(out, err.Error())
+	}
+	var text, structured bytes.Buffer
+	slog.New(slog.NewTextHandler(&text, nil)).Info("m", "v", v, slog.Group("g", "v", v))
+	slog.New(slog.NewJSONHandler(&structured, nil)).Info("m", "v", v, slog.Group("g", "v", v))
+	return append(out, text.String(), structured.String(), fmt.Sprint(errors.Join(fmt.Errorf("%v", v))))
+}
+
+func TestLeak(t *testing.T) {
+	ctx := t.Context()
+	const pass = "correct-horse-battery-staple"
+	phrase, err := keyring.Passphrase(pass)
+	require.NoError(t, err)
+	file, err := keyring.CreateKeyFile(filepath.Join(t.TempDir(), "kek"))
+	require.NoError(t, err)
+	raw := []byte("a Tink AEAD's 32 bytes of secret")
+	local, err := subtle.NewAESGCM(raw)
+	require.NoError(t, err)
+	tink := keyring.TinkAEAD(local)
+
+	var secrets [][]byte
+	spied := func(k keyring.KEK) keyring.KEK {
+		return &spyKEK{k, func(plaintext []byte) { secrets = append(secrets, keyring.KeysetSecrets(plaintext)...) }}
+	}
+	cfg := keyring.Config{
+		Store: keyring.NewMemoryStore(), Journal: keyring.NewMemoryJournal(),
+		KEK: spied(phrase), KEKs: map[string]keyring.KEK{"clinical": spied(file), "audit": spied(tink)},
+	}
+	r, err := keyring.Create(ctx, "clinic", cfg)
+	require.NoError(t, err)
+	for _, name := range []string{"identity", "clinical", "audit"} {
+		require.NoError(t, r.CreateKeyset(ctx, name))
+	}
+	keys, err := r.CreateSubject(ctx, alice, "identity", "clinical", "audit")
+	require.NoError(t, err)
+	ks, err := r.Keyset(ctx, "clinical")
+	require.NoError(t, err)
+	derivedKey, err := ks.Derive(1, "label")
+	require.NoError(t, err)
+	record, err := keys[0].Record(1)
+	require.NoError(t, err)
+	receipt, err := r.Shred(ctx, budi)
+	require.ErrorIs(t, err, keyring.ErrNoSubjectKey)
+
+	secrets = append(secrets, keyring.SubjectSecrets(keys...)...)
+	secrets = append(secrets, []byte(pass), raw)
+	require.Len(t, secrets, 2*4+2*3+2)
+	type nested struct{ inner any }
+	for name, v := range map[string]any{
+		"ring": r, "ring value": *r, "view": r.Only("clinical"), "keyset": ks, "keyset value": *ks, "subject key": keys[0], "subject key value": *keys[0],
+		"keys": keys, "passphrase": phrase, "key file": file, "tink": tink, "config": cfg, "journal": cfg.Journal, "store": cfg.Store,
+		"derived": derivedKey, "record": record, "receipt": receipt,
+		"error": fmt.Errorf("%v %v %v", r, ks, keys[0]),
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, v := range []any{v, &v, nested{v}, &nested{v}, []any{v}, map[string]any{"a": nested{v}}, struct{ K any }{v}} {
+				texts := printed(v)
+				slices.Sort(texts)
+				all := strings.Join(slices.Compact(texts), "\n")
+				for _, s := range secrets {
+					for _, bad := range spellings(s) {
+						if strings.Contains(all, bad) {
+							t.Fatalf("%s shows a secret", name)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// The check above can fail: it finds a key that is printed.
+func TestLeakCheckCanFail(t *testing.T) {
+	key := []byte("0123456789abcdefghijklmnopqrstuv")
+	for _, v := range []any{key, string(key), struct{ k []byte }{key}, hex.EncodeToString(key), base64.StdEncoding.EncodeToString(key), [32]byte(key)} {
+		found := false
+		for _, text := range printed(v) {
+			for _, bad := range spellings(key) {
+				found = found || strings.Contains(text, bad)
+			}
+		}
+		require.True(t, found, "%T", v)
+	}
+}
+
+func TestPrintsWhatItIs(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t, "clinical")
+	keys, err := w.ring.CreateSubject(ctx, alice, "clinical")
+	require.NoError(t, err)
+	ks, err := w.ring.Keyset(ctx, "clinical")
+	require.NoError(t, err)
+	require.Equal(t, "keyring.Ring(clinic) keyring.Keyset(clinical) keyring.SubjectKey(clinical, generation 1)", fmt.Sprintf("%v %s %+v", w.ring, ks, keys[0]))
+	require.Equal(t, "keyring.Ring()", fmt.Sprint(&keyring.Ring{}))
+	require.Equal(t, "keyring.Ring(clinic)", w.ring.LogValue().String())
+	require.Equal(t, "keyring.Keyset(clinical)", ks.LogValue().String())
+	require.Equal(t, "keyring.SubjectKey(clinical, generation 1)", keys[0].LogValue().String())
+}
+
+// The id of a subject whose keys are cached is not in the ring's text either.
+func TestRingPrintsNoSubject(t *testing.T) {
+	w := newWorld(t, "clinical")
+	_, err := w.ring.CreateSubject(t.Context(), alice, "clinical")
+	require.NoError(t, err)
+	for _, v := range []any{w.ring, *w.ring, struct{ r *keyring.Ring }{w.ring}, w.Config, w.Store} {
+		for _, text := range printed(v) {
+			require.NotContains(t, text, alice)
+		}
+	}
+}
