@@ -12,7 +12,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 )
 
-// twelve is the record of DESIGN §9: 288 bytes in twelve fields with names of
+// twelve is the record of the benchmarks: 288 bytes in twelve fields with names of
 // eight letters, in one compartment.
 type twelve struct {
 	ID       string `phi:"subject"`
@@ -65,7 +65,7 @@ func tinkAEAD(b *testing.B) interface {
 	return a
 }
 
-// TestStoredBytes holds the bar of DESIGN §9 on the size of a row.
+// TestStoredBytes holds the bar on the size of a row.
 func TestStoredBytes(t *testing.T) {
 	c := newCodec[twelve](t, "vitals", newRing(t, "bench", "clinical"))
 	row, err := c.Seal(context.Background(), newTwelve(), map[string][]byte{"clinical": make([]byte, 64)})

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/rahasia/rahasia/envelope/internal/cbor"
+	"github.com/rahasia/rahasia/envelope/internal/value"
 	"github.com/rahasia/rahasia/internal/phi"
 	"github.com/rahasia/rahasia/keyring"
 )
@@ -27,7 +29,7 @@ type core struct {
 type column struct {
 	name  string
 	field *phi.Field
-	coder *coder
+	coder *value.Coder
 	entry []byte // of its manifest entry, up to the length
 	at    int    // its index in the struct, or -1 if it lies deeper
 	group int
@@ -77,12 +79,12 @@ func (c *core) addColumns(g int, compartment string) error {
 		if f.Compartment != compartment {
 			continue
 		}
-		coder, err := newCoder(f.Type)
+		coder, err := value.New(f.Type)
 		if err != nil {
 			return fmt.Errorf("envelope: type %q field %q: %w", c.recordType, f.Name, err)
 		}
 		col := column{name: f.Name, field: f, coder: coder, at: -1, group: g}
-		col.entry = appendEntry(nil, []byte(f.Name), coder.code)
+		col.entry = appendEntry(nil, []byte(f.Name), coder.Code)
 		if len(f.Index) == 1 {
 			col.at = f.Index[0]
 		}
@@ -168,16 +170,16 @@ func (c *core) write(s *scratch, col *column, root reflect.Value) error {
 	}
 	start := len(s.values)
 	switch {
-	case col.coder.direct == codeBytes:
+	case col.coder.Direct == value.Bytes:
 		b := v.Bytes()
 		if b == nil {
 			return nil
 		}
-		s.values = append(appendHead(s.values, majorBytes, uint64(len(b))), b...)
-	case col.coder.absent(v):
+		s.values = append(cbor.AppendHead(s.values, cbor.Bytes, uint64(len(b))), b...)
+	case col.coder.Absent(v):
 		return nil
 	default:
-		values, err := col.coder.write(s.values, v)
+		values, err := col.coder.Write(s.values, v)
 		s.values = values
 		if err != nil {
 			return fmt.Errorf("%w: %w", c.at(ErrValue, col.name), err)

@@ -1,13 +1,16 @@
 package envelope
 
-import "bytes"
+import (
+	"github.com/rahasia/rahasia/envelope/internal/cbor"
+	"github.com/rahasia/rahasia/envelope/internal/value"
+)
 
 // entry is one field in a manifest. It holds no pointer, so that keeping many
 // costs nothing; positions are in the manifest's plaintext and in the section.
 type entry struct {
 	at     int32 // of the name
 	size   uint8 // of the name
-	code   code
+	code   value.Code
 	column int16 // among those that the reader expected, or -1
 	length int32 // of the encoded value; its ciphertext is 16 bytes longer
 	offset int32 // of its ciphertext, from the first field of the section
@@ -21,62 +24,95 @@ func (e *entry) name(manifest []byte) []byte { return manifest[e.at : e.at+int32
 // appendManifest writes a manifest without its padding. index is what
 // appendEntry and appendLength wrote for its fields.
 func appendManifest(dst, tag, index []byte, fields int) []byte {
-	dst = appendHead(dst, majorArray, uint64(1+fields))
-	dst = append(appendHead(dst, majorBytes, uint64(len(tag))), tag...)
+	dst = cbor.AppendHead(dst, cbor.Array, uint64(1+fields))
+	dst = append(cbor.AppendHead(dst, cbor.Bytes, uint64(len(tag))), tag...)
 	return append(dst, index...)
 }
 
 // appendEntry writes a field's entry up to its length.
-func appendEntry(dst, name []byte, c code) []byte {
-	dst = append(dst, majorArray<<5|3)
-	dst = append(appendHead(dst, majorText, uint64(len(name))), name...)
+func appendEntry(dst, name []byte, c value.Code) []byte {
+	dst = append(dst, cbor.Array<<5|3)
+	dst = append(cbor.AppendHead(dst, cbor.Text, uint64(len(name))), name...)
 	return append(dst, byte(c)) // an integer below 24
 }
 
 // appendLength completes an entry.
-func appendLength(dst []byte, length int) []byte { return appendHead(dst, majorUint, uint64(length)) }
+func appendLength(dst []byte, length int) []byte {
+	return cbor.AppendHead(dst, cbor.Uint, uint64(length))
+}
 
 // parseManifest reads the fields of a manifest into entries[:0], and returns
 // its tag and the bytes behind it, which alias m. The expected columns ascend
 // by name; what is found of them is marked.
 func parseManifest(m []byte, entries []entry, expected []column) (tag []byte, _ []entry, rest []byte, err error) {
-	n, rest, err := readCount(m, majorArray)
+	n, rest, err := cbor.ReadCount(m, cbor.Array)
 	if err != nil || n < 1 || n > 1+maxFields {
-		return nil, nil, nil, errSyntax
+		return nil, nil, nil, cbor.ErrSyntax
 	}
-	tag, rest, err = readString(rest, majorBytes)
+	tag, rest, err = cbor.ReadString(rest, cbor.Bytes)
 	if err != nil || len(tag) > maxTag {
-		return nil, nil, nil, errSyntax
+		return nil, nil, nil, cbor.ErrSyntax
 	}
 	n--
 	if cap(entries) < n {
 		entries = make([]entry, n)
 	}
 	entries = entries[:n]
-	var last []byte
-	next, offset, at := 0, int32(0), len(m)-len(rest)
-	for i := range entries {
+	at := len(m) - len(rest)
+	// Most rows have the fields that are expected, one after the other: those
+	// need no more than a comparison, and they ascend.
+	i, at := parseExpected(m, at, entries, expected)
+	next, offset, last := i, int32(0), []byte(nil)
+	if i > 0 {
+		offset = int32(fieldsSize(entries[:i]))
+		last = entries[i-1].name(m)
+	}
+	for ; i < n; i++ {
 		e := &entries[i]
-		if at = e.parse(m, at, expected, next); at < 0 || offset > maxRow {
-			return nil, nil, nil, errSyntax
+		if at = e.parse(m, at); at < 0 || offset > maxRow {
+			return nil, nil, nil, cbor.ErrSyntax
 		}
 		// Ascending names make the manifest of a set of fields unique, and a
-		// field that is there twice impossible. Two columns in a row ascend.
+		// field that is there twice impossible.
 		name := e.name(m)
-		inRow := i > 0 && e.column > 0 && entries[i-1].column == e.column-1
-		if !inRow && string(last) >= string(name) {
-			return nil, nil, nil, errSyntax
+		if string(last) >= string(name) {
+			return nil, nil, nil, cbor.ErrSyntax
 		}
-		if e.column < 0 { // not the next one: skip those that are absent
-			next = e.seek(name, expected, next)
-		} else {
-			next++
-		}
+		next = e.seek(name, expected, next)
 		e.offset = offset
 		offset += e.length + overhead
 		last = name
 	}
 	return tag, entries, m[at:], nil
+}
+
+// parseExpected reads entries that are exactly the expected columns in a row,
+// with lengths below 256, and returns how many and where it stopped.
+func parseExpected(m []byte, at int, entries []entry, expected []column) (int, int) {
+	offset := int32(0)
+	for i := range min(len(entries), len(expected)) {
+		col := &expected[i]
+		size := len(col.entry)
+		if len(m)-at < size+2 || string(m[at:at+size]) != string(col.entry) {
+			return i, at
+		}
+		length, head := m[at+size], 1
+		if length == 24 {
+			length, head = m[at+size+1], 2
+			if length < 24 {
+				return i, at
+			}
+		} else if length == 0 || length > 24 {
+			return i, at
+		}
+		entries[i] = entry{
+			at: int32(at + size - 1 - len(col.name)), size: uint8(len(col.name)), code: col.coder.Code,
+			column: int16(i), length: int32(length), offset: offset,
+		}
+		offset += int32(length) + overhead
+		at += size + head
+	}
+	return min(len(entries), len(expected)), at
 }
 
 // seek looks for a name among the expected columns from next on, and returns
@@ -85,7 +121,7 @@ func (e *entry) seek(name []byte, expected []column, next int) int {
 	for next < len(expected) && expected[next].name < string(name) {
 		next++
 	}
-	if next < len(expected) && expected[next].name == string(name) {
+	if e.column = -1; next < len(expected) && expected[next].name == string(name) {
 		e.column = int16(next)
 		next++
 	}
@@ -93,46 +129,23 @@ func (e *entry) seek(name []byte, expected []column, next int) int {
 }
 
 // parse reads the entry at a position in m and returns the position behind it,
-// or -1. It is most of what opening one field costs, so it knows its most
-// likely name and compares the encoded bytes.
-func (e *entry) parse(m []byte, at int, expected []column, next int) int {
-	e.column = -1
-	if next < len(expected) && bytes.HasPrefix(m[at:], expected[next].entry) {
-		col := &expected[next]
-		e.column, e.size, e.code = int16(next), uint8(len(col.name)), col.coder.code
-		at += len(col.entry)
-		e.at = int32(at - 1 - len(col.name))
-	} else if at = e.parseName(m, at); at < 0 {
+// or -1.
+func (e *entry) parse(m []byte, at int) int {
+	if at >= len(m) || m[at] != cbor.Array<<5|3 {
 		return -1
 	}
-	switch { // lengths below 256 without the general head
-	case at < len(m) && m[at]-1 < 23:
-		e.length = int32(m[at])
-		return at + 1
-	case at+1 < len(m) && m[at] == 24 && m[at+1] >= 24:
-		e.length = int32(m[at+1])
-		return at + 2
-	}
-	major, n, rest, err := readHead(m[at:])
-	if err != nil || major != majorUint || n == 0 || n > maxValue {
-		return -1
-	}
-	e.length = int32(n)
-	return len(m) - len(rest)
-}
-
-// parseName reads an entry up to its length.
-func (e *entry) parseName(m []byte, at int) int {
-	if at >= len(m) || m[at] != majorArray<<5|3 {
-		return -1
-	}
-	name, rest, err := readString(m[at+1:], majorText)
+	name, rest, err := cbor.ReadString(m[at+1:], cbor.Text)
 	if err != nil || !validName(name) || len(rest) == 0 || rest[0] == 0 || rest[0] >= 24 {
 		return -1
 	}
 	at = len(m) - len(rest)
-	e.at, e.size, e.code = int32(at-len(name)), uint8(len(name)), code(rest[0])
-	return at + 1
+	e.at, e.size, e.code = int32(at-len(name)), uint8(len(name)), value.Code(rest[0])
+	major, n, rest, err := cbor.ReadHead(rest[1:])
+	if err != nil || major != cbor.Uint || n == 0 || n > maxValue {
+		return -1
+	}
+	e.length = int32(n)
+	return len(m) - len(rest)
 }
 
 func validName(name []byte) bool {

@@ -4,9 +4,10 @@ import (
 	"encoding/binary"
 	"testing"
 
-	"github.com/fxamacker/cbor/v2"
+	fx "github.com/fxamacker/cbor/v2"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rahasia/rahasia/envelope/internal/value"
 	"github.com/rahasia/rahasia/internal/secret"
 )
 
@@ -69,7 +70,7 @@ func refLP(parts ...string) (out []byte) {
 }
 
 func refManifest(t testing.TB, s *refSection) []byte {
-	mode, err := cbor.CoreDetEncOptions().EncMode()
+	mode, err := fx.CoreDetEncOptions().EncMode()
 	require.NoError(t, err)
 	tag := s.Tag
 	if tag == nil {
@@ -151,7 +152,7 @@ func refParts(s *scratch, sections []refSection) {
 		for _, f := range r.Fields {
 			s.values = append(s.values, f.Value...)
 			s.lengths = append(s.lengths, len(f.Value))
-			s.index = appendLength(appendEntry(s.index, []byte(f.Name), code(f.Type)), len(f.Value))
+			s.index = appendLength(appendEntry(s.index, []byte(f.Name), value.Code(f.Type)), len(f.Value))
 		}
 		s.endPart()
 	}

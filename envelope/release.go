@@ -2,10 +2,13 @@ package envelope
 
 import (
 	"context"
+	"crypto/cipher"
 	"fmt"
 	"reflect"
 	"slices"
 
+	"github.com/rahasia/rahasia/envelope/internal/cbor"
+	"github.com/rahasia/rahasia/envelope/internal/value"
 	"github.com/rahasia/rahasia/internal/secret"
 )
 
@@ -113,7 +116,7 @@ func (x *reading) locate(s *scratch) bool {
 			}
 			missing--
 			s.found[w].here = true
-			if c.columns[w].coder.direct == codeBytes {
+			if c.columns[w].coder.Direct == value.Bytes {
 				s.share += int(e.length)
 			}
 		}
@@ -176,20 +179,16 @@ func (x *reading) decodeSection(s *scratch, o *section, from int, shared []byte)
 			continue
 		}
 		f, col := &s.found[w], &x.core.columns[w]
-		if e.code != col.coder.code {
+		if e.code != col.coder.Code {
 			return nil, x.core.at(ErrType, col.name)
 		}
-		buffer := &s.values
-		if col.coder.direct == codeBytes {
-			buffer = &shared
+		var err error
+		if col.coder.Direct == value.Bytes {
+			shared, err = f.decode(o, aead, &s.nonce, i, col, shared)
+		} else {
+			s.values, err = f.decode(o, aead, &s.nonce, i, col, s.values)
 		}
-		start := len(*buffer)
-		plain, err := o.open(*buffer, aead, &s.nonce, i)
-		if err != nil {
-			return nil, x.core.at(ErrOpen, col.name)
-		}
-		*buffer, f.end = plain, len(plain)
-		if f.start, err = f.decode(col, plain, start); err == ErrType {
+		if err == cbor.ErrType {
 			return nil, x.core.at(ErrType, col.name)
 		} else if err != nil {
 			return nil, x.core.at(ErrOpen, col.name)
@@ -198,24 +197,28 @@ func (x *reading) decodeSection(s *scratch, o *section, from int, shared []byte)
 	return shared, nil
 }
 
-// decode decodes the value at the end of buffer. It returns where the content
-// of a text or byte string starts.
-func (f *found) decode(col *column, buffer []byte, start int) (int, error) {
+// decode decrypts the value of entry i to the end of buffer and decodes it.
+func (f *found) decode(o *section, aead cipher.AEAD, n *nonce, i int, col *column, buffer []byte) ([]byte, error) {
+	start := len(buffer)
+	opened, err := o.open(buffer, aead, n, i)
+	if err != nil {
+		return buffer, err
+	}
 	var text, rest []byte
-	var err error
-	switch value := buffer[start:]; col.coder.direct {
-	case codeBytes:
-		text, rest, err = readString(value, majorBytes)
-	case codeText:
-		text, rest, err = readString(value, majorText)
+	switch plain := opened[start:]; col.coder.Direct {
+	case value.Bytes:
+		text, rest, err = cbor.ReadString(plain, cbor.Bytes)
+	case value.Text:
+		text, rest, err = cbor.ReadString(plain, cbor.Text)
 	default:
 		f.value = reflect.New(col.field.Type).Elem()
-		rest, err = col.coder.read(value, f.value)
+		rest, err = col.coder.Read(plain, f.value)
 	}
 	if err == nil && len(rest) > 0 {
-		err = errSyntax
+		err = cbor.ErrSyntax
 	}
-	return len(buffer) - len(text), err
+	f.start, f.end = len(opened)-len(text), len(opened)
+	return opened, err
 }
 
 // holds reports whether any open section has a field of this name.
@@ -243,10 +246,10 @@ func (col *column) assign(root reflect.Value, s *scratch, f *found, shared []byt
 	} else {
 		v = reach(root, col.field.Index)
 	}
-	switch col.coder.direct {
-	case codeBytes:
+	switch col.coder.Direct {
+	case value.Bytes:
 		v.SetBytes(shared[f.start:f.end:f.end])
-	case codeText:
+	case value.Text:
 		v.SetString(string(s.values[f.start:f.end]))
 	default:
 		v.Set(f.value)

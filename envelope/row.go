@@ -4,6 +4,7 @@ import (
 	"crypto/cipher"
 	"encoding/binary"
 
+	"github.com/rahasia/rahasia/envelope/internal/cbor"
 	"github.com/rahasia/rahasia/internal/lp"
 	"github.com/rahasia/rahasia/internal/secret"
 )
@@ -62,7 +63,7 @@ func (p *part) measure() error {
 	if p.fields > maxFields || len(p.tag) > maxTag || p.values > maxRow {
 		return ErrLimit
 	}
-	used := headSize(1+p.fields) + headSize(len(p.tag)) + len(p.tag) + p.index
+	used := cbor.HeadSize(1+p.fields) + cbor.HeadSize(len(p.tag)) + len(p.tag) + p.index
 	n := leadSize + used + overhead + p.values + p.fields*overhead
 	p.length = padded(n)
 	p.manifest = used + p.length - n

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rahasia/rahasia/envelope/internal/value"
 	"github.com/rahasia/rahasia/internal/secret"
 )
 
@@ -66,13 +67,13 @@ func vectorInput(t testing.TB) (binding, [12]byte, []refSection, [][]byte) {
 	keys := [][]byte{bytes.Repeat([]byte{0x11}, 32), bytes.Repeat([]byte{0x22}, 32)}
 	sections := []refSection{
 		{Compartment: "clinical", Generation: 1, Tag: []byte("label=HIV"), Fields: []refField{
-			{"Diagnosis", uint64(codeList), mustHex(t, "826345313167492d3130")},
-			{"Notes", uint64(codeText), mustHex(t, "60")},
-			{"Weight", uint64(codeFloat), mustHex(t, "fb404f59999999999a")},
+			{"Diagnosis", uint64(value.List), mustHex(t, "826345313167492d3130")},
+			{"Notes", uint64(value.Text), mustHex(t, "60")},
+			{"Weight", uint64(value.Float), mustHex(t, "fb404f59999999999a")},
 		}},
 		{Compartment: "identity", Generation: 2, Fields: []refField{
-			{"Born", uint64(codeTime), mustHex(t, "833a5e0be0ff00196420")},
-			{"NIK", uint64(codeText), append([]byte{0x70}, "9271060312000001"...)},
+			{"Born", uint64(value.Time), mustHex(t, "833a5e0be0ff00196420")},
+			{"NIK", uint64(value.Text), append([]byte{0x70}, "9271060312000001"...)},
 		}},
 	}
 	for i := range sections {

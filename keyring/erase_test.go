@@ -293,6 +293,141 @@ func TestAttackRowChanged(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// lyingStore answers for one row with another.
+type lyingStore struct {
+	keyring.Store
+	answer keyring.KeyRecord
+}
+
+func (s *lyingStore) Keys(context.Context, []keyring.Tag) ([]keyring.KeyRecord, error) {
+	return []keyring.KeyRecord{s.answer}, nil
+}
+
+// A store that answers with another subject's whole row, which is a true one,
+// must not make one patient's key pass for another's.
+func TestAttackStoreAnswersWithAnothersRow(t *testing.T) {
+	ctx := t.Context()
+	w := inhabited(t)
+	for _, row := range [][2]string{{"clinical", budi}, {"identity", alice}, {"identity", budi}} {
+		cfg := w.Config
+		cfg.Store = &lyingStore{w.Store, keyring.Rows(w.Store)[w.ring.TagOf(row[0], row[1])]}
+		r, err := keyring.Open(ctx, cfg)
+		require.NoError(t, err)
+		_, err = r.Subject(ctx, alice, "clinical")
+		requireError(t, err, keyring.ErrCorrupt)
+		_, err = r.CreateSubject(ctx, alice, "clinical")
+		requireError(t, err, keyring.ErrCorrupt)
+	}
+}
+
+// pausingStore holds up one read of keys after it was done.
+type pausingStore struct {
+	keyring.Store
+	read, goOn chan struct{}
+}
+
+func (s *pausingStore) Keys(ctx context.Context, tags []keyring.Tag) ([]keyring.KeyRecord, error) {
+	recs, err := s.Store.Keys(ctx, tags)
+	if s.read != nil {
+		read := s.read
+		s.read = nil
+		close(read)
+		<-s.goOn
+	}
+	return recs, err
+}
+
+// A row that was read before an erasure, and comes after it, gives no key and
+// leaves none in the cache.
+func TestAttackSlowReadOutlivesErasure(t *testing.T) {
+	ctx := t.Context()
+	w := inhabited(t)
+	store := &pausingStore{Store: w.Store, read: make(chan struct{}), goOn: make(chan struct{})}
+	read := store.read
+	cfg := w.Config
+	cfg.Store = store
+	r, err := keyring.Open(ctx, cfg)
+	require.NoError(t, err)
+	errs := make(chan error)
+	go func() { _, err := r.Subject(ctx, alice, "clinical"); errs <- err }()
+	<-read
+	_, err = r.Shred(ctx, alice)
+	require.NoError(t, err)
+	close(store.goOn)
+	requireError(t, <-errs, keyring.ErrShredded)
+	_, err = r.Subject(ctx, alice, "clinical")
+	requireError(t, err, keyring.ErrShredded)
+}
+
+// Store and journal set back together while a process runs: it remembers.
+func TestAttackBothRestoredUnderARunningProcess(t *testing.T) {
+	ctx := t.Context()
+	w := inhabited(t)
+	store, text := keyring.Backup(w.Store), w.text(t)
+	_, err := w.ring.Shred(ctx, alice)
+	require.NoError(t, err)
+	keyring.Restore(w.Store, store)
+	w.rewrite(t, text)
+	require.NoError(t, w.ring.CreateKeyset(ctx, "audit")) // makes it read the journal again
+	_, err = w.ring.Subject(ctx, alice, "clinical")
+	requireError(t, err, keyring.ErrShredded)
+	_, err = w.ring.Subject(ctx, budi, "clinical")
+	require.NoError(t, err)
+}
+
+// The caller gives up between journal and store: the erasure is finished all the same.
+func TestShredIsFinishedThoughItsCallerGaveUp(t *testing.T) {
+	w := inhabited(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cfg := w.Config
+	cfg.Journal = keyring.NewJournal(&cancellingMedium{w.medium, cancel})
+	r, err := keyring.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	_, err = r.Shred(ctx, alice)
+	require.NoError(t, err)
+	require.Error(t, ctx.Err())
+	require.Equal(t, keyring.Destroyed, keyring.Rows(w.Store)[w.ring.TagOf("clinical", alice)].State)
+}
+
+// cancellingMedium calls cancel once an entry is written.
+type cancellingMedium struct {
+	*journal.Memory
+	cancel func()
+}
+
+func (m *cancellingMedium) Append(b []byte) error {
+	defer m.cancel()
+	return m.Memory.Append(b)
+}
+
+// A store from before a reseed, restored after it.
+func TestReplayAcrossAReseed(t *testing.T) {
+	ctx := t.Context()
+	w := inhabited(t)
+	for _, id := range []string{"third", "fourth"} {
+		_, err := w.ring.CreateSubject(ctx, id, "clinical")
+		require.NoError(t, err)
+	}
+	old := keyring.Backup(w.Store)
+	_, err := w.ring.Shred(ctx, "third")
+	require.NoError(t, err)
+	_, err = w.ring.Shred(ctx, "fourth")
+	require.NoError(t, err)
+	w.cutLines(t, 1)
+	require.NoError(t, keyring.Reseed(ctx, w.Config))
+	_, err = w.open(t).Shred(ctx, alice)
+	require.NoError(t, err)
+	keyring.Restore(w.Store, old)
+	_, err = keyring.Open(ctx, w.Config)
+	requireError(t, err, keyring.ErrRolledBack)
+	require.NoError(t, keyring.Replay(ctx, w.Config))
+	w.requireErased(t)
+	for _, id := range []string{"third", "fourth"} {
+		_, err = w.open(t).Subject(ctx, id, "clinical")
+		requireError(t, err, keyring.ErrShredded)
+	}
+}
+
 // A ring's store under another ring's id or journal does not open.
 func TestAttackPartsOfTwoRings(t *testing.T) {
 	ctx := t.Context()

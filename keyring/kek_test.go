@@ -1,6 +1,7 @@
 package keyring_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"path/filepath"
@@ -64,10 +65,15 @@ func TestSaboteurKEKs(t *testing.T) {
 			k.wrap = func(p []byte) []byte { return append([]byte("header"), p...) }
 			k.unwrap_ = func(w []byte) []byte { return w[6:] }
 		},
-		"gives nothing back":    func(k *testKEK) { k.unwrap_ = func([]byte) []byte { return nil } },
-		"gives another back":    func(k *testKEK) { k.unwrap_ = func(w []byte) []byte { return make([]byte, len(w)) } },
-		"cannot unwrap":         func(k *testKEK) { k.wrap = func(p []byte) []byte { return make([]byte, 60) } },
-		"wraps to far too much": func(k *testKEK) { k.wrap = func(p []byte) []byte { return make([]byte, 1<<20) } },
+		"gives nothing back": func(k *testKEK) { k.unwrap_ = func([]byte) []byte { return nil } },
+		"gives another back": func(k *testKEK) { k.unwrap_ = func(w []byte) []byte { return make([]byte, len(w)) } },
+		"cannot unwrap":      func(k *testKEK) { k.wrap = func(p []byte) []byte { return make([]byte, 60) } },
+		"wraps to too much": func(k *testKEK) {
+			var kept []byte
+			k.wrap = func(p []byte) []byte { kept = bytes.Clone(p); return make([]byte, 64<<10+1) }
+			k.unwrap_ = func([]byte) []byte { return kept }
+		},
+		"wraps to garbage": func(k *testKEK) { k.wrap = func(p []byte) []byte { return make([]byte, 1<<20) } },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "clinical")

@@ -36,16 +36,13 @@ func Replay(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	if c.place(head) != level {
+	if !c.level(head) {
 		steps, err := c.after(head)
 		if err != nil {
 			return err
 		}
-		if steps == nil {
-			return c.explain(head)
-		}
-		if err := c.log.Sync(); err != nil {
-			return fmt.Errorf("keyring: sync journal: %w", err)
+		if len(steps) == 0 {
+			return explain(head, steps)
 		}
 		if err := c.replay(ctx, steps); err != nil {
 			return err
@@ -60,6 +57,9 @@ func Replay(ctx context.Context, cfg Config) error {
 // replay commits steps one by one; from the first that cannot be, only
 // their tombstones.
 func (c *core) replay(ctx context.Context, steps []journal.Step) error {
+	if err := c.log.Sync(); err != nil { // its writer may have died before this
+		return fmt.Errorf("keyring: sync journal: %w", err)
+	}
 	head := Head(steps[0].Prev)
 	for i, s := range steps {
 		s.Prev = journal.Head(head) // a reseed's own entries begin elsewhere
@@ -145,7 +145,8 @@ func (c *core) buryBatch(ctx context.Context, head Head, batch []KeyRecord) erro
 //
 // Danger: it believes the store. What was erased after the store was last
 // backed up, if the store is a restored backup, and what the lost journal alone
-// knew, comes back to life. Look for the journal first, and for the receipts.
+// knew, comes back to life; anchors that only it had are gone. Look for the
+// journal first, and for the receipts.
 //
 // A journal that is not lost is [ErrExists]; a store that is only behind it
 // [ErrRolledBack], for [Replay]; a journal of another ring or one that was
@@ -164,11 +165,13 @@ func Reseed(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	if c.place(head) == level {
+	if c.level(head) {
 		return fmt.Errorf("keyring: reseed: the journal is whole: %w", ErrExists)
 	}
-	if err := c.explain(head); !errors.Is(err, ErrJournalLost) {
-		return fmt.Errorf("keyring: reseed: %w", err)
+	if steps, err := c.after(head); err != nil {
+		return err
+	} else if len(steps) > 0 {
+		return fmt.Errorf("keyring: reseed: %w", explain(head, steps))
 	}
 	keysets, err := c.keysetEntries(ctx)
 	if err != nil {
@@ -215,7 +218,8 @@ func (c *core) keysetEntries(ctx context.Context) ([]*journal.Entry, error) {
 	return entries, nil
 }
 
-// erasureEntries returns an entry for each erasure that journal or store knows.
+// erasureEntries returns an entry for each erasure that the store knows and
+// what is left of the journal does not.
 func (c *core) erasureEntries(ctx context.Context) ([]*journal.Entry, error) {
 	known := map[Tag]*journal.Entry{}
 	at := func(erasure Tag) *journal.Entry {
@@ -223,14 +227,6 @@ func (c *core) erasureEntries(ctx context.Context) ([]*journal.Entry, error) {
 			known[erasure] = &journal.Entry{Kind: journal.Shred, Erasure: erasure}
 		}
 		return known[erasure]
-	}
-	_, err := c.walk(func(s journal.Step) {
-		for _, w := range s.Entry.Wipes {
-			at(s.Entry.Erasure).AddWipe(w)
-		}
-	})
-	if err != nil {
-		return nil, err
 	}
 	for after := (*Tag)(nil); ; {
 		recs, err := c.store.Tombstones(ctx, after, buryBatch)
@@ -242,7 +238,9 @@ func (c *core) erasureEntries(ctx context.Context) ([]*journal.Entry, error) {
 			if err != nil {
 				return nil, err
 			}
-			at(erasure).AddWipe(journal.Wipe{Compartment: recs[i].Compartment, Tag: recs[i].Tag})
+			if !c.isErased(erasure) {
+				at(erasure).AddWipe(journal.Wipe{Compartment: recs[i].Compartment, Tag: recs[i].Tag})
+			}
 			after = &recs[i].Tag
 		}
 		if len(recs) < buryBatch {

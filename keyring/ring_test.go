@@ -348,6 +348,24 @@ func TestBoundsBetweenProcesses(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 2, k.Primary())
 
+		// Sooner, where a subject was asked for: the journal tells.
+		_, err = w.ring.Rotate(ctx, "clinical")
+		require.NoError(t, err)
+		time.Sleep(5 * time.Second)
+		_, err = other.Subject(ctx, budi, "clinical")
+		require.NoError(t, err)
+		k, err = other.Keyset(ctx, "clinical")
+		require.NoError(t, err)
+		require.EqualValues(t, 3, k.Primary())
+
+		// Reading again what has not changed needs no KEK.
+		calls := w.kek.opens.Load()
+		time.Sleep(60 * time.Second)
+		synctest.Wait()
+		_, err = other.Keyset(ctx, "clinical")
+		require.NoError(t, err)
+		require.Equal(t, calls, w.kek.opens.Load())
+
 		_, err = other.Subject(ctx, alice, "clinical") // compares now
 		require.NoError(t, err)
 		_, err = w.ring.Shred(ctx, alice)

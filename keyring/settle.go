@@ -50,34 +50,18 @@ func (c *core) compare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("keyring: compare store and journal: %w", err)
 	}
-	if c.place(head) == level {
+	if c.level(head) {
 		return nil
 	}
 	return c.settle(ctx) // a writer is between the two, or died there
 }
 
-func (c *core) place(head Head) place {
+// level reports whether a store with this head has all that the journal has.
+func (c *core) level(head Head) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	switch at := journal.Head(head); {
-	case !c.chain.Whole():
-		return apart
-	case at == c.chain.Head:
-		return level
-	case at == c.chain.Prev:
-		return oneBehind
-	}
-	return apart
+	return c.chain.Whole() && c.chain.Head == journal.Head(head)
 }
-
-// place is where a store stands against its journal.
-type place int
-
-const (
-	level     place = iota // they agree
-	oneBehind              // the newest entry was journalled and not committed
-	apart                  // further behind, or not on this chain
-)
 
 // catchUp takes in what was added to the journal, and drops what that makes
 // stale. It reports whether a torn line follows.
@@ -169,18 +153,16 @@ func (c *core) settleLocked(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	switch c.place(head) {
-	case level:
+	if c.level(head) {
 		return nil
-	case oneBehind:
-		return c.complete(ctx)
 	}
-	return c.passAnchors(ctx, head)
+	return c.complete(ctx, head)
 }
 
-// passAnchors brings level a store that lacks anchors, which do nothing to a
-// store, and at most one entry besides: that is as much as being one behind.
-func (c *core) passAnchors(ctx context.Context, head Head) error {
+// complete commits what a store lacks, if that is one entry whose writer died
+// or gave up between journal and store, with any number of anchors, which do
+// nothing to a store.
+func (c *core) complete(ctx context.Context, head Head) error {
 	steps, err := c.after(head)
 	if err != nil {
 		return err
@@ -192,10 +174,7 @@ func (c *core) passAnchors(ctx context.Context, head Head) error {
 		}
 	}
 	if len(steps) == 0 || others > 1 {
-		return c.explain(head)
-	}
-	if err := c.log.Sync(); err != nil {
-		return fmt.Errorf("keyring: sync journal: %w", err)
+		return explain(head, steps)
 	}
 	return c.replay(ctx, steps)
 }
@@ -220,24 +199,6 @@ func (c *core) align(ctx context.Context) (Head, error) {
 		return Head{}, fmt.Errorf("keyring: store's head: %w", err)
 	}
 	return head, nil
-}
-
-// complete commits the newest entry, whose writer could not.
-func (c *core) complete(ctx context.Context) error {
-	if err := c.log.Sync(); err != nil { // its writer may have died before this
-		return fmt.Errorf("keyring: sync journal: %w", err)
-	}
-	c.mu.RLock()
-	last := journal.Step{Entry: c.chain.Last, Prev: c.chain.Prev, Head: c.chain.Head}
-	c.mu.RUnlock()
-	err := c.redo(ctx, last)
-	if errors.Is(err, ErrConflict) && last.Entry.Kind == journal.Keyset {
-		return fmt.Errorf("keyring: revision %d of keyset %q was journalled and is not in the store: %w",
-			last.Entry.Keyset.Revision, last.Entry.Keyset.Name, ErrRolledBack)
-	} else if err != nil {
-		return fmt.Errorf("keyring: complete entry %d: %w", last.Entry.Seq, err)
-	}
-	return nil
 }
 
 // redo commits an entry whose writer is gone. The keyset that it activates may
@@ -293,16 +254,13 @@ func (c *core) append(e *journal.Entry) (journal.Step, error) {
 	return journal.Step{Entry: e, Prev: c.chain.Prev, Head: c.chain.Head}, nil
 }
 
-// explain tells why store and journal cannot be brought level.
-func (c *core) explain(head Head) error {
-	after, err := c.after(head)
-	if err != nil {
-		return err
-	}
-	if after == nil {
+// explain tells why a store that lacks those steps cannot go on; none means
+// that its head is not the journal's.
+func explain(head Head, steps []journal.Step) error {
+	if len(steps) == 0 {
 		return fmt.Errorf("keyring: store is at entry %d, which the journal has not: %w", head.Seq, ErrJournalLost)
 	}
-	return fmt.Errorf("keyring: store is at entry %d, journal at %d: %w", head.Seq, after[len(after)-1].Head.Seq, ErrRolledBack)
+	return fmt.Errorf("keyring: store is at entry %d, journal at %d: %w", head.Seq, steps[len(steps)-1].Head.Seq, ErrRolledBack)
 }
 
 // walk reads the whole journal, verified, and calls each with every entry.

@@ -12,6 +12,8 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/mac"
 	"github.com/tink-crypto/tink-go/v2/prf"
+	commonpb "github.com/tink-crypto/tink-go/v2/proto/common_go_proto"
+	prfpb "github.com/tink-crypto/tink-go/v2/proto/hkdf_prf_go_proto"
 	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
 	"google.golang.org/protobuf/proto"
 
@@ -208,7 +210,17 @@ func TestForeignKeysets(t *testing.T) {
 		"no key":        changed(func(s *tinkpb.Keyset) { s.Key[0].KeyData = nil }),
 		"bad key":       changed(func(s *tinkpb.Keyset) { s.Key[0].KeyData.Value = []byte{0xff} }),
 		"short key":     changed(func(s *tinkpb.Keyset) { s.Key[0].KeyData.Value = s.Key[0].KeyData.Value[:20] }),
-		"other type":    changed(func(s *tinkpb.Keyset) { s.Key[0].KeyData.TypeUrl += "X" }),
+		"salt": changed(func(s *tinkpb.Keyset) {
+			b, err := proto.Marshal(&prfpb.HkdfPrfKey{Params: &prfpb.HkdfPrfParams{Hash: commonpb.HashType_SHA256, Salt: []byte("s")}, KeyValue: make([]byte, 32)})
+			require.NoError(t, err)
+			s.Key[0].KeyData.Value = b
+		}),
+		"SHA-512": changed(func(s *tinkpb.Keyset) {
+			b, err := proto.Marshal(&prfpb.HkdfPrfKey{Params: &prfpb.HkdfPrfParams{Hash: commonpb.HashType_SHA512}, KeyValue: make([]byte, 32)})
+			require.NoError(t, err)
+			s.Key[0].KeyData.Value = b
+		}),
+		"other type": changed(func(s *tinkpb.Keyset) { s.Key[0].KeyData.TypeUrl += "X" }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := parseKeyset("x", [32]byte{}, b)

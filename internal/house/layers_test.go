@@ -27,6 +27,7 @@ var layers = map[string][]string{
 var dependencies = []string{
 	"github.com/tink-crypto/tink-go/v2", "golang.org/x/crypto", "golang.org/x/text", "golang.org/x/mod",
 	"github.com/fxamacker/cbor/v2", "modernc.org/sqlite",
+	"google.golang.org/protobuf", // Tink's: a keyset is a message of it
 }
 
 func TestImportsGoDownward(t *testing.T) {

@@ -30,7 +30,8 @@ type patient struct {
 	Birth  *birth
 	Clinic string `phi:"clear"`
 	Meta
-	cached int //nolint:unused // ignored, as everywhere
+	//lint:ignore U1000 ignored, as everywhere in Go
+	cached int
 }
 
 type birth struct {
@@ -132,7 +133,8 @@ type (
 	node struct {
 		Next []node
 	}
-	hidden  struct{ a int } //nolint:unused // that is the point
+	//lint:ignore U1000 that is the point
+	hidden  struct{ a int }
 	onlyOut struct{ N int }
 	stamped struct {
 		time.Time

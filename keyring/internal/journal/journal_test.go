@@ -208,6 +208,26 @@ func TestAttackLines(t *testing.T) {
 	}
 }
 
+// An entry of another history of the same ring, in the place of one.
+func TestAttackSplicedHistories(t *testing.T) {
+	histories := [2][]byte{}
+	for i := range histories {
+		m := &Memory{}
+		c := NewChain(testKey(t), ring)
+		require.NoError(t, c.Write(m.Append, sample()[:2]...))
+		require.NoError(t, c.Write(m.Append, &Entry{Kind: Shred, Erasure: Tag{byte(i)}}))
+		require.NoError(t, c.Write(m.Append, &Entry{Kind: Shred, Erasure: Tag{9}}))
+		histories[i] = m.text
+	}
+	// The second goes on where the first leaves off: numbers and MACs are right.
+	a, b := bytes.SplitAfter(histories[0], []byte("\n")), bytes.SplitAfter(histories[1], []byte("\n"))
+	for at := 1; at < 4; at++ {
+		spliced := append(append([]byte{}, bytes.Join(a[:at], nil)...), bytes.Join(b[at:], nil)...)
+		_, _, _, err := reread(t, &Memory{text: spliced})
+		require.ErrorIs(t, err, ErrCorrupt)
+	}
+}
+
 func TestAttackAnotherRingsJournal(t *testing.T) {
 	m := &Memory{}
 	write(t, m, sample()...)

@@ -1,4 +1,6 @@
-package envelope
+// Package value encodes the values of Go types as deterministic CBOR and reads
+// them back, without ever guessing.
+package value
 
 import (
 	"encoding"
@@ -8,70 +10,72 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/rahasia/rahasia/envelope/internal/cbor"
 	"github.com/rahasia/rahasia/internal/phi"
 )
 
-// code is the encoding of a value, recorded beside its field's name. It is
+// Code is the encoding of a value, recorded beside its field's name. It is
 // what makes adding MarshalBinary to a type an error at the next open, and not
 // garbage.
-type code uint8
+type Code uint8
 
+// The codes, as docs/SPEC.md lists them. They never change.
 const (
-	codeBool code = 1 + iota
-	codeInt
-	codeUint
-	codeFloat
-	codeText
-	codeBytes
-	codeTime
-	codeBinary
-	codeList
-	codeMap
-	codeObject
+	Bool Code = 1 + iota
+	Int
+	Uint
+	Float
+	Text
+	Bytes
+	Time
+	Binary
+	List
+	Map
+	Object
 )
 
-// coder writes and reads the values of one Go type. write is never called with
-// a value that is null. read is given a zero value and returns what follows
-// the item in src; it keeps nothing of src. Its errors are ErrType and
-// errSyntax, and those of write have a fixed text: neither shows a value.
-type coder struct {
-	code code
-	// direct is codeText for a string and codeBytes for a slice of bytes, which
+// Coder writes and reads the values of one Go type. Write is never called with
+// a value that is null. Read is given a zero value and returns what follows
+// the item in src; it keeps nothing of src. Its errors are cbor.ErrType and
+// cbor.ErrSyntax, and those of Write have a fixed text: neither shows a value.
+type Coder struct {
+	Code Code
+	// Direct is Text for a string and Bytes for a slice of bytes, which
 	// a codec writes and reads without these functions; zero otherwise.
-	direct code
+	Direct Code
 	null   func(v reflect.Value) bool // nil: a value is always there
-	write  func(dst []byte, v reflect.Value) ([]byte, error)
-	read   func(src []byte, v reflect.Value) ([]byte, error)
+	Write  func(dst []byte, v reflect.Value) ([]byte, error)
+	Read   func(src []byte, v reflect.Value) ([]byte, error)
 }
 
-// absent reports whether v is NULL.
-func (c *coder) absent(v reflect.Value) bool { return c.null != nil && c.null(v) }
+// Absent reports whether v is NULL.
+func (c *Coder) Absent(v reflect.Value) bool { return c.null != nil && c.null(v) }
 
 // writeItem writes v inside another value, where NULL needs a place.
-func (c *coder) writeItem(dst []byte, v reflect.Value) ([]byte, error) {
-	if c.absent(v) {
-		return append(dst, cborNull), nil
+func (c *Coder) writeItem(dst []byte, v reflect.Value) ([]byte, error) {
+	if c.Absent(v) {
+		return append(dst, cbor.Null), nil
 	}
-	return c.write(dst, v)
+	return c.Write(dst, v)
 }
 
-func (c *coder) readItem(src []byte, v reflect.Value) ([]byte, error) {
-	if c.null != nil && len(src) > 0 && src[0] == cborNull {
+func (c *Coder) readItem(src []byte, v reflect.Value) ([]byte, error) {
+	if c.null != nil && len(src) > 0 && src[0] == cbor.Null {
 		return src[1:], nil
 	}
-	return c.read(src, v)
+	return c.Read(src, v)
 }
 
 func isNil(v reflect.Value) bool { return v.IsNil() }
 
-// newCoder returns the coder of a type that phi has found fit. The order is
-// that of DESIGN: sql.Null, time.Time, encoding.BinaryMarshaler, kind.
-func newCoder(t reflect.Type) (*coder, error) {
+// New returns the Coder of a type that phi has found fit. The order is:
+// sql.Null, time.Time, encoding.BinaryMarshaler, underlying kind.
+func New(t reflect.Type) (*Coder, error) {
 	if f, ok := phi.NullValue(t); ok {
 		return nullCoder(f.Type)
 	}
 	if phi.IsTime(t) {
-		return &coder{code: codeTime, write: writeTime, read: readTime}, nil
+		return &Coder{Code: Time, Write: writeTime, Read: readTime}, nil
 	}
 	if binary, err := phi.IsBinary(t); err != nil {
 		return nil, err
@@ -80,15 +84,15 @@ func newCoder(t reflect.Type) (*coder, error) {
 	}
 	switch t.Kind() {
 	case reflect.Bool:
-		return &coder{code: codeBool, write: writeBool, read: readBool}, nil
+		return &Coder{Code: Bool, Write: writeBool, Read: readBool}, nil
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return &coder{code: codeInt, write: writeInt, read: readIntInto}, nil
+		return &Coder{Code: Int, Write: writeInt, Read: readIntInto}, nil
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return &coder{code: codeUint, write: writeUint, read: readUint}, nil
+		return &Coder{Code: Uint, Write: writeUint, Read: readUint}, nil
 	case reflect.Float32, reflect.Float64:
-		return &coder{code: codeFloat, write: writeFloat, read: readFloatInto}, nil
+		return &Coder{Code: Float, Write: writeFloat, Read: readFloatInto}, nil
 	case reflect.String:
-		return &coder{code: codeText, direct: codeText, write: writeText, read: readText}, nil
+		return &Coder{Code: Text, Direct: Text, Write: writeText, Read: readText}, nil
 	case reflect.Pointer:
 		return pointerCoder(t)
 	case reflect.Slice, reflect.Array:
@@ -104,95 +108,97 @@ func newCoder(t reflect.Type) (*coder, error) {
 	return nil, fmt.Errorf("type %v cannot be sealed", t)
 }
 
-func nullCoder(t reflect.Type) (*coder, error) {
-	inner, err := newCoder(t)
+func nullCoder(t reflect.Type) (*Coder, error) {
+	inner, err := New(t)
 	if err != nil {
 		return nil, err
 	}
-	return &coder{
-		code:  inner.code,
+	return &Coder{
+		Code:  inner.Code,
 		null:  func(v reflect.Value) bool { return !v.Field(1).Bool() },
-		write: func(dst []byte, v reflect.Value) ([]byte, error) { return inner.write(dst, v.Field(0)) },
-		read: func(src []byte, v reflect.Value) ([]byte, error) {
+		Write: func(dst []byte, v reflect.Value) ([]byte, error) { return inner.Write(dst, v.Field(0)) },
+		Read: func(src []byte, v reflect.Value) ([]byte, error) {
 			v.Field(1).SetBool(true)
-			return inner.read(src, v.Field(0))
+			return inner.Read(src, v.Field(0))
 		},
 	}, nil
 }
 
-func pointerCoder(t reflect.Type) (*coder, error) {
-	inner, err := newCoder(t.Elem())
+func pointerCoder(t reflect.Type) (*Coder, error) {
+	inner, err := New(t.Elem())
 	if err != nil {
 		return nil, err
 	}
-	return &coder{
-		code:  inner.code,
+	return &Coder{
+		Code:  inner.Code,
 		null:  isNil,
-		write: func(dst []byte, v reflect.Value) ([]byte, error) { return inner.write(dst, v.Elem()) },
-		read: func(src []byte, v reflect.Value) ([]byte, error) {
+		Write: func(dst []byte, v reflect.Value) ([]byte, error) { return inner.Write(dst, v.Elem()) },
+		Read: func(src []byte, v reflect.Value) ([]byte, error) {
 			v.Set(reflect.New(t.Elem()))
-			return inner.read(src, v.Elem())
+			return inner.Read(src, v.Elem())
 		},
 	}, nil
 }
 
 func writeBool(dst []byte, v reflect.Value) ([]byte, error) {
 	if v.Bool() {
-		return append(dst, cborTrue), nil
+		return append(dst, cbor.True), nil
 	}
-	return append(dst, cborFalse), nil
+	return append(dst, cbor.False), nil
 }
 
 func readBool(src []byte, v reflect.Value) ([]byte, error) {
 	if len(src) == 0 {
-		return nil, errSyntax
+		return nil, cbor.ErrSyntax
 	}
-	if src[0] != cborFalse && src[0] != cborTrue {
-		return nil, ErrType
+	if src[0] != cbor.False && src[0] != cbor.True {
+		return nil, cbor.ErrType
 	}
-	v.SetBool(src[0] == cborTrue)
+	v.SetBool(src[0] == cbor.True)
 	return src[1:], nil
 }
 
-func writeInt(dst []byte, v reflect.Value) ([]byte, error) { return appendInt(dst, v.Int()), nil }
+func writeInt(dst []byte, v reflect.Value) ([]byte, error) { return cbor.AppendInt(dst, v.Int()), nil }
 
 func readIntInto(src []byte, v reflect.Value) ([]byte, error) {
-	n, rest, err := readInt(src)
+	n, rest, err := cbor.ReadInt(src)
 	if err != nil {
 		return nil, err
 	}
 	if v.OverflowInt(n) {
-		return nil, ErrType
+		return nil, cbor.ErrType
 	}
 	v.SetInt(n)
 	return rest, nil
 }
 
 func writeUint(dst []byte, v reflect.Value) ([]byte, error) {
-	return appendHead(dst, majorUint, v.Uint()), nil
+	return cbor.AppendHead(dst, cbor.Uint, v.Uint()), nil
 }
 
 func readUint(src []byte, v reflect.Value) ([]byte, error) {
-	major, n, rest, err := readHead(src)
+	major, n, rest, err := cbor.ReadHead(src)
 	if err != nil {
 		return nil, err
 	}
-	if major != majorUint || v.OverflowUint(n) {
-		return nil, ErrType
+	if major != cbor.Uint || v.OverflowUint(n) {
+		return nil, cbor.ErrType
 	}
 	v.SetUint(n)
 	return rest, nil
 }
 
-func writeFloat(dst []byte, v reflect.Value) ([]byte, error) { return appendFloat(dst, v.Float()), nil }
+func writeFloat(dst []byte, v reflect.Value) ([]byte, error) {
+	return cbor.AppendFloat(dst, v.Float()), nil
+}
 
 func readFloatInto(src []byte, v reflect.Value) ([]byte, error) {
-	f, rest, err := readFloat(src)
+	f, rest, err := cbor.ReadFloat(src)
 	if err != nil {
 		return nil, err
 	}
 	if v.Kind() == reflect.Float32 && f == f && float64(float32(f)) != f {
-		return nil, ErrType // it would lose digits
+		return nil, cbor.ErrType // it would lose digits
 	}
 	v.SetFloat(f)
 	return rest, nil
@@ -205,11 +211,11 @@ func writeText(dst []byte, v reflect.Value) ([]byte, error) {
 	if !utf8.ValidString(s) {
 		return dst, errUTF8
 	}
-	return append(appendHead(dst, majorText, uint64(len(s))), s...), nil
+	return append(cbor.AppendHead(dst, cbor.Text, uint64(len(s))), s...), nil
 }
 
 func readText(src []byte, v reflect.Value) ([]byte, error) {
-	s, rest, err := readString(src, majorText)
+	s, rest, err := cbor.ReadString(src, cbor.Text)
 	if err != nil {
 		return nil, err
 	}
@@ -235,32 +241,32 @@ func writeTime(dst []byte, v reflect.Value) ([]byte, error) {
 	if second < minSecond || second > maxSecond || offset < -maxOffset || offset > maxOffset {
 		return dst, errTime
 	}
-	dst = appendInt(append(dst, majorArray<<5|3), second)
-	dst = appendHead(dst, majorUint, uint64(t.Nanosecond()))
-	return appendInt(dst, int64(offset)), nil
+	dst = cbor.AppendInt(append(dst, cbor.Array<<5|3), second)
+	dst = cbor.AppendHead(dst, cbor.Uint, uint64(t.Nanosecond()))
+	return cbor.AppendInt(dst, int64(offset)), nil
 }
 
 func readTime(src []byte, v reflect.Value) ([]byte, error) {
 	if len(src) == 0 {
-		return nil, errSyntax
+		return nil, cbor.ErrSyntax
 	}
-	if src[0] != majorArray<<5|3 {
-		return nil, ErrType
+	if src[0] != cbor.Array<<5|3 {
+		return nil, cbor.ErrType
 	}
-	second, rest, err := readInt(src[1:])
+	second, rest, err := cbor.ReadInt(src[1:])
 	if err != nil {
 		return nil, err
 	}
-	nano, rest, err := readInt(rest)
+	nano, rest, err := cbor.ReadInt(rest)
 	if err != nil {
 		return nil, err
 	}
-	offset, rest, err := readInt(rest)
+	offset, rest, err := cbor.ReadInt(rest)
 	if err != nil {
 		return nil, err
 	}
 	if second < minSecond || second > maxSecond || nano < 0 || nano > 999999999 || offset < -maxOffset || offset > maxOffset {
-		return nil, errSyntax
+		return nil, cbor.ErrSyntax
 	}
 	zone := time.UTC
 	if offset != 0 {
@@ -272,24 +278,24 @@ func readTime(src []byte, v reflect.Value) ([]byte, error) {
 
 var errMarshal = errors.New("MarshalBinary failed")
 
-func binaryCoder(t reflect.Type) *coder {
-	c := &coder{
-		code: codeBinary,
-		write: func(dst []byte, v reflect.Value) ([]byte, error) {
+func binaryCoder(t reflect.Type) *Coder {
+	c := &Coder{
+		Code: Binary,
+		Write: func(dst []byte, v reflect.Value) ([]byte, error) {
 			b, err := v.Addr().Interface().(encoding.BinaryMarshaler).MarshalBinary()
 			if err != nil {
 				return dst, errMarshal // its text may hold the value
 			}
-			return append(appendHead(dst, majorBytes, uint64(len(b))), b...), nil
+			return append(cbor.AppendHead(dst, cbor.Bytes, uint64(len(b))), b...), nil
 		},
-		read: func(src []byte, v reflect.Value) ([]byte, error) {
-			b, rest, err := readString(src, majorBytes)
+		Read: func(src []byte, v reflect.Value) ([]byte, error) {
+			b, rest, err := cbor.ReadString(src, cbor.Bytes)
 			if err != nil {
 				return nil, err
 			}
 			own := append([]byte(nil), b...) // theirs to keep; src is wiped
 			if err := v.Addr().Interface().(encoding.BinaryUnmarshaler).UnmarshalBinary(own); err != nil {
-				return nil, ErrType // its text may hold the value
+				return nil, cbor.ErrType // its text may hold the value
 			}
 			return rest, nil
 		},

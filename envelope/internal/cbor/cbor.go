@@ -1,4 +1,6 @@
-package envelope
+// Package cbor is the part of deterministic CBOR (RFC 8949, section 4.2.1) that
+// a row uses: shortest heads, no indefinite lengths, no tags.
+package cbor
 
 import (
 	"bytes"
@@ -8,37 +10,45 @@ import (
 	"unicode/utf8"
 )
 
-// The part of deterministic CBOR (RFC 8949, section 4.2.1) that a row uses:
-// shortest heads, no indefinite lengths, no tags.
+var (
+	// ErrSyntax: bytes that this package would not have written.
+	ErrSyntax = errors.New("not deterministic CBOR")
 
-// errSyntax: bytes that this package would not have written.
-var errSyntax = errors.New("not deterministic CBOR")
+	// ErrType: well-formed so far, and of another type than was asked for.
+	ErrType = errors.New("another CBOR type")
+)
 
 // Major types.
 const (
-	majorUint = iota
-	majorNegative
-	majorBytes
-	majorText
-	majorArray
-	majorMap
-	majorTag
-	majorSimple
+	Uint = iota
+	Negative
+	Bytes
+	Text
+	Array
+	Map
+	tag
+	Simple
 )
 
+// The simple values.
 const (
-	cborFalse = 0xf4
-	cborTrue  = 0xf5
-	cborNull  = 0xf6
-	cborHalf  = 0xf9
-	cborFloat = 0xfa
-	cborWide  = 0xfb
+	False = 0xf4
+	True  = 0xf5
+	Null  = 0xf6
+)
+
+// The floats, by size.
+const (
+	half   = 0xf9
+	single = 0xfa
+	double = 0xfb
 )
 
 // maxNesting bounds the depth of an unknown member that is skipped.
 const maxNesting = 32
 
-func appendHead(dst []byte, major byte, n uint64) []byte {
+// AppendHead appends the head of an item in its shortest form.
+func AppendHead(dst []byte, major byte, n uint64) []byte {
 	m := major << 5
 	switch {
 	case n < 24:
@@ -53,8 +63,8 @@ func appendHead(dst []byte, major byte, n uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, m|27), n)
 }
 
-// headSize is the number of bytes that [appendHead] writes for n.
-func headSize(n int) int {
+// HeadSize is the number of bytes that [AppendHead] writes for n, which is below 2³².
+func HeadSize(n int) int {
 	switch {
 	case n < 24:
 		return 1
@@ -66,11 +76,11 @@ func headSize(n int) int {
 	return 5
 }
 
-// readHead reads a head and refuses one that is longer than it need be. The
+// ReadHead reads a head and refuses one that is longer than it need be. The
 // simple values and floats of major type 7 are not heads in this sense.
-func readHead(src []byte) (major byte, n uint64, rest []byte, err error) {
+func ReadHead(src []byte) (major byte, n uint64, rest []byte, err error) {
 	if len(src) == 0 {
-		return 0, 0, nil, errSyntax
+		return 0, 0, nil, ErrSyntax
 	}
 	major, n = src[0]>>5, uint64(src[0]&31)
 	if n < 24 {
@@ -87,106 +97,109 @@ func readHead(src []byte) (major byte, n uint64, rest []byte, err error) {
 	case 27:
 		size, least = 8, 1<<32
 	default:
-		return 0, 0, nil, errSyntax // reserved, or of indefinite length
+		return 0, 0, nil, ErrSyntax // reserved, or of indefinite length
 	}
 	if len(src) < 1+size {
-		return 0, 0, nil, errSyntax
+		return 0, 0, nil, ErrSyntax
 	}
 	n = 0
 	for _, b := range src[1 : 1+size] {
 		n = n<<8 | uint64(b)
 	}
 	if n < least {
-		return 0, 0, nil, errSyntax
+		return 0, 0, nil, ErrSyntax
 	}
 	return major, n, src[1+size:], nil
 }
 
-// readString reads a byte or text string and returns its bytes, which alias src.
-func readString(src []byte, want byte) (s, rest []byte, err error) {
-	major, n, rest, err := readHead(src)
+// ReadString reads a byte or text string and returns its bytes, which alias src.
+func ReadString(src []byte, want byte) (s, rest []byte, err error) {
+	major, n, rest, err := ReadHead(src)
 	switch {
 	case err != nil:
 		return nil, nil, err
 	case major != want:
 		return nil, nil, ErrType
 	case n > uint64(len(rest)):
-		return nil, nil, errSyntax
+		return nil, nil, ErrSyntax
 	}
 	s, rest = rest[:n:n], rest[n:]
-	if want == majorText && !utf8.Valid(s) {
-		return nil, nil, errSyntax
+	if want == Text && !utf8.Valid(s) {
+		return nil, nil, ErrSyntax
 	}
 	return s, rest, nil
 }
 
-// readCount reads the head of an array or map. Each item takes a byte at
+// ReadCount reads the head of an array or map. Each item takes a byte at
 // least, so a count beyond the bytes at hand is a lie.
-func readCount(src []byte, want byte) (n int, rest []byte, err error) {
-	major, count, rest, err := readHead(src)
+func ReadCount(src []byte, want byte) (n int, rest []byte, err error) {
+	major, count, rest, err := ReadHead(src)
 	switch {
 	case err != nil:
 		return 0, nil, err
 	case major != want:
 		return 0, nil, ErrType
 	case count > uint64(len(rest)):
-		return 0, nil, errSyntax
+		return 0, nil, ErrSyntax
 	}
 	return int(count), rest, nil
 }
 
-func appendInt(dst []byte, n int64) []byte {
+// AppendInt appends a signed integer.
+func AppendInt(dst []byte, n int64) []byte {
 	if n < 0 {
-		return appendHead(dst, majorNegative, uint64(^n))
+		return AppendHead(dst, Negative, uint64(^n))
 	}
-	return appendHead(dst, majorUint, uint64(n))
+	return AppendHead(dst, Uint, uint64(n))
 }
 
-func readInt(src []byte) (int64, []byte, error) {
-	major, n, rest, err := readHead(src)
+// ReadInt reads what AppendInt wrote. An integer outside int64 is [ErrType].
+func ReadInt(src []byte) (int64, []byte, error) {
+	major, n, rest, err := ReadHead(src)
 	switch {
 	case err != nil:
 		return 0, nil, err
-	case major > majorNegative, n > math.MaxInt64:
+	case major > Negative, n > math.MaxInt64:
 		return 0, nil, ErrType
-	case major == majorNegative:
+	case major == Negative:
 		return ^int64(n), rest, nil
 	}
 	return int64(n), rest, nil
 }
 
-// appendFloat writes the shortest float that is equal to f; every NaN is one.
-func appendFloat(dst []byte, f float64) []byte {
+// AppendFloat writes the shortest float that is equal to f; every NaN is one.
+func AppendFloat(dst []byte, f float64) []byte {
 	if f != f {
-		return append(dst, cborHalf, 0x7e, 0x00)
+		return append(dst, half, 0x7e, 0x00)
 	}
-	single := float32(f)
-	if float64(single) != f {
-		return binary.BigEndian.AppendUint64(append(dst, cborWide), math.Float64bits(f))
+	f32 := float32(f)
+	if float64(f32) != f {
+		return binary.BigEndian.AppendUint64(append(dst, double), math.Float64bits(f))
 	}
-	if half, ok := toHalf(single); ok {
-		return binary.BigEndian.AppendUint16(append(dst, cborHalf), half)
+	if h, ok := toHalf(f32); ok {
+		return binary.BigEndian.AppendUint16(append(dst, half), h)
 	}
-	return binary.BigEndian.AppendUint32(append(dst, cborFloat), math.Float32bits(single))
+	return binary.BigEndian.AppendUint32(append(dst, single), math.Float32bits(f32))
 }
 
-func readFloat(src []byte) (f float64, rest []byte, err error) {
+// ReadFloat reads a float of the one size that [AppendFloat] would choose.
+func ReadFloat(src []byte) (f float64, rest []byte, err error) {
 	if len(src) == 0 {
-		return 0, nil, errSyntax
+		return 0, nil, ErrSyntax
 	}
 	size := 0
 	switch src[0] {
-	case cborHalf:
+	case half:
 		size = 3
-	case cborFloat:
+	case single:
 		size = 5
-	case cborWide:
+	case double:
 		size = 9
 	default:
 		return 0, nil, ErrType
 	}
 	if len(src) < size {
-		return 0, nil, errSyntax
+		return 0, nil, ErrSyntax
 	}
 	switch bits := src[1:size]; size {
 	case 3:
@@ -197,8 +210,8 @@ func readFloat(src []byte) (f float64, rest []byte, err error) {
 		f = math.Float64frombits(binary.BigEndian.Uint64(bits))
 	}
 	var shortest [9]byte
-	if string(appendFloat(shortest[:0], f)) != string(src[:size]) {
-		return 0, nil, errSyntax
+	if string(AppendFloat(shortest[:0], f)) != string(src[:size]) {
+		return 0, nil, ErrSyntax
 	}
 	return f, src[size:], nil
 }
@@ -242,58 +255,58 @@ func fromHalf(h uint16) float64 {
 	return f
 }
 
-// skip returns what follows the first item of src.
-func skip(src []byte, depth int) (rest []byte, err error) {
+// Skip returns what follows the first item of src. Call it with depth 0.
+func Skip(src []byte, depth int) (rest []byte, err error) {
 	if depth > maxNesting || len(src) == 0 {
-		return nil, errSyntax
+		return nil, ErrSyntax
 	}
 	switch major := src[0] >> 5; major {
-	case majorUint, majorNegative:
-		_, _, rest, err = readHead(src)
+	case Uint, Negative:
+		_, _, rest, err = ReadHead(src)
 		return rest, err
-	case majorBytes, majorText:
-		_, rest, err = readString(src, major)
+	case Bytes, Text:
+		_, rest, err = ReadString(src, major)
 		return rest, err
-	case majorArray:
-		n, rest, err := readCount(src, major)
+	case Array:
+		n, rest, err := ReadCount(src, major)
 		for ; n > 0 && err == nil; n-- {
-			rest, err = skip(rest, depth+1)
+			rest, err = Skip(rest, depth+1)
 		}
 		return rest, err
-	case majorMap:
+	case Map:
 		return skipMap(src, depth)
-	case majorSimple:
-		if src[0] == cborFalse || src[0] == cborTrue || src[0] == cborNull {
+	case Simple:
+		if src[0] == False || src[0] == True || src[0] == Null {
 			return src[1:], nil
 		}
-		_, rest, err = readFloat(src)
+		_, rest, err = ReadFloat(src)
 		if err != nil {
-			return nil, errSyntax
+			return nil, ErrSyntax
 		}
 		return rest, nil
 	}
-	return nil, errSyntax // tags are not used
+	return nil, ErrSyntax // tags are not used
 }
 
 // skipMap skips a map whose keys are integers or text and ascend, as this
 // package writes them.
 func skipMap(src []byte, depth int) (rest []byte, err error) {
-	n, rest, err := readCount(src, majorMap)
+	n, rest, err := ReadCount(src, Map)
 	var last []byte
 	for ; n > 0 && err == nil; n-- {
 		at := rest
-		if rest, err = skip(rest, depth+1); err != nil {
+		if rest, err = Skip(rest, depth+1); err != nil {
 			break
 		}
-		if key := at[0] >> 5; key > majorNegative && key != majorText {
-			return nil, errSyntax
+		if key := at[0] >> 5; key > Negative && key != Text {
+			return nil, ErrSyntax
 		}
 		at = at[:len(at)-len(rest)]
 		if bytes.Compare(last, at) >= 0 {
-			return nil, errSyntax
+			return nil, ErrSyntax
 		}
 		last = at
-		rest, err = skip(rest, depth+1)
+		rest, err = Skip(rest, depth+1)
 	}
 	return rest, err
 }

@@ -1,10 +1,11 @@
-package envelope
+package value
 
 import (
 	"bytes"
 	"reflect"
 	"slices"
 
+	"github.com/rahasia/rahasia/envelope/internal/cbor"
 	"github.com/rahasia/rahasia/internal/phi"
 )
 
@@ -20,21 +21,21 @@ func isBytes(t reflect.Type) bool {
 	return !binary && err == nil
 }
 
-func bytesCoder(t reflect.Type) *coder {
-	c := &coder{
-		code: codeBytes,
-		write: func(dst []byte, v reflect.Value) ([]byte, error) {
+func bytesCoder(t reflect.Type) *Coder {
+	c := &Coder{
+		Code: Bytes,
+		Write: func(dst []byte, v reflect.Value) ([]byte, error) {
 			b := v.Bytes()
-			return append(appendHead(dst, majorBytes, uint64(len(b))), b...), nil
+			return append(cbor.AppendHead(dst, cbor.Bytes, uint64(len(b))), b...), nil
 		},
-		read: func(src []byte, v reflect.Value) ([]byte, error) {
-			b, rest, err := readString(src, majorBytes)
+		Read: func(src []byte, v reflect.Value) ([]byte, error) {
+			b, rest, err := cbor.ReadString(src, cbor.Bytes)
 			if err != nil {
 				return nil, err
 			}
 			if v.Kind() == reflect.Array {
 				if len(b) != v.Len() {
-					return nil, ErrType
+					return nil, cbor.ErrType
 				}
 				copy(v.Bytes(), b)
 				return rest, nil
@@ -46,20 +47,20 @@ func bytesCoder(t reflect.Type) *coder {
 		},
 	}
 	if t.Kind() == reflect.Slice {
-		c.direct, c.null = codeBytes, isNil
+		c.Direct, c.null = Bytes, isNil
 	}
 	return c
 }
 
-func listCoder(t reflect.Type) (*coder, error) {
-	item, err := newCoder(t.Elem())
+func listCoder(t reflect.Type) (*Coder, error) {
+	item, err := New(t.Elem())
 	if err != nil {
 		return nil, err
 	}
-	c := &coder{
-		code: codeList,
-		write: func(dst []byte, v reflect.Value) (_ []byte, err error) {
-			dst = appendHead(dst, majorArray, uint64(v.Len()))
+	c := &Coder{
+		Code: List,
+		Write: func(dst []byte, v reflect.Value) (_ []byte, err error) {
+			dst = cbor.AppendHead(dst, cbor.Array, uint64(v.Len()))
 			for i := range v.Len() {
 				if dst, err = item.writeItem(dst, v.Index(i)); err != nil {
 					return dst, err
@@ -69,21 +70,21 @@ func listCoder(t reflect.Type) (*coder, error) {
 		},
 	}
 	if t.Kind() == reflect.Array {
-		c.read = func(src []byte, v reflect.Value) ([]byte, error) { return readArray(item, src, v) }
+		c.Read = func(src []byte, v reflect.Value) ([]byte, error) { return readArray(item, src, v) }
 		return c, nil
 	}
 	c.null = isNil
-	c.read = func(src []byte, v reflect.Value) ([]byte, error) { return readSlice(item, src, v) }
+	c.Read = func(src []byte, v reflect.Value) ([]byte, error) { return readSlice(item, src, v) }
 	return c, nil
 }
 
-func readArray(item *coder, src []byte, v reflect.Value) ([]byte, error) {
-	n, rest, err := readCount(src, majorArray)
+func readArray(item *Coder, src []byte, v reflect.Value) ([]byte, error) {
+	n, rest, err := cbor.ReadCount(src, cbor.Array)
 	if err != nil {
 		return nil, err
 	}
 	if n != v.Len() {
-		return nil, ErrType
+		return nil, cbor.ErrType
 	}
 	for i := range n {
 		if rest, err = item.readItem(rest, v.Index(i)); err != nil {
@@ -93,8 +94,8 @@ func readArray(item *coder, src []byte, v reflect.Value) ([]byte, error) {
 	return rest, nil
 }
 
-func readSlice(item *coder, src []byte, v reflect.Value) ([]byte, error) {
-	n, rest, err := readCount(src, majorArray)
+func readSlice(item *Coder, src []byte, v reflect.Value) ([]byte, error) {
+	n, rest, err := cbor.ReadCount(src, cbor.Array)
 	if err != nil {
 		return nil, err
 	}
@@ -111,28 +112,28 @@ func readSlice(item *coder, src []byte, v reflect.Value) ([]byte, error) {
 	return rest, nil
 }
 
-func mapCoder(t reflect.Type) (*coder, error) {
-	key, err := newCoder(t.Key())
+func mapCoder(t reflect.Type) (*Coder, error) {
+	key, err := New(t.Key())
 	if err != nil {
 		return nil, err
 	}
-	item, err := newCoder(t.Elem())
+	item, err := New(t.Elem())
 	if err != nil {
 		return nil, err
 	}
-	return &coder{
-		code:  codeMap,
+	return &Coder{
+		Code:  Map,
 		null:  isNil,
-		write: func(dst []byte, v reflect.Value) ([]byte, error) { return writeMap(key, item, dst, v) },
-		read:  func(src []byte, v reflect.Value) ([]byte, error) { return readMap(key, item, src, v) },
+		Write: func(dst []byte, v reflect.Value) ([]byte, error) { return writeMap(key, item, dst, v) },
+		Read:  func(src []byte, v reflect.Value) ([]byte, error) { return readMap(key, item, src, v) },
 	}, nil
 }
 
-func writeMap(key, item *coder, dst []byte, v reflect.Value) ([]byte, error) {
+func writeMap(key, item *Coder, dst []byte, v reflect.Value) ([]byte, error) {
 	pairs := make([][2][]byte, 0, v.Len())
-	value := reflect.New(v.Type().Elem()).Elem() // addressable, which coders ask for
+	value := reflect.New(v.Type().Elem()).Elem() // addressable, which Coders ask for
 	for it := v.MapRange(); it.Next(); {
-		k, err := key.write(nil, it.Key())
+		k, err := key.Write(nil, it.Key())
 		if err != nil {
 			return dst, err
 		}
@@ -144,7 +145,7 @@ func writeMap(key, item *coder, dst []byte, v reflect.Value) ([]byte, error) {
 		pairs = append(pairs, [2][]byte{k, b})
 	}
 	slices.SortFunc(pairs, func(a, b [2][]byte) int { return bytes.Compare(a[0], b[0]) })
-	dst = appendHead(dst, majorMap, uint64(len(pairs)))
+	dst = cbor.AppendHead(dst, cbor.Map, uint64(len(pairs)))
 	for _, p := range pairs {
 		dst = append(append(dst, p[0]...), p[1]...)
 		clear(p[1])
@@ -153,8 +154,8 @@ func writeMap(key, item *coder, dst []byte, v reflect.Value) ([]byte, error) {
 	return dst, nil
 }
 
-func readMap(key, item *coder, src []byte, v reflect.Value) ([]byte, error) {
-	n, rest, err := readCount(src, majorMap)
+func readMap(key, item *Coder, src []byte, v reflect.Value) ([]byte, error) {
+	n, rest, err := cbor.ReadCount(src, cbor.Map)
 	if err != nil {
 		return nil, err
 	}
@@ -163,12 +164,12 @@ func readMap(key, item *coder, src []byte, v reflect.Value) ([]byte, error) {
 	for range n {
 		k := reflect.New(v.Type().Key()).Elem()
 		at := rest
-		if rest, err = key.read(rest, k); err != nil {
+		if rest, err = key.Read(rest, k); err != nil {
 			return nil, err
 		}
 		at = at[:len(at)-len(rest)]
 		if bytes.Compare(last, at) >= 0 {
-			return nil, errSyntax
+			return nil, cbor.ErrSyntax
 		}
 		last = at
 		e := reflect.New(v.Type().Elem()).Elem()
@@ -185,45 +186,45 @@ func readMap(key, item *coder, src []byte, v reflect.Value) ([]byte, error) {
 type member struct {
 	key   []byte // its Go name, encoded
 	index int
-	coder *coder
+	coder *Coder
 }
 
-func objectCoder(t reflect.Type) (*coder, error) {
+func objectCoder(t reflect.Type) (*Coder, error) {
 	var members []member
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if !f.IsExported() {
 			continue
 		}
-		c, err := newCoder(f.Type)
+		c, err := New(f.Type)
 		if err != nil {
 			return nil, err
 		}
-		key := append(appendHead(nil, majorText, uint64(len(f.Name))), f.Name...)
+		key := append(cbor.AppendHead(nil, cbor.Text, uint64(len(f.Name))), f.Name...)
 		members = append(members, member{key, i, c})
 	}
 	slices.SortFunc(members, func(a, b member) int { return bytes.Compare(a.key, b.key) })
-	return &coder{
-		code:  codeObject,
-		write: func(dst []byte, v reflect.Value) ([]byte, error) { return writeObject(members, dst, v) },
-		read:  func(src []byte, v reflect.Value) ([]byte, error) { return readObject(members, src, v) },
+	return &Coder{
+		Code:  Object,
+		Write: func(dst []byte, v reflect.Value) ([]byte, error) { return writeObject(members, dst, v) },
+		Read:  func(src []byte, v reflect.Value) ([]byte, error) { return readObject(members, src, v) },
 	}, nil
 }
 
 func writeObject(members []member, dst []byte, v reflect.Value) (_ []byte, err error) {
 	n := 0
 	for _, m := range members {
-		if !m.coder.absent(v.Field(m.index)) {
+		if !m.coder.Absent(v.Field(m.index)) {
 			n++
 		}
 	}
-	dst = appendHead(dst, majorMap, uint64(n))
+	dst = cbor.AppendHead(dst, cbor.Map, uint64(n))
 	for _, m := range members {
 		f := v.Field(m.index)
-		if m.coder.absent(f) {
+		if m.coder.Absent(f) {
 			continue
 		}
-		if dst, err = m.coder.write(append(dst, m.key...), f); err != nil {
+		if dst, err = m.coder.Write(append(dst, m.key...), f); err != nil {
 			return dst, err
 		}
 	}
@@ -231,26 +232,26 @@ func writeObject(members []member, dst []byte, v reflect.Value) (_ []byte, err e
 }
 
 func readObject(members []member, src []byte, v reflect.Value) ([]byte, error) {
-	n, rest, err := readCount(src, majorMap)
+	n, rest, err := cbor.ReadCount(src, cbor.Map)
 	if err != nil {
 		return nil, err
 	}
 	var last []byte
 	for range n {
 		at := rest
-		if _, rest, err = readString(rest, majorText); err != nil {
+		if _, rest, err = cbor.ReadString(rest, cbor.Text); err != nil {
 			return nil, err
 		}
 		at = at[:len(at)-len(rest)]
 		if bytes.Compare(last, at) >= 0 {
-			return nil, errSyntax
+			return nil, cbor.ErrSyntax
 		}
 		last = at
 		i, known := slices.BinarySearchFunc(members, at, func(m member, key []byte) int { return bytes.Compare(m.key, key) })
 		if !known {
-			rest, err = skip(rest, 0) // from a newer type: as with fields
+			rest, err = cbor.Skip(rest, 0) // from a newer type: as with fields
 		} else {
-			rest, err = members[i].coder.read(rest, v.Field(members[i].index))
+			rest, err = members[i].coder.Read(rest, v.Field(members[i].index))
 		}
 		if err != nil {
 			return nil, err

@@ -1,0 +1,67 @@
+// Package envelope seals a record, field by field, into one row of bytes, and
+// opens of it what is asked for.
+//
+//	codec, err := envelope.NewCodec[Patient]("patient", ring)
+//	row, err := codec.Seal(ctx, &p, nil)          // one BYTEA or BLOB column
+//	out := Patient{ID: p.ID}                      // whom you ask for; the row never says
+//	err = codec.Open(ctx, &out, row, "Diagnosis")
+//
+// What is sealed, and with whose key, the phi tags of the type say: a field's
+// kind puts it into a compartment, and each compartment's fields lie in a
+// section of their own, under the patient's key for it. A field without a tag
+// is sealed with the clinical ones. Package consent decides on top of this
+// package who may open what; whoever calls Open here decides alone.
+//
+// # What a row keeps, and what it shows
+//
+// A row opens only as what it was sealed as: of this ring, subject, record
+// type and record id, which the caller names. A field or section that was
+// moved, exchanged, taken from an older row or left out does not open: that is
+// [ErrOpen]. Whoever can write to the database can still put a whole older
+// row in place of a newer one, or delete it. Sections that a call does not
+// open it does not check either.
+//
+// Without a key a row shows its compartments, the generations of their keys and
+// the length of each section in buckets: 64 bytes up to 1 KiB, at most 12%
+// above. Within a bucket neither a length, a NULL nor a label shows; a value
+// that is longer by more than that does. [Inspect] prints what a thief sees.
+// Nothing is compressed.
+//
+// # NULL
+//
+// A nil pointer, slice or map and a sql.Null that is not valid are absent:
+// not in the row at all. The empty text, zero, and the empty slice or map are
+// values. Both come back as what they were.
+//
+// # Go types
+//
+// In this order: the sql.Null types; time.Time, as an instant with nanoseconds
+// and a numeric offset, without zone name, in the years 1 to 9999; what has
+// MarshalBinary and UnmarshalBinary; then bool, integers, floats, UTF-8
+// strings, byte slices and arrays, slices and arrays, maps with text or integer
+// keys, and structs, in slices and maps or with a kind of their own, by the
+// names of their exported fields (the tags of other packages mean nothing
+// here). The encoding is stored beside the name: a field whose type has changed
+// to another encoding is [ErrType] when it is opened, never garbage. All NaNs
+// are one.
+//
+// # Types that change
+//
+// A field that the type does not know is ignored by Open and carried by
+// [Codec.Reseal]; one that the row does not have is absent. A field's stored
+// name is its Go name unless its tag says name=; renaming one without that
+// loses sight of it. A field whose compartment has changed is [ErrCompartment]
+// where it is found: a call that opens no section in which it is stored reads
+// it as absent. Open looks into all that it is granted.
+//
+// # Limits
+//
+// At most 16 compartments, 1,024 fields in one, names of 64 bytes, ids of 255,
+// tags of 4 KiB, values of 16 MiB as encoded, rows of 64 MiB. One subject's key
+// should seal at most 2³² values, tags and headers together (NIST SP 800-38D);
+// docs/SPEC.md has the arithmetic and the format, step by step.
+//
+// Buffers that have held plaintext are cleared before they are used again. It
+// is no defence against a debugger or a core dump; and byte slices that Open
+// sets share one allocation.
+package envelope

@@ -1,0 +1,181 @@
+package keyring
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	commonpb "github.com/tink-crypto/tink-go/v2/proto/common_go_proto"
+	prfpb "github.com/tink-crypto/tink-go/v2/proto/hkdf_prf_go_proto"
+	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/rahasia/rahasia/keyring/internal/journal"
+)
+
+var update = flag.Bool("update", false, "write the vectors anew: they are frozen with v0.1.0")
+
+// count returns n bytes that count up from first.
+func count(first byte, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = first + byte(i)
+	}
+	return b
+}
+
+// The functions below are the specification, written by the standard library alone.
+
+// lpOf is the length-prefixed encoding.
+func lpOf(parts ...string) []byte {
+	var b []byte
+	for _, p := range parts {
+		b = append(append(b, byte(len(p)>>8), byte(len(p))), p...)
+	}
+	return b
+}
+
+func expandOf(t *testing.T, key []byte, parts ...string) []byte {
+	out, err := hkdf.Expand(sha256.New, key, string(lpOf(parts...)), 32)
+	require.NoError(t, err)
+	return out
+}
+
+func prfOf(t *testing.T, key []byte, parts ...string) []byte {
+	prk, err := hkdf.Extract(sha256.New, key, nil)
+	require.NoError(t, err)
+	return expandOf(t, prk, parts...)
+}
+
+func macOf(key []byte, message []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write(message)
+	return h.Sum(nil)
+}
+
+// keysetOf returns a Tink keyset of one key with id 1.
+func keysetOf(t *testing.T, key []byte) []byte {
+	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(&prfpb.HkdfPrfKey{
+		Params: &prfpb.HkdfPrfParams{Hash: commonpb.HashType_SHA256}, KeyValue: key})
+	require.NoError(t, err)
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(&tinkpb.Keyset{PrimaryKeyId: 1, Key: []*tinkpb.Keyset_Key{{
+		KeyId: 1, Status: tinkpb.KeyStatusType_ENABLED, OutputPrefixType: tinkpb.OutputPrefixType_RAW,
+		KeyData: &tinkpb.KeyData{TypeUrl: prfType, Value: value, KeyMaterialType: tinkpb.KeyData_SYMMETRIC},
+	}}})
+	require.NoError(t, err)
+	return b
+}
+
+const (
+	vectorRing        = "clinic"
+	vectorCompartment = "clinical"
+	vectorSubject     = "patient-0001"
+)
+
+// vector computes every value of the vector by hand.
+func vector(t *testing.T) map[string]string {
+	controlKey, compartmentKey, subjectKey, nonce := count(0x00, 32), count(0x20, 32), count(0x40, 32), count(0x60, 12)
+	control, compartment := keysetOf(t, controlKey), keysetOf(t, compartmentKey)
+	v := map[string]string{"ring": vectorRing, "compartment": vectorCompartment, "subject": vectorSubject}
+	put := func(name string, b []byte) []byte { v[name] = hex.EncodeToString(b); return b }
+	put("control_key", controlKey)
+	put("compartment_key", compartmentKey)
+	put("subject_key", subjectKey)
+	put("nonce", nonce)
+	put("control_keyset", control)
+	put("compartment_keyset", compartment)
+	put("keyset_associated_data", lpOf("rahasia/keyset/v1", vectorRing, vectorCompartment))
+	digest := sha256.Sum256(append(lpOf("rahasia/keyset-digest/v1", vectorRing, vectorCompartment, "\x00\x00\x00\x00\x00\x00\x00\x01"), compartment...))
+	put("keyset_digest_of_the_unwrapped", digest[:]) // as if the KEK wrapped to itself
+
+	index := put("index_key", prfOf(t, controlKey, "rahasia/index-key/v1", vectorRing))
+	journalKey := put("journal_key", prfOf(t, controlKey, "rahasia/journal-key/v1", vectorRing))
+	tombstoneKey := put("tombstone_key", prfOf(t, controlKey, "rahasia/tombstone-key/v1", vectorRing))
+	tag := put("subject_tag", macOf(index, lpOf("rahasia/subject-tag/v1", vectorCompartment, vectorSubject))[:16])
+	erasure := put("erasure_tag", macOf(index, lpOf("rahasia/erasure-tag/v1", vectorSubject))[:16])
+
+	wrap := put("wrap_key", prfOf(t, compartmentKey, "rahasia/wrap/v1", vectorCompartment, string(tag)))
+	ad := put("subject_key_associated_data", lpOf("rahasia/subject-key/v1", vectorRing, vectorCompartment, string(tag), "\x00\x00\x00\x01", "\x00\x00\x00\x01", "\x01"))
+	block, err := aes.NewCipher(wrap)
+	require.NoError(t, err)
+	gcm, err := cipher.NewGCM(block)
+	require.NoError(t, err)
+	put("wrapped", gcm.Seal(append([]byte{}, nonce...), nonce, subjectKey, ad))
+	put("commitment", expandOf(t, subjectKey, "rahasia/commitment/v1"))
+	put("record_key", expandOf(t, subjectKey, "rahasia/record-key/v1"))
+
+	buried := macOf(tombstoneKey, lpOf("rahasia/tombstone/v1", vectorRing, vectorCompartment, string(tag), string(erasure)))
+	put("tombstone", append(append([]byte{}, erasure...), buried...))
+
+	line := "rahasia/journal/v1 1 2026-01-02T03:04:05.000000006Z " + hex.EncodeToString(make([]byte, 32)) + " create " + vectorRing + " " + hex.EncodeToString(digest[:])
+	first := line + " " + hex.EncodeToString(macOf(journalKey, []byte(line)))
+	prev := sha256.Sum256([]byte(first))
+	line = "rahasia/journal/v1 2 2026-01-02T03:04:05.000000006Z " + hex.EncodeToString(prev[:]) + " shred " + hex.EncodeToString(erasure) +
+		" +" + vectorCompartment + ":" + hex.EncodeToString(tag)
+	v["journal"] = first + "\n" + line + " " + hex.EncodeToString(macOf(journalKey, []byte(line))) + "\n"
+	return v
+}
+
+// The specification's vector, computed by hand, is what is frozen in testdata,
+// and what the package computes and accepts.
+func TestVector(t *testing.T) {
+	const path = "testdata/vectors/keyring_v1.json"
+	v := vector(t)
+	if *update {
+		b, err := json.MarshalIndent(v, "", "  ")
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path, append(b, '\n'), 0o644))
+	}
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var frozen map[string]string
+	require.NoError(t, json.Unmarshal(b, &frozen))
+	require.Equal(t, frozen, v)
+
+	get := func(name string) []byte {
+		b, err := hex.DecodeString(v[name])
+		require.NoError(t, err)
+		return b
+	}
+	controlSet, _, err := parseKeyset(controlKeyset, [32]byte{}, get("control_keyset"))
+	require.NoError(t, err)
+	ks, _, err := parseKeyset(vectorCompartment, [32]byte{}, get("compartment_keyset"))
+	require.NoError(t, err)
+	c, err := newControl(vectorRing, controlSet)
+	require.NoError(t, err)
+	require.Equal(t, get("keyset_associated_data"), keysetAD(vectorRing, vectorCompartment))
+	digest := keysetDigest(vectorRing, vectorCompartment, 1, get("compartment_keyset"))
+	require.Equal(t, get("keyset_digest_of_the_unwrapped"), digest[:])
+
+	tag, erasure := c.subjectTag(vectorCompartment, vectorSubject), c.erasureTag(vectorSubject)
+	require.Equal(t, get("subject_tag"), tag[:])
+	require.Equal(t, get("erasure_tag"), erasure[:])
+	rec := KeyRecord{
+		Tag: tag, Compartment: vectorCompartment, Generation: 1, Version: 1, State: Active,
+		Wrapped: get("wrapped"), Commitment: [32]byte(get("commitment")),
+	}
+	require.Equal(t, get("subject_key_associated_data"), subjectAD(vectorRing, &rec))
+	key, err := unwrapSubject(vectorRing, ks, &rec, erasure)
+	require.NoError(t, err)
+	require.Equal(t, get("subject_key"), SubjectSecrets(key)[0])
+	require.Equal(t, get("record_key"), SubjectSecrets(key)[1])
+	require.Equal(t, get("tombstone"), c.buryRow(vectorCompartment, tag, erasure).Wrapped)
+
+	m := &journal.Memory{}
+	require.NoError(t, m.Append([]byte(v["journal"])))
+	r, err := m.Read(0)
+	require.NoError(t, err)
+	chain := journal.NewChain(c.journal, vectorRing)
+	torn, err := chain.Read(r, nil)
+	require.NoError(t, err)
+	require.False(t, torn)
+	require.EqualValues(t, 2, chain.Erased[erasure])
+}
