@@ -66,11 +66,11 @@ func (c *Codec[T]) Seal(ctx context.Context, src *T, tags map[string][]byte) (Se
 // sets them in dst. Whose record it is the caller says, in dst's subject and
 // record fields: a row of another does not open. Names are stored names.
 //
-// Only the sections of these fields are opened and checked; the others may be
-// damaged or, by an attacker, exchanged for those of no other row. A field that
-// is absent in the row is set to its zero value, and so is a field of T that
-// the row's type did not have. Other fields of dst are left as they are, and
-// all of them if there is an error.
+// Only the sections of these fields are opened and checked; others may be
+// damaged unnoticed. A field that is absent in the row is set to its zero
+// value, and so is a field of T that the row's type did not have. Other fields
+// of dst are left as they are, and all of them if there is an error. Byte
+// slices that are set share one allocation, side by side.
 //
 // It returns ErrOpen if the row is not the record asked for, whole and
 // unchanged, ErrField for an unknown name, ErrType for a field stored with

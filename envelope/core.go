@@ -168,6 +168,9 @@ func (c *core) write(s *scratch, col *column, root reflect.Value) error {
 	} else if v, ok = col.field.Value(root); !ok {
 		return nil
 	}
+	if col.coder.Direct != 0 && v.Len() > maxValue { // before it is copied
+		return c.at(ErrLimit, col.name)
+	}
 	start := len(s.values)
 	switch {
 	case col.coder.Direct == value.Bytes:

@@ -62,6 +62,6 @@
 // docs/SPEC.md has the arithmetic and the format, step by step.
 //
 // Buffers that have held plaintext are cleared before they are used again. It
-// is no defence against a debugger or a core dump; and byte slices that Open
-// sets share one allocation.
+// is no defence against a debugger or a core dump, and what Open has set is the
+// caller's to guard.
 package envelope

@@ -3,6 +3,7 @@ package keyring_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -415,6 +416,7 @@ func TestReplayAcrossAReseed(t *testing.T) {
 	require.NoError(t, err)
 	w.cutLines(t, 1)
 	require.NoError(t, keyring.Reseed(ctx, w.Config))
+	require.Equal(t, 2, strings.Count(w.text(t), " shred "), "what the journal still knows is not told again")
 	_, err = w.open(t).Shred(ctx, alice)
 	require.NoError(t, err)
 	keyring.Restore(w.Store, old)
@@ -658,6 +660,7 @@ func TestReseedKeepsWhatEitherSideErased(t *testing.T) {
 	_, err = keyring.Open(ctx, w.Config)
 	requireError(t, err, keyring.ErrJournalLost)
 	require.NoError(t, keyring.Reseed(ctx, w.Config))
+	require.Equal(t, 2, strings.Count(w.text(t), " shred "), "each erasure once")
 	w.requireErased(t)
 	_, err = w.open(t).Subject(ctx, "third", "clinical")
 	requireError(t, err, keyring.ErrShredded)
@@ -691,6 +694,54 @@ func TestReseedInterrupted(t *testing.T) {
 	requireError(t, err, keyring.ErrRolledBack)
 	require.NoError(t, keyring.Replay(ctx, w.Config))
 	w.requireErased(t)
+}
+
+// An unfinished reseed, with a store that an attacker made to agree with it,
+// must not pass: the erasures that are owed would be forgotten.
+func TestAttackReseedCut(t *testing.T) {
+	ctx := t.Context()
+	w := inhabited(t)
+	_, err := w.ring.Shred(ctx, alice)
+	require.NoError(t, err)
+	w.rewrite(t, "")
+	require.NoError(t, keyring.Reseed(ctx, w.Config))
+	lines := strings.SplitAfter(strings.TrimSuffix(w.text(t), "\n"), "\n")
+	head, err := w.Store.Head(ctx)
+	require.NoError(t, err)
+	for n := len(lines) - 1; n > 0; n-- {
+		w.rewrite(t, strings.Join(lines[:n], ""))
+		head.Seq--
+		head.Hash = sha256.Sum256([]byte(strings.TrimSuffix(lines[n-1], "\n")))
+		keyring.SetHead(w.Store, head)
+		_, err = keyring.Open(ctx, w.Config)
+		requireError(t, err, keyring.ErrJournalLost)
+	}
+}
+
+// Erasures that came after a lost rotation are replayed too.
+func TestReplayPastALostKeyset(t *testing.T) {
+	ctx := t.Context()
+	w := inhabited(t)
+	backup := keyring.Backup(w.Store)
+	_, err := w.ring.Rotate(ctx, "clinical")
+	require.NoError(t, err)
+	_, err = w.ring.Shred(ctx, alice)
+	require.NoError(t, err)
+	keyring.Restore(w.Store, backup)
+	err = keyring.Replay(ctx, w.Config)
+	requireError(t, err, keyring.ErrRolledBack)
+	require.ErrorContains(t, err, `"clinical"`)
+	require.NotContains(t, err.Error(), `"identity"`)
+	for _, c := range []string{"identity", "clinical"} {
+		require.Equal(t, keyring.Destroyed, keyring.Rows(w.Store)[w.ring.TagOf(c, alice)].State)
+	}
+	// The way on, where there is no newer backup: without the journal.
+	w.rewrite(t, "")
+	require.NoError(t, keyring.Reseed(ctx, w.Config))
+	w.requireErased(t)
+	k, err := w.open(t).Keyset(ctx, "clinical")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, k.Primary())
 }
 
 func TestReseedRefuses(t *testing.T) {

@@ -380,6 +380,23 @@ func TestBoundsBetweenProcesses(t *testing.T) {
 	})
 }
 
+// An older revision put back under a running process is refused when it is read again.
+func TestAttackKeysetRestoredUnderARunningProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		w := newWorld(t, "clinical")
+		defer w.ring.Close()
+		old := keyring.ActiveKeysets(w.Store)["clinical"]
+		_, err := w.ring.Rotate(ctx, "clinical")
+		require.NoError(t, err)
+		keyring.ActiveKeysets(w.Store)["clinical"] = old
+		time.Sleep(60 * time.Second)
+		synctest.Wait()
+		_, err = w.ring.Keyset(ctx, "clinical")
+		requireError(t, err, keyring.ErrRolledBack)
+	})
+}
+
 // A row under a version that this process has not seen makes it look at once,
 // and one under a version that nobody has does not make it look each time.
 func TestUnknownVersionIsLookedUpAtOnce(t *testing.T) {

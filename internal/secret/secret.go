@@ -92,7 +92,9 @@ func DeriveAll(k Key, infos ...[]byte) []Key {
 	var out [sha256.Size]byte
 	defer clear(out[:])
 	for i, info := range infos {
-		h.Reset()
+		if i > 0 {
+			h.Reset()
+		}
 		keys[i] = expand(h, info, out[:0])
 	}
 	return keys

@@ -138,28 +138,32 @@ func parse(line []byte) (*Entry, []byte, error) {
 }
 
 func (e *Entry) parseArguments(args []string) bool {
-	switch n := len(args); {
-	case e.Kind == Create && n == 2:
-		return e.parseRing(args[0]) && parseHex(args[1], e.Keyset.Digest[:])
-	case e.Kind == Keyset && n == 3:
-		return (args[0] == name.Control || name.Keyset(args[0])) && e.Keyset.parse(args)
-	case e.Kind == Anchor && n == 3:
-		return name.Keyset(args[0]) && e.Anchor.parse(args)
-	case e.Kind == Reseed && n == 4:
-		return e.parseRing(args[0]) && e.parseBase(args[1], args[2]) && parseUint(args[3], &e.Count)
-	case e.Kind == Shred && n >= 1 && n <= 1+MaxCompartments:
-		return parseHex(args[0], e.Erasure[:]) && e.parseWipes(args[1:])
+	switch e.Kind {
+	case Create:
+		return len(args) == 2 && e.parseRing(args[0]) && parseHex(args[1], e.Keyset.Digest[:])
+	case Keyset:
+		return e.Keyset.parse(args) && (args[0] == name.Control || name.Keyset(args[0]))
+	case Anchor:
+		return e.Anchor.parse(args) && name.Keyset(args[0])
+	case Reseed:
+		return e.parseReseed(args)
+	case Shred:
+		return len(args) > 0 && parseHex(args[0], e.Erasure[:]) && e.parseWipes(args[1:])
 	}
 	return false
 }
 
 func (m *Mark) parse(args []string) bool {
+	if len(args) != 3 {
+		return false
+	}
 	m.Name = args[0]
 	return parseUint(args[1], &m.Revision) && parseHex(args[2], m.Digest[:])
 }
 
-func (e *Entry) parseBase(seq, hash string) bool {
-	return parseUint(seq, &e.Base.Seq) && parseHex(hash, e.Base.Hash[:])
+func (e *Entry) parseReseed(args []string) bool {
+	return len(args) == 4 && e.parseRing(args[0]) && parseUint(args[1], &e.Base.Seq) &&
+		parseHex(args[2], e.Base.Hash[:]) && parseUint(args[3], &e.Count)
 }
 
 func (e *Entry) parseRing(s string) bool {
@@ -174,6 +178,9 @@ func (e *Entry) parseRing(s string) bool {
 }
 
 func (e *Entry) parseWipes(args []string) bool {
+	if len(args) > MaxCompartments {
+		return false
+	}
 	for _, a := range args {
 		sign, tag, ok := strings.Cut(a, ":")
 		if !ok || sign == "" || sign[0] != '+' && sign[0] != '-' || !name.Compartment(sign[1:]) {
