@@ -153,43 +153,19 @@ func (d *decider) byType(x *released, wanted []*phi.Field) []*phi.Field {
 // decideByRecord opens the manifests of the fields' sections and decides on the
 // labels that the record was sealed with.
 func (r *Records[T]) decideByRecord(ctx context.Context, d *decider, x *released, of *T, row envelope.Sealed, open []*phi.Field) error {
-	var compartments []string
-	for _, f := range open {
-		if !slices.Contains(compartments, f.Compartment) {
-			compartments = append(compartments, f.Compartment)
-		}
-	}
-	if !d.req.FoundBy.IsZero() {
-		for i := range r.plan.Fields {
-			if f := &r.plan.Fields[i]; f.Lookup && !slices.Contains(compartments, f.Compartment) {
-				compartments = append(compartments, f.Compartment)
-			}
-		}
-	}
-	begin := compartments
-	if d.action == "update" {
-		begin = nil // every section: what is not named is carried, and so must be whole
-	}
+	compartments := r.sections(d, open)
 	var err error
-	if x.reading, err = r.codec.Begin(ctx, of, row, begin...); err != nil {
+	if x.reading, err = r.codec.Begin(ctx, of, row, compartments...); err != nil {
 		return err
 	}
 	if err := r.checkFoundBy(ctx, d.req, of, x.reading); err != nil {
 		return err
 	}
 	tags := map[string]sectionTag{}
-	for _, c := range x.reading.Compartments() {
-		if !slices.Contains(compartments, c) {
-			continue
-		}
-		if tags[c], err = parseTag(x.reading.Tag(c)); err != nil {
-			return fmt.Errorf("compartment %s: %w", c, err)
-		}
-	}
 	for _, f := range open {
-		tag, ok := tags[f.Compartment]
-		if !ok { // the row is older than the compartment: the field is absent, and its labels are the type's
-			tag.Confidentiality = Normal
+		tag, err := readTag(tags, x.reading, f.Compartment)
+		if err != nil {
+			return err
 		}
 		if reason := d.decide(tag.data(f)); reason != Permitted {
 			x.withheld = append(x.withheld, Withheld{f.Name, reason})
@@ -199,6 +175,46 @@ func (r *Records[T]) decideByRecord(ctx context.Context, d *decider, x *released
 	}
 	r.order(x)
 	return nil
+}
+
+// sections are the compartments that have to be opened; none is all of them.
+func (r *Records[T]) sections(d *decider, open []*phi.Field) []string {
+	if d.action == "update" {
+		return nil // what is not named is carried, and so must be whole
+	}
+	var out []string
+	add := func(f *phi.Field) {
+		if !slices.Contains(out, f.Compartment) {
+			out = append(out, f.Compartment)
+		}
+	}
+	for _, f := range open {
+		add(f)
+	}
+	for i := range r.plan.Fields {
+		if f := &r.plan.Fields[i]; f.Lookup && !d.req.FoundBy.IsZero() {
+			add(f)
+		}
+	}
+	return out
+}
+
+// readTag reads a section's tag once. A row that is older than the compartment
+// has no section for it: the field is absent, and its labels are the type's.
+func readTag(tags map[string]sectionTag, reading *envelope.Reading, compartment string) (sectionTag, error) {
+	tag, ok := tags[compartment]
+	if ok {
+		return tag, nil
+	}
+	tag.Confidentiality = Normal
+	if sealed := reading.Tag(compartment); sealed != nil {
+		var err error
+		if tag, err = parseTag(sealed); err != nil {
+			return tag, fmt.Errorf("compartment %s: %w", compartment, err)
+		}
+	}
+	tags[compartment] = tag
+	return tag, nil
 }
 
 // order puts what is withheld, found out in two passes, in the type's order.
