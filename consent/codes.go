@@ -71,8 +71,8 @@ func (c Confidentiality) rank() int {
 // SUD. The field tag option label= takes the same codes.
 type Label string
 
-// Obligation is a code of HL7 v3 ActCode ObligationPolicy that whoever acts on
-// a permit must discharge.
+// Obligation is a code of HL7 v3 ActCode ObligationPolicy or RefrainPolicy that
+// whoever acts on a permit must discharge or heed.
 type Obligation string
 
 // Deidentify and Pseudonymise are discharged by [Records.Export] and by nothing else.
@@ -81,25 +81,30 @@ const (
 	Pseudonymise Obligation = "PSEUD"
 )
 
-// noInherit are the purposes that a permit must name to cover: the code system
-// files them below treatment, operations and the like, and a patient who
-// allows those has not thought of these (docs/RATIONALE.md). A refusal covers
-// everything below it without exception.
-var noInherit = map[Purpose]bool{
-	EmergencyTreatment: true, BreakGlass: true, "MLTRAINING": true, "CLINTRL": true, Marketing: true, "MILCDM": true,
+// mustBeNamed reports whether a permit must name p to cover it: the code system
+// files it below treatment, operations and the like, and a patient who allows
+// those has not thought of it (docs/RATIONALE.md). A refusal covers everything
+// below it without exception.
+func (p Purpose) mustBeNamed() bool {
+	switch p {
+	case EmergencyTreatment, BreakGlass, Marketing, "MLTRAINING", "CLINTRL", "MILCDM":
+		return true
+	}
+	return false
 }
 
 //go:embed codes.tsv
 var codesTSV string
 
 type codeTable struct {
-	purposes map[Purpose]Purpose // code to parent
-	labels   map[Label]Label
+	purposes    map[Purpose]Purpose // code to parent
+	labels      map[Label]Label
+	obligations map[Obligation]bool // and refrains
 }
 
 // codes parses the table once: HL7's codes, each with the one parent it has.
 var codes = sync.OnceValue(func() codeTable {
-	t := codeTable{purposes: map[Purpose]Purpose{}, labels: map[Label]Label{}}
+	t := codeTable{map[Purpose]Purpose{}, map[Label]Label{}, map[Obligation]bool{}}
 	for line := range strings.Lines(codesTSV) {
 		f := strings.Split(strings.TrimRight(line, "\n"), "\t")
 		if len(f) != 7 || f[6] != "active" {
@@ -110,13 +115,16 @@ var codes = sync.OnceValue(func() codeTable {
 			t.purposes[Purpose(f[3])] = Purpose(f[5])
 		case "sensitivity":
 			t.labels[Label(f[3])] = Label(f[5])
+		case "obligation", "refrain":
+			t.obligations[Obligation(f[3])] = true
 		}
 	}
 	return t
 })
 
-func (p Purpose) known() bool { _, ok := codes().purposes[p]; return ok }
-func (l Label) known() bool   { _, ok := codes().labels[l]; return ok }
+func (p Purpose) known() bool    { _, ok := codes().purposes[p]; return ok }
+func (o Obligation) known() bool { return codes().obligations[o] }
+func (l Label) known() bool      { _, ok := codes().labels[l]; return ok }
 
 // covers reports whether a rule that names p speaks of the purpose q: the same
 // or one below it. A permit stops at the purposes that must be named.
@@ -125,7 +133,7 @@ func (p Purpose) covers(q Purpose, permit bool) bool {
 		if p == q {
 			return true
 		}
-		if permit && noInherit[q] {
+		if permit && q.mustBeNamed() {
 			return false
 		}
 		q = codes().purposes[q]

@@ -18,9 +18,9 @@ type Config struct {
 	Ledger *Ledger
 	Log    *Log
 
-	// Roles are the compartments that each role may open. With no roles a
-	// request may leave its role empty; with some, a request without one of
-	// them is refused.
+	// Roles are the compartments that each role may open, such as
+	// {"laboratory": {"clinical"}}. With no roles a request names none; with
+	// some, a request without one of them is refused.
 	Roles map[string][]string
 
 	// Provision lets NewRecords create the keysets that its type needs and
@@ -47,8 +47,8 @@ func (c *Config) createKeysets(ctx context.Context, names ...string) error {
 // journal how far ledger and log have come. What the caller opened stays open.
 func (c *Config) Close() error {
 	var errs []error
-	if len(c.closers) > 0 && c.Log != nil {
-		errs = append(errs, c.anchor(context.Background())())
+	if len(c.closers) > 0 && c.whole() == nil {
+		errs = append(errs, c.anchor(context.Background()))
 	}
 	for i := len(c.closers) - 1; i >= 0; i-- {
 		errs = append(errs, c.closers[i]())
@@ -58,12 +58,19 @@ func (c *Config) Close() error {
 }
 
 // AddRecipient makes the domain in which a recipient's exports are
-// pseudonymised: nobody can join two recipients' tables, and destroying one
-// recipient's keyset ends that recipient's pseudonyms alone. It is an explicit
-// step, once for each recipient, so that a misspelt name is an error and not a
-// new recipient.
+// pseudonymised, the keyset "recipient/" + recipient: nobody can join two
+// recipients' tables by pseudonym, and destroying one recipient's keyset ends
+// that recipient's pseudonyms alone. It is an explicit step, once for each
+// recipient, so that a misspelt name is an error and not a new recipient; a
+// name is of letters, digits, '.', '_' and '-'. Rotating the keyset during a
+// study gives its patients new pseudonyms. Errors: keyring.ErrName,
+// keyring.ErrExists, [ErrConfig].
 func (c *Config) AddRecipient(ctx context.Context, recipient string) error {
-	if err := c.Ring.CreateKeyset(ctx, recipientDomain(recipient)); err != nil {
+	err := c.whole()
+	if err == nil {
+		err = c.Ring.CreateKeyset(ctx, recipientDomain(recipient))
+	}
+	if err != nil {
 		return fmt.Errorf("consent: add recipient: %w", err)
 	}
 	return nil
@@ -72,19 +79,29 @@ func (c *Config) AddRecipient(ctx context.Context, recipient string) error {
 func recipientDomain(recipient string) string { return "recipient/" + recipient }
 
 // Give records a patient's consent, or refusal where c.Refused is set, and
-// returns its id. It is in force when Give returns. A permit has its entry in
-// the audit log before it is in force, a refusal is in force before it has: in a
-// crash between the two, and where Give returns [ErrAudit], the patient is the
-// better protected. Errors: [ErrSubject], [ErrCode], [ErrPeriod],
-// [ErrExists], [ErrLimit], keyring.ErrShredded for an erased patient.
+// returns its id. It is in force when Give returns. Consents add up: a second
+// permit widens the first, and both have to be withdrawn.
+//
+// A permit has its entry in the audit log before it is in force, a refusal is in
+// force before it has; so where Give of a refusal returns an error beside the
+// id, the refusal is in force, and to give it again with that id completes
+// what failed. Errors: [ErrSubject], [ErrCode], [ErrPeriod], [ErrExists],
+// [ErrLimit], [ErrAudit], [ErrTampered], [ErrConfig], keyring.ErrShredded for
+// an erased patient.
 func (c *Config) Give(ctx context.Context, consent Consent) (id string, err error) {
-	if err = consent.check(); err == nil {
-		err = c.give(ctx, consent)
+	if err = c.whole(); err == nil {
+		err = consent.check()
+	}
+	if err == nil {
+		id, err = consent.ID, c.give(ctx, consent)
 	}
 	if err != nil {
-		return "", fmt.Errorf("consent: give: %w", err)
+		if !consent.Refused {
+			id = ""
+		}
+		return id, fmt.Errorf("consent: give: %w", err)
 	}
-	return consent.ID, nil
+	return id, nil
 }
 
 func (c *Config) give(ctx context.Context, consent Consent) error {
@@ -92,27 +109,33 @@ func (c *Config) give(ctx context.Context, consent Consent) error {
 	if err != nil {
 		return err
 	}
-	if indexOf(given, consent.ID) >= 0 {
+	i := indexOf(given, consent.ID)
+	if i >= 0 && !(consent.Refused && given[i].same(consent)) {
 		return ErrExists
 	}
-	entry := func() error { return c.logLedger(ctx, "give", consent.Subject, consent.ID, consent.Purposes[0]) }
-	event := func() error { return c.Ledger.give(ctx, consent, c.now()) }
-	if consent.Refused {
-		return inOrder(event, c.anchor(ctx), entry)
+	entry, err := c.ledgerEntry(ctx, "give", consent.Subject, consent.ID, consent.Purposes[0])
+	if err != nil {
+		return err
 	}
-	return inOrder(entry, event)
+	event := func() error {
+		if i >= 0 {
+			return nil // in force since a Give that could not finish
+		}
+		return c.Ledger.give(ctx, consent, c.now())
+	}
+	return c.inOrder(ctx, consent.Refused, event, entry)
 }
 
-// anchor tells the journal, which lies apart, how far ledger and log have come.
-// It follows whatever closes something: an older copy that had it open again
-// is then noticed, and one that has less open does no harm.
-func (c *Config) anchor(ctx context.Context) func() error {
-	return func() error {
-		return errors.Join(c.Ledger.chain.Anchor(ctx), c.Log.tree.Anchor(ctx))
+// inOrder does an event of the ledger and writes its entry. What closes
+// something is in force first, and anchored, so that no older copy opens it
+// again; what opens something is logged first. A crash in between errs on the
+// patient's side both times.
+func (c *Config) inOrder(ctx context.Context, closes bool, event func() error, entry *logBody) error {
+	write := func() error { return c.Log.append(ctx, entry) }
+	steps := []func() error{write, event}
+	if closes {
+		steps = []func() error{event, func() error { return c.anchor(ctx) }, write}
 	}
-}
-
-func inOrder(steps ...func() error) error {
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return err
@@ -121,21 +144,42 @@ func inOrder(steps ...func() error) error {
 	return nil
 }
 
-// Withdraw ends a consent from now on, and the next decision knows it. It
-// rewrites no record. The withdrawal is in force even where Withdraw returns
-// [ErrAudit], because its entry in the audit log could not be written, or an
-// error of the journal, which keeps an older copy of the ledger from bringing
-// the consent back; call it again then. Errors: [ErrNoConsent], [ErrSubject].
+// anchor tells the journal, which lies apart, how far ledger and log have come.
+func (c *Config) anchor(ctx context.Context) error {
+	return errors.Join(c.Ledger.chain.Anchor(ctx), c.Log.tree.Anchor(ctx))
+}
+
+// Withdraw ends a consent, or a refusal, from now on, and the next decision
+// knows it. It rewrites no record. The withdrawal of a permit is in force even
+// where Withdraw returns [ErrAudit], because its entry in the audit log could
+// not be written, or an error of the journal, which keeps an older copy of the
+// ledger from bringing it back; call it again then. Errors: [ErrNoConsent],
+// [ErrSubject], [ErrConfig], [ErrTampered].
 func (c *Config) Withdraw(ctx context.Context, subject, id string) error {
-	err := inOrder(
-		func() error { return c.Ledger.withdraw(ctx, subject, id, c.now()) },
-		c.anchor(ctx),
-		func() error { return c.logLedger(ctx, "withdraw", subject, id, "") },
-	)
+	err := c.whole()
+	if err == nil {
+		err = c.withdraw(ctx, subject, id)
+	}
 	if err != nil {
 		return fmt.Errorf("consent: withdraw: %w", err)
 	}
 	return nil
+}
+
+func (c *Config) withdraw(ctx context.Context, subject, id string) error {
+	given, err := c.Ledger.of(ctx, subject)
+	if err != nil {
+		return err
+	}
+	i := indexOf(given, id)
+	if i < 0 {
+		return ErrNoConsent
+	}
+	entry, err := c.ledgerEntry(ctx, "withdraw", subject, id, "")
+	if err != nil {
+		return err
+	}
+	return c.inOrder(ctx, !given[i].Refused, func() error { return c.Ledger.withdraw(ctx, subject, id, c.now()) }, entry)
 }
 
 // Erase destroys the patient's keys in every compartment of the ring: every
@@ -144,34 +188,53 @@ func (c *Config) Withdraw(ctx context.Context, subject, id string) error {
 // gone and what is not yet: the application deletes the token columns of the
 // patient's rows itself. Erasing cannot be undone, not by an old copy of the key
 // store either; see keyring.Ring.Shred. For a subject that nothing is known of
-// it returns keyring.ErrNoSubjectKey.
+// it returns keyring.ErrNoSubjectKey; besides: [ErrAudit], [ErrConfig],
+// keyring.ErrNotGranted.
 func (c *Config) Erase(ctx context.Context, subject string) (keyring.Receipt, error) {
-	if err := c.logLedger(ctx, "erase", subject, "", ""); err != nil {
-		return keyring.Receipt{}, fmt.Errorf("consent: erase: %w", err)
+	err := c.whole()
+	var receipt keyring.Receipt
+	if err == nil {
+		receipt, err = c.erase(ctx, subject)
 	}
-	receipt, err := c.Ring.Shred(ctx, subject)
 	if err != nil {
 		return keyring.Receipt{}, fmt.Errorf("consent: erase: %w", err)
 	}
 	return receipt, nil
 }
 
-func (c *Config) logLedger(ctx context.Context, action, subject, id string, p Purpose) error {
+func (c *Config) erase(ctx context.Context, subject string) (keyring.Receipt, error) {
+	entry, err := c.ledgerEntry(ctx, "erase", subject, "", "")
+	if err != nil {
+		return keyring.Receipt{}, err
+	}
+	if err := c.Log.append(ctx, entry); err != nil { // before: the patient can be named only while the key lives
+		return keyring.Receipt{}, err
+	}
+	receipt, err := c.Ring.Shred(ctx, subject)
+	if err != nil {
+		entry.Outcome = "failed"
+		return keyring.Receipt{}, errors.Join(err, c.Log.append(context.WithoutCancel(ctx), entry))
+	}
+	return receipt, nil
+}
+
+// ledgerEntry makes the entry of an act on a patient's consents or keys.
+func (c *Config) ledgerEntry(ctx context.Context, action, subject, id string, p Purpose) (*logBody, error) {
 	b := &logBody{
-		Time: c.now().UnixNano(), Action: action, Purpose: p, Outcome: "done", Consent: id,
+		Time: c.now().UnixNano(), Action: action, Purpose: p, Outcome: "done",
 		Decision: envelope.NewID(), Ledger: c.Ledger.chain.Len(),
 	}
-	keys, err := c.auditKey(ctx, action, subject)
-	switch {
-	case errors.Is(err, keyring.ErrShredded) && action != "give": // logged without the name, which nobody may know any more
-	case err != nil:
-		return err
-	default:
-		if err := b.sealRef(keys[0], subject, ""); err != nil {
-			return err
-		}
+	if id != "" {
+		b.Consents = []string{id}
 	}
-	return c.Log.append(ctx, b)
+	keys, err := c.auditKey(ctx, action, subject)
+	if errors.Is(err, keyring.ErrShredded) && action != "give" {
+		return b, nil // logged without the name, which nobody may know any more
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b, b.sealRef(keys[0], subject, "")
 }
 
 // auditKey makes the key that names a patient in the log with the patient's
@@ -190,13 +253,23 @@ func (c *Config) now() time.Time {
 	return time.Now()
 }
 
-// check refuses a configuration that could not decide or not audit, and a
-// ledger that has lost events which the log knows of.
-func (c *Config) check(ctx context.Context) error {
+// whole refuses a configuration that could not decide or not audit.
+func (c *Config) whole() error {
 	if c == nil || c.Ring == nil || c.Ledger == nil || c.Log == nil {
 		return ErrConfig
 	}
+	return nil
+}
+
+// check refuses a ledger that has lost events which the log knows of.
+func (c *Config) check(ctx context.Context) error {
+	if err := c.whole(); err != nil {
+		return err
+	}
 	known, err := c.Log.ledgerLength(ctx)
+	if err == nil {
+		err = c.Ledger.chain.Refresh(ctx) // after the log was read: what it knows of is there by now
+	}
 	if err != nil {
 		return err
 	}

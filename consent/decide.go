@@ -7,11 +7,11 @@ import (
 	"github.com/rahasia/rahasia/pseudo"
 )
 
-// Consent is what a patient allowed or refused, as [Ledger.Give] keeps it.
+// Consent is what a patient allowed or refused, as [Config.Give] keeps it.
 // Attributes are ANDed, the values inside one are ORed, and an empty one does
 // not constrain, but for Purposes, which must not be empty.
 type Consent struct {
-	ID      string // assigned by Give when empty; unique in the ledger
+	ID      string // assigned by Give when empty; unique among the patient's
 	Subject string // whose consent; the id that records carry as `phi:"subject"`
 
 	Purposes []Purpose // and everything below them, but for the purposes that must be named (docs/RATIONALE.md)
@@ -55,9 +55,10 @@ type Data struct {
 	Sensitivity     []Label
 }
 
-// Reason says why something was not opened. It never depends on more than the
-// request, the type and the patient's consents, so it does not give away
-// which labels a record carries.
+// Reason says why something was not opened. What a caller is told depends on
+// the request, the type and the patient's consents; where a label that only the
+// record carries decided, it is always [NoConsent], so that the label is not
+// given away. The audit log has the true one.
 type Reason string
 
 // Reasons of a [Decision] and of what is [Withheld].
@@ -76,6 +77,9 @@ const (
 	Erased        Reason = "the patient was erased"
 	NotAuthentic  Reason = "the row does not open as the record that was asked for"
 	NotFoundBy    Reason = "the record is not the one that the token names"
+	Unreadable    Reason = "the record cannot be read"
+	MaySearch     Reason = "the role may search this field"
+	NoRole        Reason = "the request names no role, or one that is not configured"
 	NotGeneral    Reason = "the value cannot be generalised"
 )
 
@@ -85,7 +89,7 @@ type Decision struct {
 	Reason      Reason
 	Consent     string       // id of the consent that decided; empty where none did
 	Obligations []Obligation // what a permit obliges to, sorted
-	Until       time.Time    // the answer may change from here on; zero: not by time alone
+	Until       time.Time    // the answer may change from here on; zero: not by the time of a consent in force
 }
 
 // Decide is the decision, a pure function: the same consents of one patient,

@@ -191,9 +191,11 @@ func TestCodes(t *testing.T) {
 			require.Contains(t, c.labels, parent, l)
 		}
 	}
-	for p := range noInherit {
+	for _, p := range []Purpose{EmergencyTreatment, BreakGlass, Marketing, "MLTRAINING", "CLINTRL", "MILCDM"} {
 		require.True(t, p.known(), p)
+		require.True(t, p.mustBeNamed(), p)
 	}
+	require.False(t, EmergencyTreatment.covers(BreakGlass, true))
 	for _, p := range []Purpose{Treatment, EmergencyTreatment, BreakGlass, Payment, Operations, Research, PublicHealth, Marketing, PatientRequest} {
 		require.True(t, p.known(), p)
 	}

@@ -19,7 +19,7 @@ var (
 	ErrCode          = errors.New("not a known HL7 code")
 	ErrNoBasis       = errors.New("no legal basis")
 	ErrTag           = errors.New("the record's consent tag cannot be read")
-	ErrLimit         = errors.New("too long")
+	ErrLimit         = errors.New("too long, too many, or not UTF-8")
 	ErrSubject       = errors.New("no subject id")
 	ErrNoConsent     = errors.New("no such consent of this patient")
 	ErrPeriod        = errors.New("a consent ends after it begins, and the ledger says when it was withdrawn")

@@ -38,10 +38,16 @@ type Column struct {
 // value, a [Withheld] where the field may not be seen, a string in the columns
 // pseudonym and year, and the field's own Go value in a column keep. An error ends the table:
 // a row that does not open, or an audit entry that was not written. Read it once.
-func (t *Table) Rows() iter.Seq2[[]any, error] { return t.rows }
+func (t *Table) Rows() iter.Seq2[[]any, error] {
+	if t.rows == nil {
+		return func(func([]any, error) bool) {}
+	}
+	return t.rows
+}
 
 // Suppressed is the number of records left out so far, because their
-// patient's consents do not allow this export or the patient was erased.
+// patient's consents do not allow this export, or the patient withdrew or was
+// erased before the row was read.
 func (t *Table) Suppressed() int { return t.suppressed }
 
 // WriteCSV writes the table as CSV (RFC 4180) with a header line. An absent
@@ -65,11 +71,9 @@ func (t *Table) WriteCSV(w io.Writer) error {
 			if cell == nil {
 				continue
 			}
-			text, err := cellText(cell)
-			if err != nil {
+			if line[i], err = cellText(cell); err != nil {
 				return fmt.Errorf("consent: column %s: %w", t.Columns[i].Name, err)
 			}
-			line[i] = guardFormula(text)
 		}
 		if err := out.Write(line); err != nil {
 			return err
@@ -89,6 +93,8 @@ func cellText(cell any) (string, error) {
 			return "", envelope.ErrType // json's own text may hold the value
 		}
 		return string(b), nil
+	case reflect.String:
+		return guardFormula(fmt.Sprint(cell)), nil
 	}
 	return fmt.Sprint(cell), nil
 }
@@ -108,7 +114,8 @@ const exportPage = 100
 // identifiers left out, dates as years, and in the column "pseudonym" a token
 // of the patient in the recipient's own domain ([Config.AddRecipient]), so two
 // recipients' tables have no pseudonym in common. in yields for each record a
-// T with its ids set and its row. A record whose patient does not allow the
+// T with its ids set and its row; where it can fail, check that before you use
+// the table. A record whose patient does not allow the
 // export is left out and counted; each one that is given or left out has its
 // entry in the audit log before its row is yielded.
 //
@@ -123,8 +130,8 @@ const exportPage = 100
 // columns, keyring.ErrNoKeyset for a recipient that was not added; while reading, what [Records.Open] returns.
 func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Sealed], req Request) (*Table, error) {
 	err := req.check()
-	if err == nil && req.Recipient == "" {
-		err = fmt.Errorf("recipient: %w", ErrRequest)
+	if err == nil && (req.Recipient == "" || in == nil) {
+		err = fmt.Errorf("recipient or records: %w", ErrRequest)
 	}
 	var domain *pseudo.Domain
 	if err == nil {
@@ -144,6 +151,9 @@ func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Seale
 	if !slices.ContainsFunc(x.fields, func(f *phi.Field) bool { return r.cfg.roleMay(req.Role, f.Compartment) }) {
 		b := r.entry("export", req)
 		b.Outcome, b.Reason = "refused", RoleForbids
+		if !r.cfg.roleKnown(req.Role) {
+			b.Reason = NoRole
+		}
 		if err := r.cfg.Log.append(ctx, b); err != nil {
 			return nil, fmt.Errorf("consent: export %s: %w", r.name, err)
 		}
@@ -171,7 +181,11 @@ type exported[T any] struct {
 }
 
 func (e *export[T]) run(ctx context.Context, in iter.Seq2[*T, envelope.Sealed], yield func([]any, error) bool) {
-	for of, row := range in {
+	for who, row := range in {
+		of := new(T)
+		if who != nil { // a copy of the ids: the sequence may use one variable for all
+			e.records.setIDs(of, who)
+		}
 		x, err := e.decide(ctx, of, row)
 		if err != nil {
 			yield(nil, e.wrap(err))
@@ -198,7 +212,6 @@ func (e *export[T]) decide(ctx context.Context, of *T, row envelope.Sealed) (*re
 	if refusal == nil {
 		return x, nil
 	}
-	x.fields = nil
 	if errors.Is(refusal, ErrDenied) || errors.Is(refusal, keyring.ErrShredded) {
 		return x, nil
 	}
@@ -222,7 +235,12 @@ func (e *export[T]) flush(ctx context.Context, yield func([]any, error) bool) bo
 		return false
 	}
 	for i := range page {
-		if len(page[i].x.fields) == 0 {
+		given, err := e.given(ctx, &page[i])
+		if err != nil {
+			yield(nil, e.wrap(err))
+			return false
+		}
+		if !given {
 			e.table.suppressed++
 			continue
 		}
@@ -236,6 +254,21 @@ func (e *export[T]) flush(ctx context.Context, yield func([]any, error) bool) bo
 		}
 	}
 	return true
+}
+
+// given reports whether a record of the page is given. Between its entry and
+// its row lies as much time as the reader takes: a patient who withdrew or was
+// erased meanwhile is left out.
+func (e *export[T]) given(ctx context.Context, p *exported[T]) (bool, error) {
+	if len(p.x.fields) == 0 {
+		return false, nil
+	}
+	same, err := e.records.unchanged(ctx, p.of, p.x)
+	if same || err != nil && !errors.Is(err, keyring.ErrShredded) {
+		return same, err
+	}
+	e.records.failed(ctx, p.x)
+	return false, nil
 }
 
 func (e *export[T]) wrap(err error) error {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -28,7 +29,7 @@ type Ledger struct{ chain *evidence.Chain }
 type eventBody struct {
 	Kind    string   `cbor:"1,keyasint"` // "given" or "withdrawn"
 	ID      string   `cbor:"2,keyasint"` // of the consent
-	At      int64    `cbor:"3,keyasint"` // nanoseconds since 1970
+	At      instant  `cbor:"3,keyasint"`
 	Consent *granted `cbor:"4,keyasint,omitempty"`
 }
 
@@ -40,17 +41,21 @@ type granted struct {
 	Confidentiality Confidentiality `cbor:"5,keyasint,omitempty"`
 	Sensitivity     []Label         `cbor:"6,keyasint,omitempty"`
 	Obligations     []Obligation    `cbor:"7,keyasint,omitempty"`
-	From            int64           `cbor:"8,keyasint,omitempty"`
-	Until           int64           `cbor:"9,keyasint,omitempty"`
+	From            *instant        `cbor:"8,keyasint,omitempty"` // absent: unbounded
+	Until           *instant        `cbor:"9,keyasint,omitempty"`
 }
 
 // OpenLedger opens the ledger of ring in db, a SQLite database whose tables it
 // makes where they are missing; with a nil db the ledger lives in memory and
 // dies with the process. The whole chain is verified first: [ErrTampered] where
-// a link does not hold. The ring must have the keyset "consent/ledger".
+// a link does not hold, or where an older copy was put in its place. A ring has
+// one ledger, and the keyset "consent/ledger".
 func OpenLedger(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Ledger, error) {
 	if ring == nil {
 		return nil, fmt.Errorf("consent: open ledger: %w", ErrConfig)
+	}
+	if _, err := ring.Keyset(ctx, evidence.ChainKeyset); err != nil {
+		return nil, fmt.Errorf("consent: open ledger: %w", err)
 	}
 	c, err := evidence.OpenChain(ctx, ring, db)
 	if err != nil {
@@ -83,17 +88,20 @@ func (l *Ledger) of(ctx context.Context, subject string) ([]Consent, error) {
 
 // give appends a consent that check has passed.
 func (l *Ledger) give(ctx context.Context, c Consent, at time.Time) error {
-	g := granted{
-		Purposes: c.Purposes, Refused: c.Refused, Actors: c.Actors, Roles: c.Roles,
-		Confidentiality: c.Confidentiality, Sensitivity: c.Sensitivity, Obligations: c.Obligations,
-		From: nanos(c.From), Until: nanos(c.Until),
-	}
-	return l.append(ctx, c.Subject, eventBody{Kind: "given", ID: c.ID, At: at.UnixNano(), Consent: &g}, func(all []Consent) error {
+	return l.append(ctx, c.Subject, eventBody{Kind: "given", ID: c.ID, At: instantOf(at), Consent: newGranted(c)}, func(all []Consent) error {
 		if indexOf(all, c.ID) >= 0 {
 			return ErrExists
 		}
 		return nil
 	})
+}
+
+func newGranted(c Consent) *granted {
+	return &granted{
+		Purposes: c.Purposes, Refused: c.Refused, Actors: c.Actors, Roles: c.Roles,
+		Confidentiality: c.Confidentiality, Sensitivity: c.Sensitivity, Obligations: c.Obligations,
+		From: bound(c.From), Until: bound(c.Until),
+	}
 }
 
 var errAgain = errors.New("already withdrawn")
@@ -103,7 +111,7 @@ func (l *Ledger) withdraw(ctx context.Context, subject, id string, at time.Time)
 	if subject == "" {
 		return ErrSubject
 	}
-	err := l.append(ctx, subject, eventBody{Kind: "withdrawn", ID: id, At: at.UnixNano()}, func(all []Consent) error {
+	err := l.append(ctx, subject, eventBody{Kind: "withdrawn", ID: id, At: instantOf(at)}, func(all []Consent) error {
 		switch i := indexOf(all, id); {
 		case i < 0:
 			return ErrNoConsent
@@ -120,7 +128,7 @@ func (l *Ledger) withdraw(ctx context.Context, subject, id string, at time.Time)
 
 // append adds an event if check agrees to what the patient's events say so far.
 func (l *Ledger) append(ctx context.Context, subject string, b eventBody, check func([]Consent) error) error {
-	body, err := encode(b)
+	body, err := encodeReadable(b)
 	if err != nil {
 		return err
 	}
@@ -154,7 +162,7 @@ func indexOf(all []Consent, id string) int {
 func (b *eventBody) apply(all []Consent, subject string) []Consent {
 	if b.Kind == "withdrawn" {
 		if i := indexOf(all, b.ID); i >= 0 {
-			all[i].Withdrawn = time.Unix(0, b.At)
+			all[i].Withdrawn = b.At.time()
 		}
 		return all
 	}
@@ -162,22 +170,41 @@ func (b *eventBody) apply(all []Consent, subject string) []Consent {
 	return append(all, Consent{
 		ID: b.ID, Subject: subject, Purposes: g.Purposes, Refused: g.Refused, Actors: g.Actors, Roles: g.Roles,
 		Confidentiality: g.Confidentiality, Sensitivity: g.Sensitivity, Obligations: g.Obligations,
-		From: fromNanos(g.From), Until: fromNanos(g.Until),
+		From: g.From.time(), Until: g.Until.time(),
 	})
 }
 
-func nanos(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixNano()
+// instant is a time to the nanosecond, of any year.
+type instant struct {
+	_     struct{} `cbor:",toarray"`
+	Sec   int64    // since 1970
+	Nanos int64
 }
 
-func fromNanos(n int64) time.Time {
-	if n == 0 {
+func instantOf(t time.Time) instant {
+	return instant{Sec: t.Unix(), Nanos: int64(t.Nanosecond())}
+}
+
+// bound is the instant of one end of a period; none for a zero time.
+func bound(t time.Time) *instant {
+	if t.IsZero() {
+		return nil
+	}
+	i := instantOf(t)
+	return &i
+}
+
+func (i *instant) time() time.Time {
+	if i == nil {
 		return time.Time{}
 	}
-	return time.Unix(0, n)
+	return time.Unix(i.Sec, i.Nanos)
+}
+
+// same reports whether c says what d says.
+func (c Consent) same(d Consent) bool {
+	c.Withdrawn = time.Time{}
+	return reflect.DeepEqual(newGranted(c), newGranted(d))
 }
 
 // check refuses a consent that no decision could use, and gives it an id.
@@ -185,18 +212,20 @@ func (c *Consent) check() error {
 	switch {
 	case c.Subject == "":
 		return ErrSubject
-	case len(c.Purposes) == 0:
+	case len(c.Purposes) == 0 || slices.ContainsFunc(c.Purposes, func(p Purpose) bool { return !p.known() }):
 		return fmt.Errorf("purposes: %w", ErrCode)
 	case c.Confidentiality.rank() == 0:
 		return fmt.Errorf("confidentiality: %w", ErrCode)
-	case !c.Withdrawn.IsZero(), !c.From.IsZero() && !c.Until.IsZero() && !c.From.Before(c.Until):
-		return ErrPeriod
-	case len(c.ID) > maxText || len(c.Actors) > maxLabels || len(c.Roles) > maxLabels:
-		return ErrLimit
-	case slices.ContainsFunc(c.Purposes, func(p Purpose) bool { return !p.known() }):
-		return fmt.Errorf("purposes: %w", ErrCode)
 	case slices.ContainsFunc(c.Sensitivity, func(s Label) bool { return !s.known() }):
 		return fmt.Errorf("sensitivity: %w", ErrCode)
+	case slices.ContainsFunc(c.Obligations, func(o Obligation) bool { return !o.known() }):
+		return fmt.Errorf("obligations: %w", ErrCode)
+	case !c.Withdrawn.IsZero(), !c.From.IsZero() && !c.Until.IsZero() && !c.From.Before(c.Until):
+		return ErrPeriod
+	case !text(c.ID), !text(c.Actors...), !text(c.Roles...):
+		return ErrLimit
+	case max(len(c.Purposes), len(c.Sensitivity), len(c.Obligations), len(c.Actors), len(c.Roles)) > maxList:
+		return ErrLimit
 	}
 	if c.ID == "" {
 		c.ID = envelope.NewID()

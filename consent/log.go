@@ -47,15 +47,15 @@ type Entry struct {
 	Actor     string
 	Role      string
 	Purpose   Purpose
-	Action    string // seal, open, lookup, update, export, give, withdraw
+	Action    string // seal, open, lookup, update, export, give, withdraw, erase, start
 	Type      string // record type
 	Fields    []string
 	Withheld  []string
-	Outcome   string // done, refused
+	Outcome   string // done, refused; or failed, of an act whose entry said done before
 	Reason    Reason
-	Consent   string // id of the consent that decided
-	Decision  string // id of the decision
-	Recipient string // of an export
+	Consents  []string // ids of the consents that decided
+	Decision  string   // id of the decision
+	Recipient string   // of an export
 
 	// Subject and Record are set by [Log.History] only, which asks by subject.
 	Subject, Record string
@@ -73,7 +73,7 @@ type logBody struct {
 	Withheld  []string `cbor:"8,keyasint,omitempty"`
 	Outcome   string   `cbor:"9,keyasint"`
 	Reason    Reason   `cbor:"10,keyasint,omitempty"`
-	Consent   string   `cbor:"11,keyasint,omitempty"`
+	Consents  []string `cbor:"11,keyasint,omitempty"`
 	Decision  string   `cbor:"12,keyasint,omitempty"`
 	Recipient string   `cbor:"13,keyasint,omitempty"`
 	Ledger    uint64   `cbor:"14,keyasint,omitempty"` // events in the ledger that the decision knew
@@ -83,11 +83,15 @@ type logBody struct {
 // OpenLog opens the log of ring in db, a SQLite database whose tables it makes
 // where they are missing; with a nil db the log lives in memory and dies with
 // the process. Its signed head must be there and match the tree's hashes:
-// [ErrTampered] where not. [Log.Verify] goes through the entries as well. The
-// ring must have the keyset "consent/log".
+// [ErrTampered] where not, or where an older copy was put in its place.
+// [Log.Verify] goes through the entries as well. A ring has one log, and the
+// keyset "consent/log".
 func OpenLog(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Log, error) {
 	if ring == nil {
 		return nil, fmt.Errorf("consent: open log: %w", ErrConfig)
+	}
+	if _, err := ring.Keyset(ctx, evidence.TreeKeyset); err != nil {
+		return nil, fmt.Errorf("consent: open log: %w", err)
 	}
 	t, err := evidence.OpenTree(ctx, ring, db)
 	if err != nil {
@@ -96,11 +100,18 @@ func OpenLog(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Log, error) 
 	return &Log{ring, t}, nil
 }
 
+// anchorEvery is after how many entries the journal is told how far the log has
+// come: as many may be lost unseen with an older copy after a crash.
+const anchorEvery = 1000
+
 // append seals the bodies and returns when they are durable in the log.
 func (l *Log) append(ctx context.Context, bodies ...*logBody) error {
 	leaves, err := l.seal(ctx, bodies)
 	if err == nil {
 		err = l.tree.Append(ctx, leaves...)
+	}
+	if err == nil && l.tree.Unanchored() >= anchorEvery {
+		err = l.tree.Anchor(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrAudit, err)
@@ -125,7 +136,7 @@ func (l *Log) seal(ctx context.Context, bodies []*logBody) ([][]byte, error) {
 			return nil, err
 		}
 		head := binary.BigEndian.AppendUint32([]byte{leafFormat}, ks.Primary())
-		out[i] = secret.SealRandom(aead, head, plain, l.bound(head))
+		out[i] = secret.SealRandom(aead, head, evidence.Pad(plain), l.bound(head))
 	}
 	return out, nil
 }
@@ -147,6 +158,9 @@ func (l *Log) open(ctx context.Context, leaf []byte) (*logBody, error) {
 	plain, err := secret.OpenRandom(aead, nil, leaf[5:], l.bound(leaf[:5]))
 	if err != nil {
 		return nil, ErrTampered
+	}
+	if plain, err = evidence.Unpad(plain); err != nil {
+		return nil, err
 	}
 	b := new(logBody)
 	if err := decode(plain, b); err != nil {

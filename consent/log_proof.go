@@ -90,8 +90,10 @@ func (l *Log) Prove(ctx context.Context, index int64) (*Proof, error) {
 
 // History returns every entry that names the patient, in order: who looked,
 // when, why and at what (UU PDP 27/2022, article 32). It goes through the whole
-// log. For a patient who was erased it returns keyring.ErrShredded: the
-// entries are still there, and nobody can say any more whose they are.
+// log, and verifies every entry on the way. Lookups name no patient and are not
+// in it. For a patient who was erased it returns keyring.ErrShredded: the
+// entries are still there, and nobody can say any more whose they are; for one
+// whom no entry ever named, keyring.ErrNoSubjectKey.
 func (l *Log) History(ctx context.Context, subject string) ([]Entry, error) {
 	keys, err := l.ring.Subject(ctx, subject, auditCompartment)
 	if err != nil {
@@ -105,7 +107,7 @@ func (l *Log) History(ctx context.Context, subject string) ([]Entry, error) {
 	err = l.tree.Leaves(ctx, 0, func(i int64, leaf []byte) error {
 		b, err := l.open(ctx, leaf)
 		if err != nil {
-			return fmt.Errorf("entry %d: %w", i, err)
+			return err
 		}
 		ref, err := secret.OpenRandom(aead, nil, b.Subject, lp.Append(nil, labelLogSubject, b.Decision))
 		if err != nil {
@@ -113,7 +115,7 @@ func (l *Log) History(ctx context.Context, subject string) ([]Entry, error) {
 		}
 		who, record, ok := parseRef(ref)
 		if !ok || who != subject {
-			return fmt.Errorf("entry %d: %w", i, ErrTampered)
+			return ErrTampered
 		}
 		e := b.entry(i)
 		e.Subject, e.Record = who, record
@@ -129,7 +131,7 @@ func (l *Log) History(ctx context.Context, subject string) ([]Entry, error) {
 func (b *logBody) entry(i int64) Entry {
 	return Entry{
 		Index: i, Time: time.Unix(0, b.Time), Actor: b.Actor, Role: b.Role, Purpose: b.Purpose, Action: b.Action, Type: b.Type,
-		Fields: b.Fields, Withheld: b.Withheld, Outcome: b.Outcome, Reason: b.Reason, Consent: b.Consent,
+		Fields: b.Fields, Withheld: b.Withheld, Outcome: b.Outcome, Reason: b.Reason, Consents: b.Consents,
 		Decision: b.Decision, Recipient: b.Recipient,
 	}
 }

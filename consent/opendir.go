@@ -19,14 +19,21 @@ import (
 // SQLite, and the erasure journal. The key that wraps all others lies beside
 // the folder and not in it, in the file dir + ".key" (mode 0600): whoever
 // copies the folder has ciphertext. Keep the key file and the folder apart in
-// backups too, and the journal apart from the key store.
+// backups too, and back the journal up apart from the rest: it is what notices
+// an older copy of the others, and whoever may write the whole folder can put a
+// whole older day back. Use an absolute path: in another working directory a
+// relative one names another folder, which is made.
 //
 // The application's own rows belong in a database of its own, not in these. A
 // folder without its key file, a key file without its folder and a folder that
 // lacks one of its files are [ErrHalf], and nothing is made: somebody has lost
 // a part, and a fresh one in its place would hide that.
 func OpenDir(ctx context.Context, dir string) (*Config, error) {
-	cfg, err := openOrMake(ctx, filepath.Clean(dir))
+	var cfg *Config
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		cfg, err = openOrMake(ctx, dir)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("consent: open folder: %w", err)
 	}
@@ -38,9 +45,12 @@ func OpenDir(ctx context.Context, dir string) (*Config, error) {
 // folder's erasure journal, so that who was erased since stays erased. See
 // keyring.Replay for what cannot be brought back.
 func ReplayDir(ctx context.Context, dir string) error {
-	dir = filepath.Clean(dir)
 	c := &Config{}
-	kek, err := keyring.KeyFile(dir + keySuffix)
+	dir, err := filepath.Abs(dir)
+	var kek keyring.KEK
+	if err == nil {
+		kek, err = keyring.KeyFile(dir + keySuffix)
+	}
 	if err == nil && !whole(dir) {
 		err = ErrHalf
 	}
@@ -60,45 +70,59 @@ func ReplayDir(ctx context.Context, dir string) error {
 
 const keySuffix = ".key"
 
-// openOrMake makes a folder under another name and moves it into place when it
-// is complete, the key first, so that a crash leaves either nothing, or a
-// key with a complete folder to move behind it.
+// innerKey is the key file of a folder that is being made.
+const innerKey = "folder.key"
+
+// openOrMake makes a folder under a name of its own, with the key inside, moves
+// the whole into place, and only then the key beside it. Neither move ever
+// replaces anything, so of several that make the same folder one is first and
+// the others open it; and whoever finds a whole folder with its key still
+// inside, after a crash, makes the second move.
 func openOrMake(ctx context.Context, dir string) (*Config, error) {
-	made := dir + ".new"
-	hasKey := exists(dir + keySuffix)
-	switch {
-	case hasKey && whole(dir):
-		return openFolder(ctx, dir)
-	case hasKey && whole(made) && empty(dir): // a crash between the two moves
-	case hasKey, !empty(dir):
+	if empty(dir) && !exists(dir+keySuffix) {
+		if err := makeFolder(ctx, dir); err != nil {
+			return nil, err
+		}
+	}
+	if !whole(dir) {
 		return nil, ErrHalf
-	default:
-		if err := makeFolder(ctx, made); err != nil {
-			return nil, err
-		}
-		if err := os.Rename(made+keySuffix, dir+keySuffix); err != nil {
-			return nil, err
-		}
 	}
-	if err := os.Rename(made, dir); err != nil {
+	if err := moveKey(dir); err != nil {
 		return nil, err
 	}
-	if err := syncFolder(filepath.Dir(dir)); err != nil {
-		return nil, err
+	if !exists(dir + keySuffix) {
+		return nil, ErrHalf
 	}
 	return openFolder(ctx, dir)
 }
 
-// makeFolder makes a ring with the keysets that every configuration needs.
-// What an earlier attempt left under the name was never used.
+// makeFolder makes a ring with the keysets that every configuration needs, an
+// empty ledger, and a log with a first entry, so that an empty one in its place
+// is noticed.
 func makeFolder(ctx context.Context, dir string) error {
-	if err := errors.Join(os.RemoveAll(dir), os.RemoveAll(dir+keySuffix)); err != nil {
+	parent := filepath.Dir(dir)
+	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	made, err := os.MkdirTemp(parent, filepath.Base(dir)+".new-")
+	if err != nil {
 		return err
 	}
-	kek, err := keyring.CreateKeyFile(dir + keySuffix)
+	if err := fillFolder(ctx, made); err != nil {
+		return errors.Join(err, os.RemoveAll(made))
+	}
+	if err := os.Rename(made, dir); err != nil {
+		err = errors.Join(err, os.RemoveAll(made))
+		if whole(dir) {
+			return nil // another process was first
+		}
+		return err
+	}
+	return syncFolder(parent)
+}
+
+func fillFolder(ctx context.Context, dir string) error {
+	kek, err := keyring.CreateKeyFile(filepath.Join(dir, innerKey))
 	if err != nil {
 		return err
 	}
@@ -112,7 +136,41 @@ func makeFolder(ctx context.Context, dir string) error {
 	if err == nil {
 		err = c.openRecords(ctx, dir)
 	}
-	return errors.Join(err, c.Close(), syncFolder(dir))
+	if err == nil {
+		err = c.Log.append(ctx, &logBody{Time: c.now().UnixNano(), Action: "start", Outcome: "done"})
+	}
+	return errors.Join(err, c.Close(), syncFolder(dir)) // Close anchors that entry
+}
+
+// moveKey moves the key of a folder that has just been made out of it. A link
+// is refused where a file is, so a key is never replaced.
+func moveKey(dir string) error {
+	inner := filepath.Join(dir, innerKey)
+	err := os.Link(inner, dir+keySuffix)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil // moved already
+	case errors.Is(err, os.ErrExist):
+		if !sameFile(inner, dir+keySuffix) {
+			return ErrHalf
+		}
+	case err != nil:
+		return err
+	}
+	if err := syncFolder(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := os.Remove(inner); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return syncFolder(dir)
+}
+
+// sameFile reports whether both are one file, or the first is gone by now.
+func sameFile(a, b string) bool {
+	x, errA := os.Stat(a)
+	y, errB := os.Stat(b)
+	return errors.Is(errA, os.ErrNotExist) || errA == nil && errB == nil && os.SameFile(x, y)
 }
 
 func openFolder(ctx context.Context, dir string) (*Config, error) {
@@ -164,7 +222,7 @@ func (c *Config) openRecords(ctx context.Context, dir string) error {
 	if c.Log, err = OpenLog(ctx, c.Ring, db); err != nil {
 		return err
 	}
-	return c.check(ctx)
+	return errors.Join(c.check(ctx), c.anchor(ctx)) // what a crash left unanchored
 }
 
 func exists(path string) bool {

@@ -4,11 +4,12 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"slices"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rahasia/rahasia/envelope"
 	"github.com/rahasia/rahasia/keyring"
 )
 
@@ -29,7 +30,7 @@ func TestOpenDir(t *testing.T) {
 	require.Equal(t, ayu.Name, got.Name)
 	n, err := cfg.Log.Verify(ctx)
 	require.NoError(t, err)
-	require.EqualValues(t, 3, n)
+	require.EqualValues(t, 4, n, "the first entry is the folder's own")
 
 	key, err := os.Stat(dir + keySuffix)
 	require.NoError(t, err)
@@ -89,37 +90,62 @@ func TestOpenDirRefusesHalf(t *testing.T) {
 // crash would, and opens again.
 func TestKillOpenDir(t *testing.T) {
 	ctx := context.Background()
-	whole := filepath.Join(t.TempDir(), "whole")
-	require.NoError(t, makeFolder(ctx, whole))
-	for _, name := range []string{"nothing but rubbish", "made", "key moved"} {
+	for name, crash := range map[string]func(dir string){
+		"while it was made": func(dir string) {
+			require.NoError(t, os.Mkdir(dir+".new-123", 0o700))
+			require.NoError(t, os.WriteFile(filepath.Join(dir+".new-123", keysFile), []byte("torn"), 0o600))
+		},
+		"before the folder was moved": func(dir string) {
+			require.NoError(t, makeFolder(ctx, dir))
+			require.NoError(t, os.Rename(dir, dir+".new-123"))
+		},
+		"before the key was moved": func(dir string) { require.NoError(t, makeFolder(ctx, dir)) },
+		"before the key was removed": func(dir string) {
+			require.NoError(t, makeFolder(ctx, dir))
+			require.NoError(t, os.Link(filepath.Join(dir, innerKey), dir+keySuffix))
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "demo")
-			switch name {
-			case "nothing but rubbish":
-				require.NoError(t, os.Mkdir(dir+".new", 0o700))
-				require.NoError(t, os.WriteFile(filepath.Join(dir+".new", "keys.db"), []byte("torn"), 0o600))
-			case "made":
-				require.NoError(t, os.CopyFS(dir+".new", os.DirFS(whole)))
-				copyFile(t, whole+keySuffix, dir+".new"+keySuffix)
-			case "key moved":
-				require.NoError(t, os.CopyFS(dir+".new", os.DirFS(whole)))
-				copyFile(t, whole+keySuffix, dir+keySuffix)
+			crash(dir)
+			for range 2 {
+				cfg, err := OpenDir(ctx, dir)
+				require.NoError(t, err)
+				require.NoFileExists(t, filepath.Join(dir, innerKey))
+				p := ayu
+				p.ID = envelope.NewID()
+				sealed(t, people(t, cfg), p, Treatment)
+				require.NoError(t, cfg.Close())
 			}
-			cfg, err := OpenDir(ctx, dir)
-			require.NoError(t, err)
-			sealed(t, people(t, cfg), ayu, Treatment)
-			require.NoError(t, cfg.Close())
-			left, err := os.ReadDir(filepath.Dir(dir))
-			require.NoError(t, err)
-			names := slices.Collect(func(yield func(string) bool) {
-				for _, f := range left {
-					if !yield(f.Name()) {
-						return
-					}
+		})
+	}
+}
+
+// TestOpenDirTwiceAtOnce: of many that make one folder at the same time, all
+// end up with the same, and no key is replaced.
+func TestOpenDirTwiceAtOnce(t *testing.T) {
+	ctx := context.Background()
+	for range 5 {
+		dir := filepath.Join(t.TempDir(), "demo")
+		var wg sync.WaitGroup
+		ids := make([]string, 6)
+		for i := range ids {
+			wg.Go(func() {
+				cfg, err := OpenDir(ctx, dir)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				ids[i] = cfg.Ring.ID()
+				if err := cfg.Close(); err != nil {
+					t.Error(err)
 				}
 			})
-			require.Equal(t, []string{"demo", "demo.key"}, names)
-		})
+		}
+		wg.Wait()
+		for _, id := range ids {
+			require.Equal(t, ids[0], id)
+		}
 	}
 }
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/rahasia/rahasia/envelope"
 	"github.com/rahasia/rahasia/internal/phi"
@@ -28,7 +31,8 @@ type Records[T any] struct {
 type Row struct {
 	Sealed envelope.Sealed
 	// Tokens by stored field name. A field that holds no value has no token.
-	// After an [Records.Update] only the changed lookup fields are here.
+	// After an [Records.Update] the named lookup fields are here, with the zero
+	// token where one holds no value any more: store NULL for that.
 	Tokens map[string]pseudo.Token
 }
 
@@ -50,6 +54,9 @@ func newRecords[T any](ctx context.Context, name string, cfg *Config) (*Records[
 	if err := cfg.check(ctx); err != nil {
 		return nil, err
 	}
+	if !typeName(name) {
+		return nil, fmt.Errorf("record type: %w", ErrLimit)
+	}
 	plan, err := phi.For(reflect.TypeFor[T]())
 	if err != nil {
 		return nil, err
@@ -62,7 +69,7 @@ func newRecords[T any](ctx context.Context, name string, cfg *Config) (*Records[
 		}
 	}
 	if cfg.Provision {
-		names := slices.Clone(plan.Compartments)
+		names := append(slices.Clone(plan.Compartments), auditCompartment)
 		for i := range plan.Fields {
 			if plan.Fields[i].Lookup {
 				names = append(names, pseudo.LookupDomain(name, plan.Fields[i].Name))
@@ -72,6 +79,9 @@ func newRecords[T any](ctx context.Context, name string, cfg *Config) (*Records[
 			return nil, err
 		}
 	}
+	if _, err := cfg.Ring.Keyset(ctx, auditCompartment); err != nil {
+		return nil, err
+	}
 	r := &Records[T]{name: name, cfg: cfg, plan: plan}
 	if r.codec, err = envelope.NewCodec[T](name, cfg.Ring); err != nil {
 		return nil, err
@@ -80,6 +90,12 @@ func newRecords[T any](ctx context.Context, name string, cfg *Config) (*Records[
 		return nil, err
 	}
 	return r, nil
+}
+
+// typeName reports whether s can name a record type: it is a part of the names
+// of the lookup domains and stands in the log.
+func typeName(s string) bool {
+	return len(s) > 0 && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
 }
 
 // Seal seals src, of which nothing stays outside but the fields tagged clear,
@@ -161,8 +177,9 @@ func (r *Records[T]) sealOne(ctx context.Context, src *T, tag Tag, tags map[stri
 
 // Lookup returns the tokens under which rows with this value in the field may
 // be stored, one for each key version that is still read: for
-// WHERE token = ANY(...). It is logged like an open, and refused where the
-// request's role may not see the field. Pass one of the tokens that matched
+// WHERE token = ANY(...). It is logged, without the patient, whom nobody knows
+// yet, and refused where the request's role may not see the field; no consent is
+// asked, for there is no patient to ask of. Pass one of the tokens that matched
 // as Request.FoundBy to Open, which then proves the row to be the right one.
 //
 // Errors: [ErrRequest], [*DeniedError], [ErrAudit], pseudo.ErrField,
@@ -173,7 +190,7 @@ func (r *Records[T]) Lookup(ctx context.Context, field, value string, req Reques
 		if denied := (*DeniedError)(nil); errors.As(err, &denied) {
 			return nil, denied
 		}
-		return nil, fmt.Errorf("consent: look up %s by %s: %w", r.name, field, err)
+		return nil, fmt.Errorf("consent: look up %s: %w", r.name, err) // the field is not quoted: a caller may have mixed up its arguments
 	}
 	return tokens, nil
 }
@@ -187,43 +204,55 @@ func (r *Records[T]) lookup(ctx context.Context, field, value string, req Reques
 		return nil, err
 	}
 	b := r.entry("lookup", req)
-	b.Fields, b.Outcome, b.Reason = []string{field}, "done", Permitted
+	b.Fields, b.Outcome, b.Reason = []string{field}, "done", MaySearch
 	f, _ := r.plan.Field(field)
 	switch {
 	case !req.Purpose.known():
 		b.Reason = Unknown
+	case !r.cfg.roleKnown(req.Role):
+		b.Reason = NoRole
 	case !r.cfg.roleMay(req.Role, f.Compartment):
 		b.Reason = RoleForbids
 	}
-	if b.Reason != Permitted {
+	if b.Reason != MaySearch {
 		b.Outcome = "refused"
 	}
 	if err := r.cfg.Log.append(ctx, b); err != nil {
 		return nil, err
 	}
-	if b.Reason != Permitted {
+	if b.Reason != MaySearch {
 		return nil, r.denied(b)
 	}
 	return tokens, nil
 }
 
 // Open opens the record that out names by its subject and record ids, as far
-// as the request is permitted: each permitted field is set (to its zero value
-// where the record holds none), each withheld one is left alone and named in a
-// [*WithheldError]. The decision is made before anything is opened, and its entry
-// is durable in the audit log before the first field is; a refusal is logged
-// too.
+// as the request is permitted. All sealed fields of out are cleared first, then
+// the permitted ones are set; each withheld one stays zero and is named in a
+// [*WithheldError], so that what stood in out, another patient's perhaps, is
+// never taken for this one's. Never seal what was opened in part: that would
+// erase the rest; use [Records.Update].
+//
+// The decision is made before anything is opened, and its entry is durable in
+// the audit log before the first field is; a refusal is logged too. A
+// withdrawal or an erasure that comes between decision and entry counts.
 //
 // Errors: [*WithheldError] for a partial answer; [*DeniedError] where nothing
 // is permitted; [ErrTokenMismatch] where the record is not the one that
-// req.FoundBy names; [ErrRequest], [ErrAudit], [ErrTag]; envelope.ErrOpen for a row
-// that is not this record's or was changed; keyring.ErrShredded for an erased patient.
+// req.FoundBy names; [ErrRequest], [ErrSubject], [ErrLimit], [ErrAudit],
+// [ErrTag], [ErrTampered]; envelope.ErrOpen for a row that is not this record's
+// or was changed, envelope.ErrType and envelope.ErrCompartment for one whose type
+// has changed; keyring.ErrNotGranted; keyring.ErrShredded for an erased
+// patient, unless the consents refuse already.
 func (r *Records[T]) Open(ctx context.Context, out *T, row envelope.Sealed, req Request) error {
+	r.wipe(out)
 	x, err := r.release(ctx, out, row, asked{action: "open", req: req})
 	if err != nil {
 		return r.wrap("open", err)
 	}
 	if err := r.codec.OpenFields(x.reading, out, x.fields...); err != nil {
+		r.failed(ctx, x)
+		r.wipe(out)
 		return r.wrap("open", err)
 	}
 	if len(x.withheld) > 0 {
@@ -257,24 +286,89 @@ func (r *Records[T]) update(ctx context.Context, old envelope.Sealed, src *T, re
 	if len(fields) == 0 {
 		return Row{}, fmt.Errorf("no field named: %w", envelope.ErrField)
 	}
-	tokens, err := r.index.Tokens(ctx, src)
+	tokens, err := r.changedTokens(ctx, src, fields)
 	if err != nil {
 		return Row{}, err
-	}
-	for name := range tokens {
-		if !slices.Contains(fields, name) {
-			delete(tokens, name)
-		}
 	}
 	x, err := r.release(ctx, src, old, asked{"update", req, fields, true})
 	if err != nil {
 		return Row{}, err
 	}
-	sealed, err := r.codec.Reseal(ctx, x.reading, src, x.fields, nil)
+	tags, err := r.newSections(x)
 	if err != nil {
 		return Row{}, err
 	}
+	sealed, err := r.codec.Reseal(ctx, x.reading, src, x.fields, tags)
+	if err != nil {
+		r.failed(ctx, x)
+		return Row{}, err
+	}
 	return Row{Sealed: sealed, Tokens: tokens}, nil
+}
+
+// changedTokens are the tokens of the named lookup fields; the zero token for
+// one that holds no value any more. The other fields of src may be anything.
+func (r *Records[T]) changedTokens(ctx context.Context, src *T, fields []string) (map[string]pseudo.Token, error) {
+	var named T
+	r.setIDs(&named, src)
+	from, to := reflect.ValueOf(src).Elem(), reflect.ValueOf(&named).Elem()
+	tokens := map[string]pseudo.Token{}
+	for i := range r.plan.Fields {
+		f := &r.plan.Fields[i]
+		if !f.Lookup || !slices.Contains(fields, f.Name) {
+			continue
+		}
+		tokens[f.Name] = pseudo.Token{}
+		if v, ok := f.Value(from); ok {
+			f.Make(to).Set(v)
+		}
+	}
+	if len(tokens) == 0 {
+		return tokens, nil
+	}
+	got, err := r.index.Tokens(ctx, &named)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(tokens, got)
+	return tokens, nil
+}
+
+// newSections are the tags of the compartments that the type has gained since
+// the row was sealed: the facts of collection that the row states elsewhere.
+func (r *Records[T]) newSections(x *released) (map[string][]byte, error) {
+	there := x.reading.Compartments()
+	var facts sectionTag
+	for _, c := range there {
+		tag, err := readTag(x.tags, x.reading, c)
+		if err != nil {
+			return nil, err
+		}
+		labels := append(tag.Sensitivity, facts.Sensitivity...)
+		facts, facts.Sensitivity = tag, labels
+	}
+	t := Tag{Purpose: facts.Purpose, Basis: facts.Basis, Consent: facts.Consent, Policy: facts.Policy, Confidentiality: facts.Confidentiality, Sensitivity: facts.Sensitivity}
+	if facts.Retain != 0 {
+		t.Retain = time.Unix(facts.Retain, 0)
+	}
+	tags, err := t.sections(r.plan)
+	for _, c := range there {
+		delete(tags, c)
+	}
+	return tags, err
+}
+
+// wipe clears the sealed fields of out.
+func (r *Records[T]) wipe(out *T) {
+	if out == nil {
+		return
+	}
+	root := reflect.ValueOf(out).Elem()
+	for i := range r.plan.Fields {
+		if v, ok := r.plan.Fields[i].Value(root); ok {
+			v.SetZero()
+		}
+	}
 }
 
 // wrap adds the context that the typed refusals carry themselves.
@@ -315,10 +409,16 @@ func (req *Request) check() error {
 		return fmt.Errorf("purpose: %w", ErrRequest)
 	case req.Actor == "":
 		return fmt.Errorf("actor: %w", ErrRequest)
-	case len(req.Purpose) > maxText || len(req.Actor) > maxText || len(req.Role) > maxText || len(req.Recipient) > maxText:
+	case !text(string(req.Purpose), req.Actor, req.Role, req.Recipient):
 		return ErrLimit
 	}
 	return nil
+}
+
+// roleKnown reports whether a request may name this role.
+func (c *Config) roleKnown(role string) bool {
+	_, ok := c.Roles[role]
+	return ok || len(c.Roles) == 0 && role == ""
 }
 
 // roleMay reports whether a role may open a compartment.

@@ -10,6 +10,7 @@ import (
 	"github.com/rahasia/rahasia/envelope"
 	"github.com/rahasia/rahasia/internal/phi"
 	"github.com/rahasia/rahasia/keyring"
+	"github.com/rahasia/rahasia/pseudo"
 )
 
 // released is what a decision lets out of one record.
@@ -18,6 +19,8 @@ type released struct {
 	fields   []string   // permitted, in the type's order
 	withheld []Withheld // the rest
 	entry    *logBody
+	consents []Consent // decided on
+	tags     map[string]sectionTag
 }
 
 // asked is what is to be done with which fields of a record.
@@ -30,25 +33,56 @@ type asked struct {
 
 // release is the one way to a record's fields. It decides on what the type
 // fixes, opens the manifests, decides on the record's own labels, and writes
-// the audit entry; only then does it name the fields that may be opened.
+// the audit entry; only then, and if neither a withdrawal nor an erasure came in
+// between, does it name the fields that may be opened.
 func (r *Records[T]) release(ctx context.Context, of *T, row envelope.Sealed, a asked) (*released, error) {
 	if err := a.req.check(); err != nil {
 		return nil, err
 	}
-	x, refusal := r.decide(ctx, of, row, a)
-	if x == nil {
-		return nil, refusal
+	for {
+		x, refusal := r.decide(ctx, of, row, a)
+		if x == nil {
+			return nil, refusal
+		}
+		if err := r.finish(ctx, of, x, refusal); err != nil {
+			return nil, err
+		}
+		if err := r.cfg.Log.append(ctx, x.entry); err != nil {
+			return nil, err
+		}
+		if refusal != nil {
+			return nil, refusal
+		}
+		if same, err := r.unchanged(ctx, of, x); err != nil || same {
+			return x, err
+		}
+		r.failed(ctx, x) // the patient was faster: ask again, with what holds now
 	}
-	if err := r.finish(ctx, of, x, refusal); err != nil {
-		return nil, err
+}
+
+// unchanged reports whether the patient's consents are still those that were
+// decided on. An erasure since is an error.
+func (r *Records[T]) unchanged(ctx context.Context, of *T, x *released) (bool, error) {
+	subject, _ := r.ids(of)
+	if _, err := r.cfg.Ring.Subject(ctx, subject, auditCompartment); err != nil {
+		return false, err
 	}
-	if err := r.cfg.Log.append(ctx, x.entry); err != nil {
-		return nil, err
+	now, err := r.cfg.Ledger.of(ctx, subject)
+	if err != nil {
+		return false, err
 	}
-	if refusal != nil {
-		return nil, refusal
-	}
-	return x, nil
+	return slices.EqualFunc(now, x.consents, func(a, b Consent) bool {
+		return a.ID == b.ID && a.Withdrawn.IsZero() == b.Withdrawn.IsZero()
+	}), nil
+}
+
+// failed says in the log that what an entry announced did not happen. The error
+// that the caller is told is another; where this entry cannot be written either,
+// the log says too much and not too little.
+func (r *Records[T]) failed(ctx context.Context, x *released) {
+	b := *x.entry
+	b.Time, b.Outcome, b.Fields, b.Withheld = r.cfg.now().UnixNano(), "failed", nil, nil
+	_ = r.cfg.Log.append(context.WithoutCancel(ctx), &b)
 }
 
 // decide fills in the whole answer, its entry included. An error beside an
@@ -59,11 +93,12 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 		return nil, err
 	}
 	subject, _ := r.ids(of)
+	x := &released{entry: r.entry(a.action, a.req)} // before the ledger is read: it says how much of it was known
 	consents, err := r.cfg.Ledger.of(ctx, subject)
 	if err != nil {
 		return nil, err
 	}
-	x := &released{entry: r.entry(a.action, a.req)}
+	x.consents = slices.Clone(consents)
 	d := decider{cfg: r.cfg, consents: consents, req: a.req, action: a.action, now: r.cfg.now()}
 	for i := range consents {
 		if c := &consents[i]; c.Withdrawn.After(d.now) {
@@ -73,26 +108,32 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 	open := d.byType(x, wanted)
 	if len(open) > 0 {
 		if err := r.decideByRecord(ctx, &d, x, of, row, open); err != nil {
-			x.entry.Reason = NotAuthentic
-			switch {
-			case errors.Is(err, keyring.ErrShredded):
-				x.entry.Reason = Erased
-			case errors.Is(err, ErrTokenMismatch):
-				x.entry.Reason = NotFoundBy
-			case errors.Is(err, keyring.ErrNotGranted):
-				x.entry.Reason = KeyNotGranted
-			}
-			x.fields = nil
+			x.entry.Reason, x.fields = reasonOf(err), nil
 			return x, err
 		}
 	}
-	x.entry.Consent = d.basis
+	x.entry.Consents = d.basis
 	if len(x.fields) == 0 || a.whole && len(x.withheld) > 0 {
 		x.fields, x.entry.Reason = nil, x.withheld[0].Reason
 		return x, r.denied(x.entry)
 	}
 	x.entry.Reason = Permitted
 	return x, nil
+}
+
+// reasonOf names the errors of opening a manifest for the log.
+func reasonOf(err error) Reason {
+	switch {
+	case errors.Is(err, keyring.ErrShredded):
+		return Erased
+	case errors.Is(err, ErrTokenMismatch):
+		return NotFoundBy
+	case errors.Is(err, keyring.ErrNotGranted):
+		return KeyNotGranted
+	case errors.Is(err, envelope.ErrOpen):
+		return NotAuthentic
+	}
+	return Unreadable
 }
 
 func (r *Records[T]) wanted(fields []string) ([]*phi.Field, error) {
@@ -104,7 +145,7 @@ func (r *Records[T]) wanted(fields []string) ([]*phi.Field, error) {
 	}
 	for _, name := range fields {
 		if _, ok := r.plan.Field(name); !ok {
-			return nil, fmt.Errorf("%q: %w", name, envelope.ErrField)
+			return nil, envelope.ErrField // not quoted: a caller may have mixed up its arguments
 		}
 	}
 	return out, nil
@@ -118,7 +159,7 @@ type decider struct {
 	req      Request
 	action   string
 	now      time.Time
-	basis    string // id of the consent behind the permits
+	basis    []string // ids of the consents that decided
 	known    []answer
 }
 
@@ -134,6 +175,8 @@ func (d *decider) byType(x *released, wanted []*phi.Field) []*phi.Field {
 	for _, f := range wanted {
 		reason := Permitted
 		switch {
+		case !d.cfg.roleKnown(d.req.Role):
+			reason = NoRole
 		case !d.cfg.roleMay(d.req.Role, f.Compartment):
 			reason = RoleForbids
 		case !d.cfg.Ring.Granted(f.Compartment):
@@ -161,14 +204,15 @@ func (r *Records[T]) decideByRecord(ctx context.Context, d *decider, x *released
 	if err := r.checkFoundBy(ctx, d.req, of, x.reading); err != nil {
 		return err
 	}
-	tags := map[string]sectionTag{}
+	x.tags = map[string]sectionTag{}
 	for _, f := range open {
-		tag, err := readTag(tags, x.reading, f.Compartment)
+		tag, err := readTag(x.tags, x.reading, f.Compartment)
 		if err != nil {
 			return err
 		}
 		if reason := d.decide(tag.data(f)); reason != Permitted {
-			x.withheld = append(x.withheld, Withheld{f.Name, reason})
+			// By its type it was permitted: any other word would tell of a label.
+			x.withheld = append(x.withheld, Withheld{f.Name, NoConsent})
 			continue
 		}
 		x.fields = append(x.fields, f.Name)
@@ -240,7 +284,7 @@ func (r *Records[T]) checkFoundBy(ctx context.Context, req Request, of *T, readi
 		}
 	}
 	if len(names) == 0 {
-		return ErrTokenMismatch
+		return fmt.Errorf("found by a token: %w", pseudo.ErrField)
 	}
 	if err := r.codec.OpenFields(reading, &scratch, names...); err != nil {
 		return err
@@ -265,8 +309,10 @@ func (d *decider) decide(data Data) Reason {
 	dec := Decide(d.consents, d.req, data, d.now)
 	reason := dec.Reason
 	if dec.Permit {
-		d.basis = dec.Consent
 		reason = d.discharge(dec.Obligations)
+	}
+	if dec.Consent != "" && !slices.Contains(d.basis, dec.Consent) {
+		d.basis = append(d.basis, dec.Consent)
 	}
 	d.known = append(d.known, answer{data, reason})
 	return reason
@@ -277,7 +323,11 @@ func (d *decider) decide(data Data) Reason {
 func (d *decider) discharge(obligations []Obligation) Reason {
 	for _, o := range obligations {
 		switch o {
-		case "AUDIT", "AUDTR", "ENCRYPT", "ENCRYPTR": // every release is audited, every row is encrypted
+		case "AUDIT", "AUDTR": // every release is
+		case "ENCRYPT", "ENCRYPTR": // every row is; a table is not
+			if d.action == "export" {
+				return CannotFulfil
+			}
 		case Pseudonymise, Deidentify:
 			if d.action != "export" {
 				return ExportOnly
@@ -301,8 +351,14 @@ func (r *Records[T]) finish(ctx context.Context, of *T, x *released, refusal err
 	}
 	subject, record := r.ids(of)
 	key, err := r.cfg.subjectKey(ctx, subject)
-	if err != nil || key == nil {
+	if err != nil {
 		return err
+	}
+	if key == nil && refusal == nil {
+		return fmt.Errorf("the patient's key in compartment %q is gone: %w", auditCompartment, ErrTampered) // an opening must not be anonymous
+	}
+	if key == nil {
+		return nil
 	}
 	return b.sealRef(key, subject, record)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -28,8 +29,8 @@ type Tag struct {
 	// Confidentiality of the whole record; empty is Normal.
 	Confidentiality Confidentiality
 	// Sensitivity are labels of this record beyond those of its type. They are
-	// sealed with every compartment but identity: a service that holds only
-	// names must not learn a diagnosis from a label.
+	// sealed with every compartment that holds more than identity: a service
+	// that has only names must not learn a diagnosis from a label.
 	Sensitivity []Label
 	Retain      time.Time // keep at least until; zero: no stated term
 }
@@ -37,15 +38,15 @@ type Tag struct {
 func (t *Tag) check() error {
 	switch {
 	case !t.Purpose.known():
-		return fmt.Errorf("consent: tag: purpose: %w", ErrCode)
+		return fmt.Errorf("tag: purpose: %w", ErrCode)
 	case !t.Basis.known():
-		return fmt.Errorf("consent: tag: %w", ErrNoBasis)
+		return fmt.Errorf("tag: %w", ErrNoBasis)
 	case t.Confidentiality.rank() == 0:
-		return fmt.Errorf("consent: tag: confidentiality: %w", ErrCode)
+		return fmt.Errorf("tag: confidentiality: %w", ErrCode)
 	case slices.ContainsFunc(t.Sensitivity, func(l Label) bool { return !l.known() }):
-		return fmt.Errorf("consent: tag: sensitivity: %w", ErrCode)
-	case len(t.Consent) > maxText || len(t.Actor) > maxText || len(t.Policy) > maxText || len(t.Sensitivity) > maxLabels:
-		return fmt.Errorf("consent: tag: %w", ErrLimit)
+		return fmt.Errorf("tag: sensitivity: %w", ErrCode)
+	case !text(t.Consent, t.Actor, t.Policy), len(t.Sensitivity) > maxList:
+		return fmt.Errorf("tag: %w", ErrLimit)
 	}
 	return nil
 }
@@ -74,7 +75,7 @@ func (t *Tag) sections(plan *phi.Plan) (map[string][]byte, error) {
 		if !t.Retain.IsZero() {
 			s.Retain = t.Retain.Unix()
 		}
-		if c != identity {
+		if labelled := labelledSections(plan); slices.Contains(labelled, c) {
 			s.Sensitivity = slices.Compact(slices.Sorted(slices.Values(t.Sensitivity)))
 		}
 		for i := range plan.Fields {
@@ -87,13 +88,29 @@ func (t *Tag) sections(plan *phi.Plan) (map[string][]byte, error) {
 			}
 			s.Fields[f.Name] = labelsOf(f)
 		}
-		b, err := encode(s)
+		b, err := encodeReadable(s)
 		if err != nil {
-			return nil, fmt.Errorf("consent: tag of %s: %w", c, ErrLimit)
+			return nil, fmt.Errorf("tag of %s: %w", c, err)
 		}
 		out[c] = b
 	}
 	return out, nil
+}
+
+// labelledSections are the compartments that carry a record's own labels: those
+// that hold more than identity, or all where there is no other.
+func labelledSections(plan *phi.Plan) []string {
+	var out []string
+	for i := range plan.Fields {
+		f := &plan.Fields[i]
+		if f.Kind.Compartment != "identity" && !slices.Contains(out, f.Compartment) {
+			out = append(out, f.Compartment)
+		}
+	}
+	if len(out) == 0 {
+		return plan.Compartments
+	}
+	return out
 }
 
 func parseTag(b []byte) (sectionTag, error) {
@@ -121,11 +138,17 @@ func (s *sectionTag) data(f *phi.Field) Data {
 	return Data{Confidentiality: s.Confidentiality, Sensitivity: slices.Compact(l)}
 }
 
+// Limits of what a caller may have written down.
 const (
-	identity  = "identity"
-	maxText   = 256
-	maxLabels = 32
+	maxText = 256 // bytes
+	maxList = 32
 )
+
+// text reports whether every s can be written: one that is not UTF-8 would make
+// what it stands in unreadable for good.
+func text(s ...string) bool {
+	return !slices.ContainsFunc(s, func(s string) bool { return len(s) > maxText || !utf8.ValidString(s) })
+}
 
 // encMode writes deterministic CBOR (RFC 8949, section 4.2.1), decMode reads
 // nothing but it.
@@ -150,6 +173,19 @@ var encMode, decMode = func() (cbor.EncMode, cbor.DecMode) {
 }()
 
 func encode(v any) ([]byte, error) { return encMode.Marshal(v) }
+
+// encodeReadable is encode for what is written once and must be read for ever:
+// it refuses what decode would.
+func encodeReadable[T any](v T) ([]byte, error) {
+	b, err := encode(v)
+	if err == nil {
+		err = decode(b, new(T))
+	}
+	if err != nil {
+		return nil, ErrLimit
+	}
+	return b, nil
+}
 
 // decode reads what encode wrote and nothing else: bytes that decode but would
 // be written otherwise are refused too.

@@ -18,6 +18,22 @@ func (f *Field) Value(root reflect.Value) (reflect.Value, bool) {
 	return v, true
 }
 
+// Make returns the field in root, a settable struct of the plan's type, and
+// makes the structs that nil pointers on the way to it do not point at.
+func (f *Field) Make(root reflect.Value) reflect.Value {
+	v := root
+	for i, x := range f.Index {
+		if i > 0 && v.Kind() == reflect.Pointer {
+			if v.IsNil() {
+				v.Set(reflect.New(v.Type().Elem()))
+			}
+			v = v.Elem()
+		}
+		v = v.Field(x)
+	}
+	return v
+}
+
 // Text returns the text of a role or lookup field in root, a struct of the
 // plan's type, and false if it is NULL. It panics on a field of another type.
 func (f *Field) Text(root reflect.Value) (string, bool) {

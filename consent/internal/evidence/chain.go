@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -33,7 +34,7 @@ type Chain struct {
 	ring  *keyring.Ring
 	store chainStore
 
-	anchor link // what the journal knew when the chain was opened
+	anchor *link // what the journal knew when the chain was opened; nil in memory
 
 	mu       sync.Mutex
 	seq      uint64
@@ -69,7 +70,7 @@ type event struct {
 // chainStore keeps the links. append must be durable, and must fail with
 // errMoved unless the event's seq is the one after the last.
 type chainStore interface {
-	after(ctx context.Context, seq uint64) ([]event, error)                     // in order
+	after(ctx context.Context, seq uint64) ([]event, error)                     // in order, a page
 	of(ctx context.Context, subjects []reference, upTo uint64) ([]event, error) // in order
 	append(ctx context.Context, e event) error
 }
@@ -87,25 +88,30 @@ func OpenChain(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Chain, err
 		}
 		c.store = s
 	}
-	place, digest, err := ring.Anchored(ctx, ChainKeyset)
-	if err != nil {
-		return nil, err
+	if db != nil { // one in memory begins anew with every process
+		place, digest, err := ring.Anchored(ctx, ChainKeyset)
+		if err != nil {
+			return nil, err
+		}
+		c.anchor = &link{place, digest}
 	}
-	c.anchor = link{place, digest}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.catchUp(ctx); err != nil {
 		return nil, err
 	}
-	if c.seq < place {
-		return nil, fmt.Errorf("event %d: %w: an older copy", place, ErrTampered)
+	if c.anchor != nil && c.seq < c.anchor.seq {
+		return nil, fmt.Errorf("event %d: %w: an older copy", c.anchor.seq, ErrTampered)
 	}
 	return c, nil
 }
 
 // Anchor tells the ring's journal how far the chain has grown, so that an older
-// copy of it is noticed when it is opened.
+// copy of it is noticed when it is opened. A chain in memory has no copies.
 func (c *Chain) Anchor(ctx context.Context) error {
+	if c.anchor == nil {
+		return nil
+	}
 	c.mu.Lock()
 	newest := link{c.seq, c.head}
 	c.mu.Unlock()
@@ -150,11 +156,18 @@ func (c *Chain) Of(ctx context.Context, subject string) ([][]byte, error) {
 	return c.of(ctx, subject)
 }
 
-// Len returns the number of verified events.
+// Len returns the number of verified events that this process knows of.
 func (c *Chain) Len() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.seq
+}
+
+// Refresh takes in what other processes have appended.
+func (c *Chain) Refresh(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.catchUp(ctx)
 }
 
 func (c *Chain) of(ctx context.Context, subject string) ([][]byte, error) {
@@ -211,19 +224,28 @@ func (c *Chain) references(ks *keyring.Keyset, subject string) ([]reference, err
 	return refs, nil
 }
 
-// catchUp verifies and takes in what has been appended since it last ran.
+// catchUp verifies and takes in what has been appended since it last ran, a
+// page at a time.
 func (c *Chain) catchUp(ctx context.Context) error {
-	events, err := c.store.after(ctx, c.seq)
-	if err != nil || len(events) == 0 {
-		return err
+	for {
+		events, err := c.store.after(ctx, c.seq)
+		if err != nil || len(events) == 0 {
+			return err
+		}
+		if err := c.takeIn(ctx, events); err != nil {
+			return err
+		}
 	}
+}
+
+func (c *Chain) takeIn(ctx context.Context, events []event) error {
 	ks, err := c.ring.Keyset(ctx, ChainKeyset)
 	if err != nil {
 		return err
 	}
 	for i := range events {
 		e := &events[i]
-		if e.seq != c.seq+1 || e.prev != c.head || e.seq == c.anchor.seq && e.mac != c.anchor.mac {
+		if e.seq != c.seq+1 || e.prev != c.head || c.anchor != nil && e.seq == c.anchor.seq && e.mac != c.anchor.mac {
 			return fmt.Errorf("event %d: %w", c.seq+1, ErrTampered)
 		}
 		if err := c.verify(ks, e); err != nil {
@@ -252,7 +274,7 @@ func (c *Chain) seal(ctx context.Context, subject string, body []byte) (event, e
 	if err != nil {
 		return event{}, err
 	}
-	e.body = secret.SealRandom(aead, nil, body, e.bound(c.ring.ID()))
+	e.body = secret.SealRandom(aead, nil, Pad(bytes.Clone(body)), e.bound(c.ring.ID()))
 	m, err := mac(ks, e.version, labelChainLink)
 	if err != nil {
 		return event{}, err
@@ -270,7 +292,7 @@ func (c *Chain) open(ks *keyring.Keyset, e *event) ([]byte, error) {
 	if err != nil {
 		return nil, ErrTampered
 	}
-	return body, nil
+	return Unpad(body)
 }
 
 func (c *Chain) verify(ks *keyring.Keyset, e *event) error {

@@ -80,7 +80,7 @@ func newSQLChain(ctx context.Context, db *sql.DB) (*sqlChain, error) {
 const eventColumns = `SELECT seq, version, subject, body, prev, mac FROM consent_ledger `
 
 func (s *sqlChain) after(ctx context.Context, seq uint64) ([]event, error) {
-	return s.query(ctx, eventColumns+`WHERE seq > ? ORDER BY seq`, int64(seq))
+	return s.query(ctx, eventColumns+`WHERE seq > ? ORDER BY seq LIMIT 1000`, int64(seq))
 }
 
 func (s *sqlChain) of(ctx context.Context, refs []reference, upTo uint64) ([]event, error) {

@@ -33,6 +33,39 @@ func (s *signer) Name() string                    { return s.name }
 func (s *signer) KeyHash() uint32                 { return s.hash }
 func (s *signer) Sign(msg []byte) ([]byte, error) { return s.sign(msg), nil }
 
+// treeKeys is what the tree derives from one state of its keyset.
+type treeKeys struct {
+	of        *keyring.Keyset
+	signer    *signer // of the primary version
+	vkey      string  // the signer's verifier key
+	verifiers note.Verifiers
+}
+
+// keys derives the signer and the verifiers, once for each state of the keyset.
+func (t *Tree) keys(ctx context.Context) (*treeKeys, error) {
+	ks, err := t.ring.Keyset(ctx, TreeKeyset)
+	if err != nil {
+		return nil, err
+	}
+	if k := t.derived.Load(); k != nil && k.of == ks {
+		return k, nil
+	}
+	k := &treeKeys{of: ks}
+	var all []note.Verifier
+	for _, v := range ks.Versions() {
+		s, ver, vkey, err := t.signerOf(ks, v)
+		if err != nil {
+			return nil, err
+		}
+		if all = append(all, ver); v == ks.Primary() {
+			k.signer, k.vkey = s, vkey
+		}
+	}
+	k.verifiers = note.VerifierList(all...)
+	t.derived.Store(k)
+	return k, nil
+}
+
 // signerOf derives the signing key of a keyset version, and its verifier.
 func (t *Tree) signerOf(ks *keyring.Keyset, v uint32) (s *signer, ver note.Verifier, vkey string, err error) {
 	k, err := ks.Derive(v, labelTreeSign)
@@ -53,16 +86,8 @@ func (t *Tree) origin() string { return "rahasia/" + t.ring.ID() }
 
 // sign returns the checkpoint of a tree: https://c2sp.org/tlog-checkpoint,
 // signed as https://c2sp.org/signed-note.
-func (t *Tree) sign(ctx context.Context, tree tlog.Tree) ([]byte, error) {
-	ks, err := t.ring.Keyset(ctx, TreeKeyset)
-	if err != nil {
-		return nil, err
-	}
-	s, _, _, err := t.signerOf(ks, ks.Primary())
-	if err != nil {
-		return nil, err
-	}
-	return note.Sign(&note.Note{Text: checkpointText(t.origin(), tree)}, s)
+func (t *Tree) sign(k *treeKeys, tree tlog.Tree) ([]byte, error) {
+	return note.Sign(&note.Note{Text: checkpointText(t.origin(), tree)}, k.signer)
 }
 
 func checkpointText(origin string, t tlog.Tree) string {
@@ -71,12 +96,11 @@ func checkpointText(origin string, t tlog.Tree) string {
 
 // VerifierKey returns the public key that checkpoints are signed with now.
 func (t *Tree) VerifierKey(ctx context.Context) (string, error) {
-	ks, err := t.ring.Keyset(ctx, TreeKeyset)
+	k, err := t.keys(ctx)
 	if err != nil {
 		return "", err
 	}
-	_, _, vkey, err := t.signerOf(ks, ks.Primary())
-	return vkey, err
+	return k.vkey, nil
 }
 
 // Checkpoint returns the signed head; nil for an empty tree.
@@ -91,15 +115,15 @@ func (t *Tree) Checkpoint(ctx context.Context) (head []byte, err error) {
 // Extends checks that the tree holds all that a checkpoint of it, kept
 // elsewhere, held, unchanged and in place.
 func (t *Tree) Extends(ctx context.Context, checkpoint []byte) error {
+	keys, err := t.keys(ctx)
+	if err != nil {
+		return err
+	}
+	old, err := openCheckpoint(checkpoint, t.origin(), keys.verifiers)
+	if err != nil {
+		return err
+	}
 	return t.checked(ctx, func(v treeView, now tlog.Tree) error {
-		vs, err := t.verifiers(ctx)
-		if err != nil {
-			return err
-		}
-		old, err := openCheckpoint(checkpoint, t.origin(), vs)
-		if err != nil {
-			return err
-		}
 		return holds(v, now, old)
 	})
 }
@@ -126,11 +150,15 @@ func holds(v tlog.HashReader, now, old tlog.Tree) error {
 // checked runs f on one state of the tree, whose head is sound and which holds
 // all that this process has seen.
 func (t *Tree) checked(ctx context.Context, f func(v treeView, now tlog.Tree) error) error {
+	keys, err := t.keys(ctx) // before the view: the ring may need the same connection
+	if err != nil {
+		return err
+	}
 	t.mu.Lock()
 	seen := t.seen // before the view: it may be of a state before the next write
 	t.mu.Unlock()
 	return t.store.view(ctx, func(v treeView) error {
-		now, err := t.checkedHead(ctx, v)
+		now, err := t.checkedHead(keys, v)
 		if err == nil {
 			err = holds(v, now, seen)
 		}
@@ -143,7 +171,7 @@ func (t *Tree) checked(ctx context.Context, f func(v treeView, now tlog.Tree) er
 
 // checkedHead returns the tree that the stored head signs, if the stored
 // hashes make that tree and its size is the number of leaves.
-func (t *Tree) checkedHead(ctx context.Context, v treeView) (tlog.Tree, error) {
+func (t *Tree) checkedHead(keys *treeKeys, v treeView) (tlog.Tree, error) {
 	size, err := v.size()
 	if err != nil {
 		return tlog.Tree{}, err
@@ -155,11 +183,7 @@ func (t *Tree) checkedHead(ctx context.Context, v treeView) (tlog.Tree, error) {
 	if size == 0 && head == nil {
 		return tlog.Tree{}, nil
 	}
-	vs, err := t.verifiers(ctx)
-	if err != nil {
-		return tlog.Tree{}, err
-	}
-	tree, err := openCheckpoint(head, t.origin(), vs)
+	tree, err := openCheckpoint(head, t.origin(), keys.verifiers)
 	if err != nil || tree.N != size {
 		return tlog.Tree{}, ErrTampered
 	}
@@ -171,22 +195,6 @@ func (t *Tree) checkedHead(ctx context.Context, v treeView) (tlog.Tree, error) {
 		return tlog.Tree{}, ErrTampered
 	}
 	return tree, nil
-}
-
-func (t *Tree) verifiers(ctx context.Context) (note.Verifiers, error) {
-	ks, err := t.ring.Keyset(ctx, TreeKeyset)
-	if err != nil {
-		return nil, err
-	}
-	var vs []note.Verifier
-	for _, v := range ks.Versions() {
-		_, ver, _, err := t.signerOf(ks, v)
-		if err != nil {
-			return nil, err
-		}
-		vs = append(vs, ver)
-	}
-	return note.VerifierList(vs...), nil
 }
 
 func openCheckpoint(msg []byte, origin string, vs note.Verifiers) (tlog.Tree, error) {
@@ -217,20 +225,9 @@ func parseCheckpoint(text, origin string) (tlog.Tree, error) {
 // hashes are those of the leaves and make the signed head. It returns the number
 // of leaves, or ErrTampered with the index of the first that does not hold.
 func (t *Tree) Verify(ctx context.Context, check func(leaf []byte) error) (size int64, err error) {
-	err = t.checked(ctx, func(v treeView, tree tlog.Tree) error {
-		size = tree.N
-		i := int64(0)
-		return v.leaves(0, size, func(leaf []byte) error {
-			err := verifyLeaf(v, i, leaf)
-			if err == nil {
-				err = check(leaf)
-			}
-			if err != nil {
-				return fmt.Errorf("entry %d: %w", i, err)
-			}
-			i++
-			return nil
-		})
+	err = t.Leaves(ctx, 0, func(i int64, leaf []byte) error {
+		size = i + 1
+		return check(leaf)
 	})
 	if err != nil {
 		return 0, err

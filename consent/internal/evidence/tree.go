@@ -4,7 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -22,7 +25,9 @@ type Tree struct {
 	waiting *batch    // what the next write takes along
 	seen    tlog.Tree // the last head that this process wrote or opened with
 
-	writing sync.Mutex // held while a batch is written
+	writing  sync.Mutex // held while a batch is written
+	anchored atomic.Int64
+	derived  atomic.Pointer[treeKeys]
 }
 
 // treeStore keeps leaves, the tree's hashes and its signed head.
@@ -64,12 +69,15 @@ func OpenTree(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Tree, error
 		}
 		t.store = s
 	}
-	place, digest, err := ring.Anchored(ctx, TreeKeyset)
-	if err != nil {
-		return nil, err
+	if db != nil { // one in memory begins anew with every process
+		place, digest, err := ring.Anchored(ctx, TreeKeyset)
+		if err != nil {
+			return nil, err
+		}
+		t.anchored.Store(int64(place)) // of 63 bits
+		t.seen = tlog.Tree{N: int64(place), Hash: digest}
 	}
-	t.seen = tlog.Tree{N: int64(place), Hash: digest} // of 63 bits
-	err = t.checked(ctx, func(_ treeView, now tlog.Tree) error {
+	err := t.checked(ctx, func(_ treeView, now tlog.Tree) error {
 		t.seen = now
 		return nil
 	})
@@ -80,15 +88,27 @@ func OpenTree(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Tree, error
 }
 
 // Anchor tells the ring's journal how far the tree has grown, so that an older
-// copy of it is noticed when it is opened.
+// copy of it is noticed when it is opened. A tree in memory has no copies.
 func (t *Tree) Anchor(ctx context.Context) error {
 	t.mu.Lock()
 	seen := t.seen
 	t.mu.Unlock()
-	if seen.N == 0 {
+	if _, memory := t.store.(*memoryTree); memory || seen.N == t.anchored.Load() {
 		return nil
 	}
-	return t.ring.Anchor(ctx, TreeKeyset, uint64(seen.N), seen.Hash)
+	if err := t.ring.Anchor(ctx, TreeKeyset, uint64(seen.N), seen.Hash); err != nil {
+		return err
+	}
+	t.anchored.Store(seen.N)
+	return nil
+}
+
+// Unanchored is the number of leaves that this process has seen and the
+// journal has not been told of.
+func (t *Tree) Unanchored() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.seen.N - t.anchored.Load()
 }
 
 // Append returns when the leaves are durable in the tree. It joins what others
@@ -103,33 +123,51 @@ func (t *Tree) Append(ctx context.Context, leaves ...[]byte) error {
 	b.leaves = append(b.leaves, leaves...)
 	t.mu.Unlock()
 	if leads {
-		t.writing.Lock()
-		t.mu.Lock()
-		t.waiting = nil // whoever comes now waits for the next write
-		t.mu.Unlock()
-		// One caller's cancellation must not fail the others in its batch.
-		b.err = t.write(context.WithoutCancel(ctx), b.leaves)
-		t.writing.Unlock()
-		close(b.done)
+		go t.lead(context.WithoutCancel(ctx), b) // one caller's cancellation must not fail the others in its batch
 	}
-	<-b.done
-	return b.err
+	select {
+	case <-b.done:
+		return b.err
+	case <-ctx.Done():
+		return ctx.Err() // the leaves may still be written
+	}
+}
+
+// writePatience bounds a write once no caller's context does.
+const writePatience = time.Minute
+
+func (t *Tree) lead(ctx context.Context, b *batch) {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	t.mu.Lock()
+	t.waiting = nil // whoever comes now waits for the next write
+	t.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, writePatience)
+	defer cancel()
+	b.err = t.write(ctx, b.leaves)
+	close(b.done)
 }
 
 // write integrates leaves into the tree and signs the new head. t.writing is held.
 func (t *Tree) write(ctx context.Context, leaves [][]byte) error {
+	keys, err := t.keys(ctx) // before the transaction: the ring may need the same connection
+	if err != nil {
+		return err
+	}
 	t.mu.Lock()
 	seen := t.seen
 	t.mu.Unlock()
 	var next tlog.Tree
-	err := t.store.update(ctx, func(tx treeTx) error {
-		size, err := tx.size()
+	err = t.store.update(ctx, func(tx treeTx) error {
+		// What is signed below vouches for all before it: so that must be signed already.
+		now, err := t.checkedHead(keys, tx)
+		if err == nil {
+			err = holds(tx, now, seen)
+		}
 		if err != nil {
 			return err
 		}
-		if err := holds(tx, tlog.Tree{N: size}, seen); err != nil {
-			return err
-		}
+		size := now.N
 		grown := &growing{old: tx, first: tlog.StoredHashCount(size)}
 		for i, leaf := range leaves {
 			h, err := tlog.StoredHashes(size+int64(i), leaf, grown)
@@ -142,7 +180,7 @@ func (t *Tree) write(ctx context.Context, leaves [][]byte) error {
 		if next.Hash, err = tlog.TreeHash(next.N, grown); err != nil {
 			return err
 		}
-		signed, err := t.sign(ctx, next)
+		signed, err := t.sign(keys, next)
 		if err != nil {
 			return err
 		}
@@ -158,29 +196,39 @@ func (t *Tree) write(ctx context.Context, leaves [][]byte) error {
 }
 
 // Leaves calls each with every leaf from index from on, in order, of one state
-// of the tree.
+// of the tree, each verified against the signed head.
 func (t *Tree) Leaves(ctx context.Context, from int64, each func(index int64, leaf []byte) error) error {
-	return t.store.view(ctx, func(v treeView) error {
-		size, err := v.size()
-		if err != nil || from >= size {
-			return err
+	return t.checked(ctx, func(v treeView, now tlog.Tree) error {
+		if from >= now.N {
+			return nil
 		}
 		i := from - 1
-		return v.leaves(from, size, func(leaf []byte) error {
+		return v.leaves(from, now.N, func(leaf []byte) error {
 			i++
-			return each(i, leaf)
+			err := verifyLeaf(v, i, leaf)
+			if err == nil {
+				err = each(i, leaf)
+			}
+			if err != nil {
+				return fmt.Errorf("entry %d: %w", i, err)
+			}
+			return nil
 		})
 	})
 }
 
-// Last calls f with the newest leaf, if there is one.
+// Last calls f with the newest leaf, verified, if there is one.
 func (t *Tree) Last(ctx context.Context, f func(leaf []byte) error) error {
-	return t.store.view(ctx, func(v treeView) error {
-		size, err := v.size()
-		if err != nil || size == 0 {
-			return err
+	return t.checked(ctx, func(v treeView, now tlog.Tree) error {
+		if now.N == 0 {
+			return nil
 		}
-		return v.leaves(size-1, size, f)
+		return v.leaves(now.N-1, now.N, func(leaf []byte) error {
+			if err := verifyLeaf(v, now.N-1, leaf); err != nil {
+				return err
+			}
+			return f(leaf)
+		})
 	})
 }
 
