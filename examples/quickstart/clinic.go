@@ -54,6 +54,7 @@ func openClinic(ctx context.Context, folder string) (*clinic, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.close())
 	}
+	c.acts.Add(1) // the log begins with an entry of its own
 	if c.db, err = openSQLite(filepath.Join(folder, "app.db")); err == nil {
 		_, err = c.db.ExecContext(ctx, schema)
 	}
