@@ -11,6 +11,65 @@
 // [*WithheldError] that names each field it did not set. What a purpose may see
 // only as a pseudonym, [Records.Open] refuses and [Records.Export] gives.
 //
+// # Tags
+//
+//	tag    = role | "clear" | kind { "," option }
+//	role   = "subject" | "record"
+//	option = "lookup" | "unique" | "label=" code | "in=" compartment | "name=" stored-name
+//
+// subject marks the patient's id, record the id of one of several records of a
+// type that a patient has. Without record there is one record of the type per
+// patient; forget it on a type of which there are several, such as visits, and
+// one visit's row can be put in another's place unnoticed. Both ids are opaque
+// strings that stay clear: assign them before sealing (envelope.NewID makes
+// one), and never use a NIK.
+//
+// A kind says what a field is; from it follow the compartment whose key seals
+// it and what an export makes of it:
+//
+//	identity   nik, phone, name              dropped; may be looked up
+//	identity   address, bpjs, email, kk, mrn, passport, region   dropped
+//	identity   birthdate                     its year; a time.Time
+//	identity   sex                           kept
+//	clinical   clinical                      kept
+//	clinical   date                          its year; a time.Time
+//	clinical   text                          dropped
+//	sensitive  sensitive                     dropped
+//	clinical   no tag at all                 dropped
+//
+// label= names the sensitivity of a field (label=HIV): it opens only under a
+// consent that names that label. in= puts a field into another compartment,
+// name= fixes its stored name when the Go field is renamed. unique says that the
+// token's column is UNIQUE. A struct without a tag is walked.
+//
+// # A configuration by hand
+//
+// [OpenDir] keeps all in one folder. A service with its own key service and
+// databases fills a [Config] itself. Once, for each ring:
+//
+//	ring, err := keyring.Create(ctx, "clinic", keyring.Config{Store: store, Journal: journal, KEK: kek})
+//	for _, name := range []string{"audit", "consent/ledger", "consent/log", "identity", "clinical", "lookup/patient/NIK"} {
+//		err = ring.CreateKeyset(ctx, name)
+//	}
+//
+// that is the three that every configuration needs, each compartment of its
+// types, and pseudo.LookupDomain for each lookup field; and at every start:
+//
+//	ring, err := keyring.Open(ctx, keyring.Config{Store: store, Journal: journal, KEK: kek})
+//	ledger, err := consent.OpenLedger(ctx, ring, db)
+//	audit, err := consent.OpenLog(ctx, ring, db)
+//	cfg := &consent.Config{Ring: ring, Ledger: ledger, Log: audit}
+//
+// db is a SQLite database opened with journal_mode=WAL, synchronous=FULL and a
+// busy_timeout; the key store wants secure_delete=ON as well. The example
+// ByHand has it whole.
+//
+// A service for one compartment opens with
+// ring.Only("clinical", "audit", "consent/ledger", "consent/log"), the same
+// record type name, and a struct of its own that has only those fields. It
+// cannot look up or update, and must not seal a record that the other fields
+// belong to.
+//
 // # What it does not protect
 //
 // Encryption gates release, not reuse: a process that may open a record can

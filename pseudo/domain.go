@@ -44,14 +44,18 @@ func Open(ctx context.Context, ring *keyring.Ring, name string) (*Domain, error)
 	if !strings.Contains(name, "/") {
 		return nil, fmt.Errorf("%w: want a name with a slash, such as %q", ErrNoDomain, "research/ui-2026")
 	}
-	d := &Domain{
-		name:   name,
-		keyset: func(ctx context.Context) (*keyring.Keyset, error) { return ring.Keyset(ctx, name) },
-	}
+	d := newDomain(ring, name)
 	if _, err := d.current(ctx); err != nil {
 		return nil, err
 	}
 	return d, nil
+}
+
+func newDomain(ring *keyring.Ring, name string) *Domain {
+	return &Domain{
+		name:   name,
+		keyset: func(ctx context.Context) (*keyring.Keyset, error) { return ring.Keyset(ctx, name) },
+	}
 }
 
 // Name returns the name of the domain.

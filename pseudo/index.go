@@ -35,8 +35,9 @@ type indexed struct {
 }
 
 // NewIndex returns the index of the record type that the tags of T describe.
-// The domain of each lookup field must exist, see [LookupDomain], and be
-// granted by ring: otherwise the errors of [Open]. A record type or field whose
+// The domain of each lookup field must exist, see [LookupDomain]: otherwise the
+// errors of [Open]. One that ring is not granted is an error only when it is
+// used, so that a service without it can still open records. A record type or field whose
 // name has other characters than letters, digits and ._- is
 // [keyring.ErrName], because with a slash in it two fields could share a
 // domain.
@@ -62,6 +63,9 @@ func NewIndex[T any](ctx context.Context, recordType string, ring *keyring.Ring)
 			return nil, fmt.Errorf("pseudo: field %s: stored name %q: %w", f.Go, f.Name, err)
 		}
 		domain, err := Open(ctx, ring, LookupDomain(recordType, f.Name))
+		if errors.Is(err, keyring.ErrNotGranted) {
+			domain, err = newDomain(ring, LookupDomain(recordType, f.Name)), nil // says so when it is used
+		}
 		if err != nil {
 			return nil, fmt.Errorf("pseudo: field %s: %w", f.Go, err)
 		}

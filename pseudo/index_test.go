@@ -63,7 +63,11 @@ func TestNewIndex(t *testing.T) {
 	_, err := NewIndex[patient](ctx, "patient", ring) // one domain is missing
 	require.ErrorIs(t, err, keyring.ErrNoKeyset)
 	require.ErrorContains(t, err, "patient.Contact.Mobile")
-	_, err = NewIndex[patient](ctx, "patient", ring.Only("identity"))
+	narrow, err := NewIndex[patient](ctx, "patient", ring.Only("identity"))
+	require.NoError(t, err, "a service that looks nothing up may still open")
+	_, err = narrow.Tokens(ctx, full())
+	require.ErrorIs(t, err, keyring.ErrNotGranted)
+	_, err = narrow.Lookup(ctx, "NIK", "9271060312000001")
 	require.ErrorIs(t, err, keyring.ErrNotGranted)
 	_, err = NewIndex[patient](ctx, "patient", nil)
 	require.ErrorIs(t, err, ErrNoDomain)

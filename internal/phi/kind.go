@@ -1,6 +1,9 @@
 package phi
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Form is what a de-identified export makes of a field.
 type Form string
@@ -81,4 +84,13 @@ func KindByName(name string) (Kind, bool) {
 		return Kind{}, false
 	}
 	return all[i], true
+}
+
+// kindNames lists what a tag can say.
+func kindNames() string {
+	var names []string
+	for _, k := range Kinds() {
+		names = append(names, k.Name)
+	}
+	return strings.Join(names, ", ")
 }

@@ -219,6 +219,9 @@ func (c *compiler) seal(f Field, tag tag) error {
 	if err := checkOpaque(f.Type, nil); err != nil {
 		return c.fail(f.Go, err)
 	}
+	if f.Kind.Form == Year && !isDate(f.Type) {
+		return c.fail(f.Go, fmt.Errorf("kind %q on a %v: want a time.Time, of which an export can keep the year", f.Kind.Name, f.Type))
+	}
 	if f.Lookup && !isText(f.Type) {
 		return c.fail(f.Go, fmt.Errorf("lookup on a %v, which is not one text", f.Type))
 	}

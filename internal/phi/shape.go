@@ -19,6 +19,17 @@ var (
 // IsTime reports whether t is time.Time.
 func IsTime(t reflect.Type) bool { return t == timeType }
 
+// isDate reports whether t is a time.Time, behind a pointer or a sql.Null
+// perhaps.
+func isDate(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	} else if f, ok := NullValue(t); ok {
+		t = f.Type
+	}
+	return IsTime(t)
+}
+
 // NullValue returns the value field of a sql.Null type, such as String of
 // sql.NullString. The other field of such a type, at index 1, is Valid.
 func NullValue(t reflect.Type) (reflect.StructField, bool) {

@@ -59,7 +59,7 @@ func parseTag(f reflect.StructField) (tag, error) {
 		t.clear = true
 	default:
 		if t.kind, ok = KindByName(first); !ok {
-			return tag{}, fmt.Errorf("unknown kind %q", first)
+			return tag{}, fmt.Errorf("unknown kind %q (there are subject, record, clear, %s; or no tag)", first, kindNames())
 		}
 	}
 	if !more {
