@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,14 +128,15 @@ func (c *Config) give(ctx context.Context, consent Consent) error {
 }
 
 // inOrder does an event of the ledger and writes its entry. What closes
-// something is in force first, and anchored, so that no older copy opens it
-// again; what opens something is logged first. A crash in between errs on the
-// patient's side both times.
+// something is in force first; what opens something is logged first. A crash in
+// between errs on the patient's side both times. Every event is anchored, so
+// that no older copy undoes it, and so that an anchor does not tell what it was.
 func (c *Config) inOrder(ctx context.Context, closes bool, event func() error, entry *logBody) error {
 	write := func() error { return c.Log.append(ctx, entry) }
-	steps := []func() error{write, event}
+	anchor := func() error { return c.anchor(ctx) }
+	steps := []func() error{write, event, anchor}
 	if closes {
-		steps = []func() error{event, func() error { return c.anchor(ctx) }, write}
+		steps = []func() error{event, anchor, write}
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -146,7 +148,10 @@ func (c *Config) inOrder(ctx context.Context, closes bool, event func() error, e
 
 // anchor tells the journal, which lies apart, how far ledger and log have come.
 func (c *Config) anchor(ctx context.Context) error {
-	return errors.Join(c.Ledger.chain.Anchor(ctx), c.Log.tree.Anchor(ctx))
+	if err := errors.Join(c.Ledger.chain.Anchor(ctx), c.Log.tree.Anchor(ctx)); err != nil {
+		return fmt.Errorf("%w: anchor: %w", ErrAudit, err)
+	}
+	return nil
 }
 
 // Withdraw ends a consent, or a refusal, from now on, and the next decision
@@ -207,6 +212,13 @@ func (c *Config) erase(ctx context.Context, subject string) (keyring.Receipt, er
 	if err != nil {
 		return keyring.Receipt{}, err
 	}
+	if entry.Subject == nil { // nobody to name: it may be a mistyped id
+		receipt, err := c.Ring.Shred(ctx, subject)
+		if err != nil {
+			return keyring.Receipt{}, err
+		}
+		return receipt, c.Log.append(context.WithoutCancel(ctx), entry)
+	}
 	if err := c.Log.append(ctx, entry); err != nil { // before: the patient can be named only while the key lives
 		return keyring.Receipt{}, err
 	}
@@ -224,27 +236,34 @@ func (c *Config) ledgerEntry(ctx context.Context, action, subject, id string, p 
 		Time: c.now().UnixNano(), Action: action, Purpose: p, Outcome: "done",
 		Decision: envelope.NewID(), Ledger: c.Ledger.chain.Len(),
 	}
-	if id != "" {
-		b.Consents = []string{id}
-	}
 	keys, err := c.auditKey(ctx, action, subject)
-	if errors.Is(err, keyring.ErrShredded) && action != "give" {
-		return b, nil // logged without the name, which nobody may know any more
+	if action != "give" && (errors.Is(err, keyring.ErrShredded) || errors.Is(err, keyring.ErrNoSubjectKey)) {
+		return b, nil // logged without the name, which nobody can know any more
 	}
 	if err != nil {
 		return nil, err
 	}
-	return b, b.sealRef(keys[0], subject, "")
+	if id == "" {
+		return b, b.sealRef(keys[0], subject, "")
+	}
+	return b, b.sealRef(keys[0], subject, "", id)
 }
 
-// auditKey makes the key that names a patient in the log with the patient's
-// first act. Erasing one who is not known must not make one up.
+// auditKey returns the key that names a patient in the log. It is made with the
+// patient's first act and never again: a patient who has consents and no such
+// key has lost it to other hands, and a new one would hide all entries so far.
 func (c *Config) auditKey(ctx context.Context, action, subject string) ([]*keyring.SubjectKey, error) {
-	if action == "erase" {
-		return c.Ring.Subject(ctx, subject, auditCompartment)
+	keys, err := c.Ring.Subject(ctx, subject, auditCompartment)
+	if action != "give" || !errors.Is(err, keyring.ErrNoSubjectKey) {
+		return keys, err
+	}
+	if given, err := c.Ledger.of(ctx, subject); err != nil || len(given) > 0 {
+		return nil, cmp.Or(err, errAuditKey)
 	}
 	return c.Ring.CreateSubject(ctx, subject, auditCompartment)
 }
+
+var errAuditKey = fmt.Errorf("the patient's key in compartment %q is gone: %w", auditCompartment, ErrTampered)
 
 func (c *Config) now() time.Time {
 	if c.Now != nil {

@@ -115,7 +115,8 @@ const exportPage = 100
 // of the patient in the recipient's own domain ([Config.AddRecipient]), so two
 // recipients' tables have no pseudonym in common. in yields for each record a
 // T with its ids set and its row; where it can fail, check that before you use
-// the table. A record whose patient does not allow the
+// the table. A record of which the type's columns would be given, but for a label
+// of its own, is left out whole: a gap would show the label. A record whose patient does not allow the
 // export is left out and counted; each one that is given or left out has its
 // entry in the audit log before its row is yielded.
 //
@@ -205,6 +206,11 @@ func (e *export[T]) decide(ctx context.Context, of *T, row envelope.Sealed) (*re
 	x, refusal := r.decide(ctx, of, row, asked{action: "export", req: e.req, fields: e.names})
 	if x == nil {
 		return nil, refusal
+	}
+	if refusal == nil && x.byRecord {
+		// A gap that other records do not have would tell who carries a label.
+		x.fields, x.entry.Reason = nil, NoConsent
+		refusal = r.denied(x.entry)
 	}
 	if err := r.finish(ctx, of, x, refusal); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -24,7 +25,10 @@ import (
 //
 // It is written through [Config.Give] and [Config.Withdraw]. A Ledger is safe
 // for concurrent use.
-type Ledger struct{ chain *evidence.Chain }
+type Ledger struct {
+	ring  *keyring.Ring
+	chain *evidence.Chain
+}
 
 type eventBody struct {
 	Kind    string   `cbor:"1,keyasint"` // "given" or "withdrawn"
@@ -61,14 +65,18 @@ func OpenLedger(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Ledger, e
 	if err != nil {
 		return nil, fmt.Errorf("consent: open ledger: %w", err)
 	}
-	return &Ledger{c}, nil
+	return &Ledger{ring, c}, nil
 }
 
 // Of returns the patient's consents and refusals in the order given, the
 // withdrawn ones with their time, those that other processes wrote too. Errors:
-// [ErrSubject], [ErrTampered].
+// [ErrSubject], [ErrTampered], keyring.ErrShredded for an erased patient, of
+// whom the events remain.
 func (l *Ledger) Of(ctx context.Context, subject string) ([]Consent, error) {
 	all, err := l.of(ctx, subject)
+	if _, gone := l.ring.Subject(ctx, cmp.Or(subject, "-"), auditCompartment); err == nil && errors.Is(gone, keyring.ErrShredded) {
+		err = gone
+	}
 	if err != nil {
 		return nil, fmt.Errorf("consent: read ledger: %w", err)
 	}

@@ -84,12 +84,16 @@ func requireRefused(t *testing.T, err error, who string) {
 	require.True(t, errors.Is(err, ErrTampered) || errors.Is(err, keyring.ErrUnknownVersion), "%s: %v", who, err)
 }
 
-// TestAttackLedgerCutOff: the last event is cut off. What closed something is
-// anchored in the ring's journal; of a permit the audit log knows.
+// TestAttackLedgerCutOff: the last event is cut off. Every one is anchored in
+// the ring's journal.
 func TestAttackLedgerCutOff(t *testing.T) {
 	ctx := context.Background()
 	for name, add := range map[string]func(*Config, string) error{
 		"withdrawal": func(c *Config, id string) error { return c.Withdraw(ctx, "p", id) },
+		"permit": func(c *Config, _ string) error {
+			_, err := c.Give(ctx, Consent{Subject: "r", Purposes: []Purpose{Treatment}})
+			return err
+		},
 		"refusal": func(c *Config, _ string) error {
 			_, err := c.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Treatment}, Refused: true})
 			return err
@@ -108,18 +112,43 @@ func TestAttackLedgerCutOff(t *testing.T) {
 			require.ErrorIs(t, err, ErrTampered)
 		})
 	}
-	t.Run("permit", func(t *testing.T) {
-		cfg, db := sqlConfig(t)
-		_, err := cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Treatment}})
+}
+
+// TestAttackFork: a service that runs on while its ledger or log is set back to
+// before what another one did. It may neither go on with that nor cover it up.
+func TestAttackFork(t *testing.T) {
+	ctx := context.Background()
+	t.Run("ledger", func(t *testing.T) {
+		a, db := sqlConfig(t)
+		r := people(t, a)
+		row := sealed(t, r, ayu)
+		id, err := a.Give(ctx, Consent{Subject: ayu.ID, Purposes: []Purpose{Treatment}})
 		require.NoError(t, err)
-		_, err = cfg.Give(ctx, Consent{Subject: "q", Purposes: []Purpose{Treatment}})
-		require.NoError(t, err)
-		_, err = people(t, cfg).Lookup(ctx, "NIK", ayu.NIK, care)
-		require.NoError(t, err)
+		b := *a
+		reopen(t, &b, db)
+		other := people(t, &b)
+		require.NoError(t, a.Withdraw(ctx, ayu.ID, id))
 		_, err = db.Exec(`DELETE FROM consent_ledger WHERE seq = 2`)
 		require.NoError(t, err)
-		reopen(t, cfg, db)
-		_, err = NewRecords[person]("person", cfg)
+		_, err = open(other, ayu.ID, row.Sealed, care)
+		require.ErrorIs(t, err, ErrTampered)
+		_, err = b.Give(ctx, Consent{Subject: "q", Purposes: []Purpose{Treatment}})
+		require.ErrorIs(t, err, ErrTampered)
+		require.ErrorIs(t, b.anchor(ctx), ErrTampered)
+	})
+	t.Run("log", func(t *testing.T) {
+		a, db := sqlConfig(t)
+		require.NoError(t, a.Log.append(ctx, &logBody{Action: "open", Outcome: "done", Actor: "one"}))
+		var note []byte
+		require.NoError(t, db.QueryRow(`SELECT note FROM consent_log_head`).Scan(&note))
+		b := *a
+		reopen(t, &b, db)
+		require.NoError(t, a.Log.append(ctx, &logBody{Action: "open", Outcome: "done", Actor: "insider"}))
+		require.NoError(t, a.anchor(ctx))
+		_, err := db.Exec(`DELETE FROM consent_log WHERE seq = 1; DELETE FROM consent_log_hash WHERE id > 0; UPDATE consent_log_head SET note = ?`, note)
+		require.NoError(t, err)
+		require.ErrorIs(t, b.Log.append(ctx, &logBody{Action: "open", Outcome: "done", Actor: "two"}), ErrTampered)
+		_, err = b.Log.Verify(ctx)
 		require.ErrorIs(t, err, ErrTampered)
 	})
 }

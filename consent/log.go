@@ -53,12 +53,12 @@ type Entry struct {
 	Withheld  []string
 	Outcome   string // done, refused; or failed, of an act whose entry said done before
 	Reason    Reason
-	Consents  []string // ids of the consents that decided
-	Decision  string   // id of the decision
-	Recipient string   // of an export
+	Decision  string // id of the decision
+	Recipient string // of an export
 
-	// Subject and Record are set by [Log.History] only, which asks by subject.
+	// Set by [Log.History] only, which asks by subject: they die with the patient's keys.
 	Subject, Record string
+	Consents        []string // ids of the consents that decided, or were given or withdrawn
 }
 
 // logBody is an entry as it is sealed.
@@ -73,11 +73,10 @@ type logBody struct {
 	Withheld  []string `cbor:"8,keyasint,omitempty"`
 	Outcome   string   `cbor:"9,keyasint"`
 	Reason    Reason   `cbor:"10,keyasint,omitempty"`
-	Consents  []string `cbor:"11,keyasint,omitempty"`
 	Decision  string   `cbor:"12,keyasint,omitempty"`
 	Recipient string   `cbor:"13,keyasint,omitempty"`
 	Ledger    uint64   `cbor:"14,keyasint,omitempty"` // events in the ledger that the decision knew
-	Subject   []byte   `cbor:"15,keyasint,omitempty"` // sealed under the patient's audit key
+	Subject   []byte   `cbor:"15,keyasint,omitempty"` // patient, record and consents, sealed under the patient's audit key
 }
 
 // OpenLog opens the log of ring in db, a SQLite database whose tables it makes
@@ -100,9 +99,13 @@ func OpenLog(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Log, error) 
 	return &Log{ring, t}, nil
 }
 
-// anchorEvery is after how many entries the journal is told how far the log has
-// come: as many may be lost unseen with an older copy after a crash.
-const anchorEvery = 1000
+// The journal is told how far the log has come after so many entries, or with
+// the first one after so long: as much may be lost unseen with an older copy
+// after a crash.
+const (
+	anchorEntries = 1000
+	anchorWait    = 10 * time.Second
+)
 
 // append seals the bodies and returns when they are durable in the log.
 func (l *Log) append(ctx context.Context, bodies ...*logBody) error {
@@ -110,7 +113,7 @@ func (l *Log) append(ctx context.Context, bodies ...*logBody) error {
 	if err == nil {
 		err = l.tree.Append(ctx, leaves...)
 	}
-	if err == nil && l.tree.Unanchored() >= anchorEvery {
+	if err == nil && l.tree.AnchorDue(anchorEntries, anchorWait) {
 		err = l.tree.Anchor(ctx)
 	}
 	if err != nil {

@@ -113,12 +113,12 @@ func (l *Log) History(ctx context.Context, subject string) ([]Entry, error) {
 		if err != nil {
 			return nil // another patient's
 		}
-		who, record, ok := parseRef(ref)
-		if !ok || who != subject {
+		parts, ok := parseRef(ref)
+		if !ok || parts[0] != subject {
 			return ErrTampered
 		}
 		e := b.entry(i)
-		e.Subject, e.Record = who, record
+		e.Subject, e.Record, e.Consents = parts[0], parts[1], parts[2:]
 		out = append(out, e)
 		return nil
 	})
@@ -131,7 +131,7 @@ func (l *Log) History(ctx context.Context, subject string) ([]Entry, error) {
 func (b *logBody) entry(i int64) Entry {
 	return Entry{
 		Index: i, Time: time.Unix(0, b.Time), Actor: b.Actor, Role: b.Role, Purpose: b.Purpose, Action: b.Action, Type: b.Type,
-		Fields: b.Fields, Withheld: b.Withheld, Outcome: b.Outcome, Reason: b.Reason, Consents: b.Consents,
+		Fields: b.Fields, Withheld: b.Withheld, Outcome: b.Outcome, Reason: b.Reason,
 		Decision: b.Decision, Recipient: b.Recipient,
 	}
 }
@@ -140,25 +140,28 @@ func auditSealer(k *keyring.SubjectKey) (secret.AEAD, error) {
 	return secret.NewAEAD(k.Derive("rahasia/audit-key/v1"))
 }
 
-// sealRef names the patient and record in an entry, under the patient's key.
-func (b *logBody) sealRef(k *keyring.SubjectKey, subject, record string) error {
+// sealRef names patient, record and consents in an entry, under the patient's
+// key: the ledger still knows whose a consent is when the patient is erased.
+func (b *logBody) sealRef(k *keyring.SubjectKey, subject, record string, consents ...string) error {
 	aead, err := auditSealer(k)
 	if err != nil {
 		return err
 	}
-	b.Subject = secret.SealRandom(aead, nil, refText(subject, record), lp.Append(nil, labelLogSubject, b.Decision))
+	text := lp.Append(nil, append([]string{subject, record}, consents...)...)
+	b.Subject = secret.SealRandom(aead, nil, text, lp.Append(nil, labelLogSubject, b.Decision))
 	return nil
 }
 
-func refText(subject, record string) []byte { return lp.Append(nil, subject, record) }
-
-func parseRef(b []byte) (subject, record string, ok bool) {
-	subject, b, ok = cutPart(b)
-	if !ok || subject == "" {
-		return "", "", false
+// parseRef reads what sealRef wrote: at least patient and record.
+func parseRef(b []byte) (parts []string, ok bool) {
+	for len(b) > 0 {
+		var part string
+		if part, b, ok = cutPart(b); !ok {
+			return nil, false
+		}
+		parts = append(parts, part)
 	}
-	record, b, ok = cutPart(b)
-	return subject, record, ok && len(b) == 0
+	return parts, len(parts) >= 2 && parts[0] != ""
 }
 
 func cutPart(b []byte) (part string, rest []byte, ok bool) {

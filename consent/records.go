@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -159,7 +160,7 @@ func (r *Records[T]) sealOne(ctx context.Context, src *T, tag Tag, tags map[stri
 	if err != nil {
 		return Row{}, nil, err
 	}
-	keys, err := r.cfg.Ring.CreateSubject(ctx, subject, append(slices.Clone(r.plan.Compartments), auditCompartment)...)
+	keys, err := r.keysFor(ctx, subject)
 	if err != nil {
 		return Row{}, nil, err
 	}
@@ -173,6 +174,28 @@ func (r *Records[T]) sealOne(ctx context.Context, src *T, tag Tag, tags map[stri
 		return Row{}, nil, err
 	}
 	return Row{Sealed: sealed, Tokens: tokens}, b, nil
+}
+
+// keysFor returns the patient's keys in the type's compartments and, last, the
+// audit key. Keys are made with the patient's first record; where there are
+// others, or consents, a missing audit key is not made anew.
+func (r *Records[T]) keysFor(ctx context.Context, subject string) ([]*keyring.SubjectKey, error) {
+	all := append(slices.Clone(r.plan.Compartments), auditCompartment)
+	keys, err := r.cfg.Ring.Subject(ctx, subject, all...)
+	if !errors.Is(err, keyring.ErrNoSubjectKey) {
+		return keys, err
+	}
+	if _, err := r.cfg.Ring.Subject(ctx, subject, auditCompartment); errors.Is(err, keyring.ErrNoSubjectKey) {
+		for _, name := range r.plan.Compartments {
+			if _, err := r.cfg.Ring.Subject(ctx, subject, name); err == nil {
+				return nil, errAuditKey
+			}
+		}
+		if given, err := r.cfg.Ledger.of(ctx, subject); err != nil || len(given) > 0 {
+			return nil, cmp.Or(err, errAuditKey)
+		}
+	}
+	return r.cfg.Ring.CreateSubject(ctx, subject, all...)
 }
 
 // Lookup returns the tokens under which rows with this value in the field may

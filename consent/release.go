@@ -20,6 +20,8 @@ type released struct {
 	withheld []Withheld // the rest
 	entry    *logBody
 	consents []Consent // decided on
+	basis    []string  // ids of those that decided
+	byRecord bool      // something is withheld for a label that only the record carries
 	tags     map[string]sectionTag
 }
 
@@ -98,6 +100,10 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 	if err != nil {
 		return nil, err
 	}
+	if _, err := r.cfg.Ring.Subject(ctx, subject, auditCompartment); errors.Is(err, keyring.ErrShredded) {
+		x.entry.Reason = Erased // whatever the consents say
+		return x, err
+	}
 	x.consents = slices.Clone(consents)
 	d := decider{cfg: r.cfg, consents: consents, req: a.req, action: a.action, now: r.cfg.now()}
 	for i := range consents {
@@ -112,7 +118,7 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 			return x, err
 		}
 	}
-	x.entry.Consents = d.basis
+	x.basis = d.basis
 	if len(x.fields) == 0 || a.whole && len(x.withheld) > 0 {
 		x.fields, x.entry.Reason = nil, x.withheld[0].Reason
 		return x, r.denied(x.entry)
@@ -212,7 +218,7 @@ func (r *Records[T]) decideByRecord(ctx context.Context, d *decider, x *released
 		}
 		if reason := d.decide(tag.data(f)); reason != Permitted {
 			// By its type it was permitted: any other word would tell of a label.
-			x.withheld = append(x.withheld, Withheld{f.Name, NoConsent})
+			x.withheld, x.byRecord = append(x.withheld, Withheld{f.Name, NoConsent}), true
 			continue
 		}
 		x.fields = append(x.fields, f.Name)
@@ -355,10 +361,10 @@ func (r *Records[T]) finish(ctx context.Context, of *T, x *released, refusal err
 		return err
 	}
 	if key == nil && refusal == nil {
-		return fmt.Errorf("the patient's key in compartment %q is gone: %w", auditCompartment, ErrTampered) // an opening must not be anonymous
+		return errAuditKey // an opening must not be anonymous
 	}
 	if key == nil {
 		return nil
 	}
-	return b.sealRef(key, subject, record)
+	return b.sealRef(key, subject, record, x.basis...)
 }

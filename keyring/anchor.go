@@ -13,11 +13,15 @@ import (
 // digest of the record there. Whoever opens the record asks [Ring.Anchored] and
 // so notices an older copy put in its place, for the journal lies apart from it
 // and takes nothing back. name is the name of the keyset that the record is
-// sealed under. A place not above the newest one changes nothing.
+// sealed under, and prev the newest place that the caller knows and has found in
+// its record: if the journal has another, set by another process perhaps, that
+// is [ErrConflict]; ask [Ring.Anchored] again, which knows it then, and look
+// whether the record holds it. Otherwise one of two records that have parted
+// could cover the other's anchor. A place not above prev changes nothing.
 //
-// Errors: [ErrName], [ErrNotGranted], [ErrNoKeyset], [ErrClosed], and those of a journal
+// Errors: [ErrName], [ErrConflict], [ErrNotGranted], [ErrNoKeyset], [ErrClosed], and those of a journal
 // or store that fails; the anchor may be set then.
-func (r *Ring) Anchor(ctx context.Context, name string, place uint64, digest [32]byte) error {
+func (r *Ring) Anchor(ctx context.Context, name string, prev, place uint64, digest [32]byte) error {
 	c, err := r.allow(name)
 	if err == nil {
 		err = checkKeyset(name)
@@ -39,7 +43,9 @@ func (r *Ring) Anchor(ctx context.Context, name string, place uint64, digest [32
 	if _, known := c.mark(name); !known {
 		return fmt.Errorf("keyring: anchor %q: %w", name, ErrNoKeyset)
 	}
-	if c.anchor(name).Revision >= place {
+	if now := c.anchor(name).Revision; now != prev {
+		return fmt.Errorf("keyring: anchor %q: the newest place is %d: %w", name, now, ErrConflict)
+	} else if now >= place {
 		return nil
 	}
 	return c.write(ctx, &journal.Entry{Kind: journal.Anchor, Anchor: journal.Mark{Name: name, Revision: place, Digest: digest}})

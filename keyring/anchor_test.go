@@ -17,10 +17,11 @@ func TestAnchor(t *testing.T) {
 	require.Zero(t, place)
 	require.Zero(t, digest)
 
-	require.NoError(t, w.ring.Anchor(ctx, "consent/ledger", 7, [32]byte{7}))
-	require.NoError(t, w.ring.Anchor(ctx, "consent/ledger", 9, [32]byte{9}))
+	require.NoError(t, w.ring.Anchor(ctx, "consent/ledger", 0, 7, [32]byte{7}))
+	require.NoError(t, w.ring.Anchor(ctx, "consent/ledger", 7, 9, [32]byte{9}))
 	lines := strings.Count(w.text(t), "\n")
-	require.NoError(t, w.ring.Anchor(ctx, "consent/ledger", 8, [32]byte{8}), "an older place")
+	require.NoError(t, w.ring.Anchor(ctx, "consent/ledger", 9, 8, [32]byte{8}), "an older place")
+	requireError(t, w.ring.Anchor(ctx, "consent/ledger", 7, 10, [32]byte{8}), keyring.ErrConflict)
 	require.Equal(t, lines, strings.Count(w.text(t), "\n"))
 	for _, r := range []*keyring.Ring{w.ring, w.open(t)} {
 		place, digest, err = r.Anchored(ctx, "consent/ledger")
@@ -37,15 +38,15 @@ func TestAnchor(t *testing.T) {
 func TestAnchorErrors(t *testing.T) {
 	w := newWorld(t, "consent/ledger")
 	ctx := t.Context()
-	requireError(t, w.ring.Anchor(ctx, "consent/log", 1, [32]byte{}), keyring.ErrNoKeyset)
-	requireError(t, w.ring.Anchor(ctx, "ring", 1, [32]byte{}), keyring.ErrName)
-	requireError(t, w.ring.Anchor(ctx, "A", 1, [32]byte{}), keyring.ErrName)
-	requireError(t, w.ring.Anchor(ctx, "consent/ledger", 1<<63, [32]byte{}), keyring.ErrName)
-	requireError(t, w.ring.Only().Anchor(ctx, "consent/ledger", 1, [32]byte{}), keyring.ErrNotGranted)
+	requireError(t, w.ring.Anchor(ctx, "consent/log", 0, 1, [32]byte{}), keyring.ErrNoKeyset)
+	requireError(t, w.ring.Anchor(ctx, "ring", 0, 1, [32]byte{}), keyring.ErrName)
+	requireError(t, w.ring.Anchor(ctx, "A", 0, 1, [32]byte{}), keyring.ErrName)
+	requireError(t, w.ring.Anchor(ctx, "consent/ledger", 0, 1<<63, [32]byte{}), keyring.ErrName)
+	requireError(t, w.ring.Only().Anchor(ctx, "consent/ledger", 0, 1, [32]byte{}), keyring.ErrNotGranted)
 	_, _, err := w.ring.Only().Anchored(ctx, "consent/ledger")
 	requireError(t, err, keyring.ErrNotGranted)
 	require.NoError(t, w.ring.Close())
-	requireError(t, w.ring.Anchor(ctx, "consent/ledger", 1, [32]byte{}), keyring.ErrClosed)
+	requireError(t, w.ring.Anchor(ctx, "consent/ledger", 0, 1, [32]byte{}), keyring.ErrClosed)
 	_, _, err = w.ring.Anchored(ctx, "consent/ledger")
 	requireError(t, err, keyring.ErrClosed)
 }
@@ -54,7 +55,7 @@ func TestAnchorErrors(t *testing.T) {
 // knows better.
 func TestAttackAnchor(t *testing.T) {
 	w := newWorld(t, "consent/ledger")
-	require.NoError(t, w.ring.Anchor(t.Context(), "consent/ledger", 7, [32]byte{7}))
+	require.NoError(t, w.ring.Anchor(t.Context(), "consent/ledger", 0, 7, [32]byte{7}))
 	whole := w.text(t)
 	w.cutLines(t, 1)
 	_, err := keyring.Open(t.Context(), w.Config)
@@ -76,11 +77,11 @@ func TestAnchorsDoNotPutAStoreBehind(t *testing.T) {
 		}
 		old, err := w.Store.Head(ctx)
 		require.NoError(t, err)
-		require.NoError(t, w.ring.Anchor(ctx, "consent/ledger", 1, [32]byte{1}))
-		for _, who := range []string{alice, budi}[:erasures] {
+		require.NoError(t, w.ring.Anchor(ctx, "consent/ledger", 0, 1, [32]byte{1}))
+		for i, who := range []string{alice, budi}[:erasures] {
 			_, err = w.ring.Shred(ctx, who)
 			require.NoError(t, err)
-			require.NoError(t, w.ring.Anchor(ctx, "consent/ledger", uint64(2+len(who)), [32]byte{2}))
+			require.NoError(t, w.ring.Anchor(ctx, "consent/ledger", uint64(i+1), uint64(i+2), [32]byte{2}))
 		}
 		newest, err := w.Store.Head(ctx)
 		require.NoError(t, err)

@@ -34,18 +34,11 @@ type Chain struct {
 	ring  *keyring.Ring
 	store chainStore
 
-	anchor *link // what the journal knew when the chain was opened; nil in memory
+	anchored bool // not in memory, where a chain begins anew with every process
 
 	mu       sync.Mutex
-	seq      uint64
-	head     [sha256.Size]byte
+	macs     [][sha256.Size]byte    // of the verified events
 	subjects map[reference]standing // what the verified chain holds
-}
-
-// link is a place in the chain.
-type link struct {
-	seq uint64
-	mac [sha256.Size]byte
 }
 
 // reference stands for a subject under one key version.
@@ -88,34 +81,51 @@ func OpenChain(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Chain, err
 		}
 		c.store = s
 	}
-	if db != nil { // one in memory begins anew with every process
-		place, digest, err := ring.Anchored(ctx, ChainKeyset)
-		if err != nil {
-			return nil, err
-		}
-		c.anchor = &link{place, digest}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.catchUp(ctx); err != nil {
+	c.anchored = db != nil
+	if err := c.Refresh(ctx); err != nil {
 		return nil, err
-	}
-	if c.anchor != nil && c.seq < c.anchor.seq {
-		return nil, fmt.Errorf("event %d: %w: an older copy", c.anchor.seq, ErrTampered)
 	}
 	return c, nil
 }
 
-// Anchor tells the ring's journal how far the chain has grown, so that an older
-// copy of it is noticed when it is opened. A chain in memory has no copies.
+// Anchor tells the ring's journal how far the chain has grown, so that another
+// one in its place is noticed: when it is opened, and by whoever has it open. A
+// chain in memory has no copies.
 func (c *Chain) Anchor(ctx context.Context) error {
-	if c.anchor == nil {
+	if !c.anchored {
 		return nil
 	}
+	for {
+		prev, err := c.checkAnchor(ctx)
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		seq, head := c.newest()
+		c.mu.Unlock()
+		if err := c.ring.Anchor(ctx, ChainKeyset, prev, seq, head); !errors.Is(err, keyring.ErrConflict) {
+			return err
+		}
+		// Another process anchored since: only a chain that holds its anchor may go on.
+	}
+}
+
+// checkAnchor compares the chain with what the journal knows of it.
+func (c *Chain) checkAnchor(ctx context.Context) (place uint64, err error) {
 	c.mu.Lock()
-	newest := link{c.seq, c.head}
-	c.mu.Unlock()
-	return c.ring.Anchor(ctx, ChainKeyset, newest.seq, newest.mac)
+	defer c.mu.Unlock()
+	if err := c.catchUp(ctx); err != nil {
+		return 0, err
+	}
+	place, _, err = c.ring.Anchored(ctx, ChainKeyset)
+	return place, err
+}
+
+func (c *Chain) newest() (seq uint64, head [sha256.Size]byte) {
+	if len(c.macs) > 0 {
+		head = c.macs[len(c.macs)-1]
+	}
+	return uint64(len(c.macs)), head
 }
 
 // Append adds an event about subject, durably, if check agrees to the
@@ -128,10 +138,10 @@ func (c *Chain) Append(ctx context.Context, subject string, body []byte, check f
 		if err != nil {
 			return err
 		}
-		if c.seq == tried {
+		if uint64(len(c.macs)) == tried {
 			return ErrTampered // refused as too late, and yet nothing new: the end was cut off
 		}
-		tried = c.seq
+		tried = uint64(len(c.macs))
 		if err := check(bodies); err != nil {
 			return err
 		}
@@ -160,7 +170,7 @@ func (c *Chain) Of(ctx context.Context, subject string) ([][]byte, error) {
 func (c *Chain) Len() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.seq
+	return uint64(len(c.macs))
 }
 
 // Refresh takes in what other processes have appended.
@@ -182,7 +192,7 @@ func (c *Chain) of(ctx context.Context, subject string) ([][]byte, error) {
 	if err != nil || len(refs) == 0 {
 		return nil, err
 	}
-	events, err := c.store.of(ctx, refs, c.seq) // what came since is for the next read, which verifies it first
+	events, err := c.store.of(ctx, refs, uint64(len(c.macs))) // what came since is for the next read, which verifies it first
 	if err != nil {
 		return nil, err
 	}
@@ -225,17 +235,32 @@ func (c *Chain) references(ks *keyring.Keyset, subject string) ([]reference, err
 }
 
 // catchUp verifies and takes in what has been appended since it last ran, a
-// page at a time.
+// page at a time, and compares the chain with the newest anchor.
 func (c *Chain) catchUp(ctx context.Context) error {
-	for {
-		events, err := c.store.after(ctx, c.seq)
-		if err != nil || len(events) == 0 {
+	var place uint64
+	var digest [sha256.Size]byte
+	if c.anchored {
+		var err error
+		if place, digest, err = c.ring.Anchored(ctx, ChainKeyset); err != nil { // before: what it covers is stored by now
 			return err
+		}
+	}
+	for {
+		events, err := c.store.after(ctx, uint64(len(c.macs)))
+		if err != nil {
+			return err
+		}
+		if len(events) == 0 {
+			break
 		}
 		if err := c.takeIn(ctx, events); err != nil {
 			return err
 		}
 	}
+	if place > uint64(len(c.macs)) || place > 0 && c.macs[place-1] != digest {
+		return fmt.Errorf("event %d: %w: an older copy, or another", place, ErrTampered)
+	}
+	return nil
 }
 
 func (c *Chain) takeIn(ctx context.Context, events []event) error {
@@ -245,8 +270,9 @@ func (c *Chain) takeIn(ctx context.Context, events []event) error {
 	}
 	for i := range events {
 		e := &events[i]
-		if e.seq != c.seq+1 || e.prev != c.head || c.anchor != nil && e.seq == c.anchor.seq && e.mac != c.anchor.mac {
-			return fmt.Errorf("event %d: %w", c.seq+1, ErrTampered)
+		seq, head := c.newest()
+		if e.seq != seq+1 || e.prev != head {
+			return fmt.Errorf("event %d: %w", seq+1, ErrTampered)
 		}
 		if err := c.verify(ks, e); err != nil {
 			return fmt.Errorf("event %d: %w", e.seq, err)
@@ -257,7 +283,7 @@ func (c *Chain) takeIn(ctx context.Context, events []event) error {
 }
 
 func (c *Chain) accept(e *event) {
-	c.seq, c.head = e.seq, e.mac
+	c.macs = append(c.macs, e.mac)
 	c.subjects[e.subject] = standing{c.subjects[e.subject].events + 1, e.mac}
 }
 
@@ -266,7 +292,8 @@ func (c *Chain) seal(ctx context.Context, subject string, body []byte) (event, e
 	if err != nil {
 		return event{}, err
 	}
-	e := event{seq: c.seq + 1, version: ks.Primary(), prev: c.head}
+	seq, head := c.newest()
+	e := event{seq: seq + 1, version: ks.Primary(), prev: head}
 	if e.subject, err = refer(ks, e.version, subject); err != nil {
 		return event{}, err
 	}

@@ -128,21 +128,23 @@ func (t *Tree) Extends(ctx context.Context, checkpoint []byte) error {
 	})
 }
 
-// holds reports whether the tree of v, of which now is the head, has old as
-// its beginning.
-func holds(v tlog.HashReader, now, old tlog.Tree) error {
-	if old.N > now.N {
-		return ErrTampered
-	}
-	if old.N == 0 {
-		return nil
-	}
-	root, err := tlog.TreeHash(old.N, v)
-	if err != nil {
-		return err
-	}
-	if root != old.Hash {
-		return ErrTampered
+// holds refuses the tree of v, of which now is the head, unless each of the old
+// ones is its beginning.
+func holds(v tlog.HashReader, now tlog.Tree, old ...tlog.Tree) error {
+	for _, o := range old {
+		if o.N > now.N {
+			return ErrTampered
+		}
+		if o.N == 0 {
+			continue
+		}
+		root, err := tlog.TreeHash(o.N, v)
+		if err != nil {
+			return err
+		}
+		if root != o.Hash {
+			return ErrTampered
+		}
 	}
 	return nil
 }
@@ -154,13 +156,14 @@ func (t *Tree) checked(ctx context.Context, f func(v treeView, now tlog.Tree) er
 	if err != nil {
 		return err
 	}
-	t.mu.Lock()
-	seen := t.seen // before the view: it may be of a state before the next write
-	t.mu.Unlock()
+	known, err := t.known(ctx) // before the view: it may be of a state before the next write
+	if err != nil {
+		return err
+	}
 	return t.store.view(ctx, func(v treeView) error {
 		now, err := t.checkedHead(keys, v)
 		if err == nil {
-			err = holds(v, now, seen)
+			err = holds(v, now, known...)
 		}
 		if err != nil {
 			return err

@@ -25,8 +25,9 @@ type Tree struct {
 	waiting *batch    // what the next write takes along
 	seen    tlog.Tree // the last head that this process wrote or opened with
 
-	writing  sync.Mutex // held while a batch is written
-	anchored atomic.Int64
+	writing  sync.Mutex   // held while a batch is written
+	anchored atomic.Int64 // leaves that the journal knows of
+	told     atomic.Int64 // when this process last told it
 	derived  atomic.Pointer[treeKeys]
 }
 
@@ -69,14 +70,6 @@ func OpenTree(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Tree, error
 		}
 		t.store = s
 	}
-	if db != nil { // one in memory begins anew with every process
-		place, digest, err := ring.Anchored(ctx, TreeKeyset)
-		if err != nil {
-			return nil, err
-		}
-		t.anchored.Store(int64(place)) // of 63 bits
-		t.seen = tlog.Tree{N: int64(place), Hash: digest}
-	}
 	err := t.checked(ctx, func(_ treeView, now tlog.Tree) error {
 		t.seen = now
 		return nil
@@ -87,28 +80,64 @@ func OpenTree(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Tree, error
 	return t, nil
 }
 
-// Anchor tells the ring's journal how far the tree has grown, so that an older
-// copy of it is noticed when it is opened. A tree in memory has no copies.
-func (t *Tree) Anchor(ctx context.Context) error {
+// known are the heads that the stored tree must hold: the last that this process
+// has seen, and the one that the journal was told of.
+func (t *Tree) known(ctx context.Context) ([]tlog.Tree, error) {
 	t.mu.Lock()
-	seen := t.seen
+	all := []tlog.Tree{t.seen}
 	t.mu.Unlock()
-	if _, memory := t.store.(*memoryTree); memory || seen.N == t.anchored.Load() {
-		return nil
+	if t.inMemory() {
+		return all, nil
 	}
-	if err := t.ring.Anchor(ctx, TreeKeyset, uint64(seen.N), seen.Hash); err != nil {
-		return err
+	place, digest, err := t.ring.Anchored(ctx, TreeKeyset)
+	if err != nil {
+		return nil, err
 	}
-	t.anchored.Store(seen.N)
-	return nil
+	t.anchored.Store(int64(place)) // of 63 bits
+	return append(all, tlog.Tree{N: int64(place), Hash: digest}), nil
 }
 
-// Unanchored is the number of leaves that this process has seen and the
-// journal has not been told of.
-func (t *Tree) Unanchored() int64 {
+func (t *Tree) inMemory() bool {
+	_, memory := t.store.(*memoryTree)
+	return memory
+}
+
+// Anchor tells the ring's journal how far the tree has grown, so that another
+// one in its place is noticed: when it is opened, and by whoever has it open. A
+// tree in memory has no copies.
+func (t *Tree) Anchor(ctx context.Context) error {
+	if t.inMemory() {
+		return nil
+	}
+	for {
+		var now tlog.Tree
+		err := t.checked(ctx, func(_ treeView, head tlog.Tree) error {
+			now = head
+			return nil
+		})
+		prev := t.anchored.Load()
+		if err != nil || now.N == prev {
+			return err
+		}
+		err = t.ring.Anchor(ctx, TreeKeyset, uint64(prev), uint64(now.N), now.Hash)
+		if err == nil {
+			t.anchored.Store(now.N)
+			t.told.Store(time.Now().UnixNano())
+		}
+		if !errors.Is(err, keyring.ErrConflict) {
+			return err
+		}
+		// Another process anchored since: only a tree that holds its anchor may go on.
+	}
+}
+
+// AnchorDue reports whether leaves that the journal does not know of are many,
+// or have waited long.
+func (t *Tree) AnchorDue(leaves int64, wait time.Duration) bool {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.seen.N - t.anchored.Load()
+	n := t.seen.N - t.anchored.Load()
+	t.mu.Unlock()
+	return !t.inMemory() && (n >= leaves || n > 0 && time.Since(time.Unix(0, t.told.Load())) > wait)
 }
 
 // Append returns when the leaves are durable in the tree. It joins what others
@@ -154,15 +183,16 @@ func (t *Tree) write(ctx context.Context, leaves [][]byte) error {
 	if err != nil {
 		return err
 	}
-	t.mu.Lock()
-	seen := t.seen
-	t.mu.Unlock()
+	known, err := t.known(ctx)
+	if err != nil {
+		return err
+	}
 	var next tlog.Tree
 	err = t.store.update(ctx, func(tx treeTx) error {
 		// What is signed below vouches for all before it: so that must be signed already.
 		now, err := t.checkedHead(keys, tx)
 		if err == nil {
-			err = holds(tx, now, seen)
+			err = holds(tx, now, known...)
 		}
 		if err != nil {
 			return err

@@ -16,7 +16,7 @@ func judge(t testing.TB) (fx.EncMode, fx.DecMode) {
 	require.NoError(t, err)
 	dec, err := fx.DecOptions{
 		DupMapKey: fx.DupMapKeyEnforcedAPF, IndefLength: fx.IndefLengthForbidden, UTF8: fx.UTF8RejectInvalid,
-		DefaultMapType: reflect.TypeFor[map[any]any](),
+		DefaultMapType: reflect.TypeFor[map[any]any](), MaxNestedLevels: 2 * maxNesting, // the depth is Skip's own affair
 	}.DecMode()
 	require.NoError(t, err)
 	return enc, dec
@@ -56,4 +56,13 @@ func FuzzSkip(f *testing.F) {
 			t.Fatalf("%x: %v", b, err)
 		}
 	})
+}
+
+// TestSkipIsBounded: as deep as allowed, and no deeper.
+func TestSkipIsBounded(t *testing.T) {
+	deep := append(bytes.Repeat([]byte{0x81}, maxNesting), 0x80)
+	_, err := Skip(deep, 0)
+	require.NoError(t, err)
+	_, err = Skip(append([]byte{0x81}, deep...), 0)
+	require.Error(t, err)
 }
