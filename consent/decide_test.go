@@ -69,6 +69,18 @@ func TestDecide(t *testing.T) {
 		{"until now", []Consent{with(treat, func(c *Consent) { c.Until = noon })}, req, Data{}, Expired},
 		{"withdrawn", []Consent{with(treat, func(c *Consent) { c.Withdrawn = noon })}, req, Data{}, Ended},
 		{"not withdrawn yet", []Consent{with(treat, func(c *Consent) { c.Withdrawn = noon.Add(1) })}, req, Data{}, Permitted},
+		{"a refusal for another actor", []Consent{treat, with(treat, func(c *Consent) { c.ID, c.Refused, c.Actors = "c2", true, []string{"dr-budi"} })}, req, Data{}, Permitted},
+		{"a refusal of no level meets every level", []Consent{treat, with(treat, func(c *Consent) { c.ID, c.Refused = "c2", true })}, req, Data{Confidentiality: "L"}, Refused},
+		{"a label by its descendant", []Consent{with(treat, func(c *Consent) { c.Sensitivity = []Label{"OPIOIDUD"} })}, req, Data{Sensitivity: []Label{"SPI"}}, NoConsent},
+		{"withdrawn tells more than expired", []Consent{
+			with(treat, func(c *Consent) { c.Withdrawn = noon }), with(treat, func(c *Consent) { c.ID, c.Until = "c2", noon }),
+		}, req, Data{}, Ended},
+		{"expired tells more than not yet", []Consent{
+			with(treat, func(c *Consent) { c.Until = noon }), with(treat, func(c *Consent) { c.ID, c.From = "c2", noon.Add(1) }),
+		}, req, Data{}, Expired},
+		{"not yet tells more than nothing", []Consent{
+			with(treat, func(c *Consent) { c.Roles = []string{"nurse"} }), with(treat, func(c *Consent) { c.ID, c.From = "c2", noon.Add(1) }),
+		}, req, Data{}, NotYet},
 		{"a withdrawn refusal is none", []Consent{treat, with(treat, func(c *Consent) { c.ID, c.Refused, c.Withdrawn = "c2", true, noon })}, req, Data{}, Permitted},
 	}
 	for _, tt := range tests {
@@ -90,6 +102,20 @@ func TestDecideObligations(t *testing.T) {
 	require.Equal(t, []Obligation{Deidentify, "NORDSCLCD", Pseudonymise}, d.Obligations, "every permit's obligations hold, and research is pseudonymous")
 	require.Equal(t, noon.Add(time.Hour), d.Until)
 	require.Equal(t, "a", d.Consent)
+}
+
+// TestDecideUntil: the first boundary of any consent, in whatever order they come.
+func TestDecideUntil(t *testing.T) {
+	c := []Consent{
+		{ID: "a", Purposes: []Purpose{Treatment}, From: noon.Add(-3), Until: noon.Add(9)},
+		{ID: "b", Purposes: []Purpose{Marketing}, From: noon.Add(2), Until: noon.Add(5), Refused: true},
+		{ID: "c", Purposes: []Purpose{Treatment}, Withdrawn: noon.Add(7)},
+		{ID: "d", Purposes: []Purpose{Treatment}, Until: noon.Add(-1)},
+	}
+	for range 2 {
+		require.Equal(t, noon.Add(2), Decide(c, care, Data{}, noon).Until)
+		slices.Reverse(c)
+	}
 }
 
 // draw makes random consents, requests and labels from small sets, so that

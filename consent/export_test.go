@@ -5,7 +5,10 @@ import (
 	"context"
 	"database/sql"
 	"encoding/csv"
+	"errors"
+	"io"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -223,3 +226,157 @@ func TestWriteCSV(t *testing.T) {
 	require.Equal(t, []string{"pseudonym", "Born", "Sex", "Diagnosis", "Serology"}, lines[0])
 	require.Equal(t, []string{"1989", `'=HYPERLINK("x")`, `["J45 Asthma"]`, "(withheld)"}, lines[1][1:])
 }
+
+// TestTooLateToExport: the patient withdraws or is erased while the page is
+// being read, after its entries were written.
+func TestTooLateToExport(t *testing.T) {
+	ctx := context.Background()
+	for name, stop := range map[string]func(*Config, string) error{
+		"withdrawal": func(c *Config, id string) error {
+			all, err := c.Ledger.Of(ctx, id)
+			if err != nil {
+				return err
+			}
+			return c.Withdraw(ctx, id, all[0].ID)
+		},
+		"refusal": func(c *Config, id string) error {
+			_, err := c.Give(ctx, Consent{Subject: id, Purposes: []Purpose{Research}, Refused: true})
+			return err
+		},
+		"erasure": func(c *Config, id string) error { _, err := c.Erase(ctx, id); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := people(t, memoryConfig(t))
+			require.NoError(t, r.cfg.AddRecipient(ctx, "ui-2026"))
+			var rows []stored
+			for _, id := range []string{"p-1", "p-2", "p-3"} {
+				p := ayu
+				p.ID = id
+				rows = append(rows, stored{id, sealed(t, r, p, Research).Sealed})
+			}
+			table, err := r.Export(ctx, each(rows), study)
+			require.NoError(t, err)
+			n := 0
+			for _, err := range table.Rows() {
+				require.NoError(t, err)
+				if n++; n == 1 {
+					require.NoError(t, stop(r.cfg, "p-2"))
+				}
+			}
+			require.Equal(t, 2, n)
+			require.Equal(t, 1, table.Suppressed())
+			failed := slices.DeleteFunc(entries(t, r.cfg.Log), func(e Entry) bool { return e.Outcome != "failed" })
+			require.Len(t, failed, 1)
+			require.Equal(t, "export", failed[0].Action)
+			require.Empty(t, failed[0].Fields)
+		})
+	}
+}
+
+// TestExportOfTheErased: who was erased before is left out and counted.
+func TestExportOfTheErased(t *testing.T) {
+	ctx := context.Background()
+	r := people(t, memoryConfig(t))
+	require.NoError(t, r.cfg.AddRecipient(ctx, "ui-2026"))
+	row := sealed(t, r, ayu, Research)
+	_, err := r.cfg.Erase(ctx, ayu.ID)
+	require.NoError(t, err)
+	table, err := r.Export(ctx, each([]stored{{ayu.ID, row.Sealed}}), study)
+	require.NoError(t, err)
+	require.Empty(t, readAll(t, table))
+	require.Equal(t, 1, table.Suppressed())
+	require.Equal(t, Erased, last(t, r.cfg.Log).Reason)
+}
+
+// TestExportOfOneVariable: the sequence may use one variable for all records,
+// and clear it afterwards.
+func TestExportOfOneVariable(t *testing.T) {
+	ctx := context.Background()
+	r := people(t, memoryConfig(t))
+	require.NoError(t, r.cfg.AddRecipient(ctx, "ui-2026"))
+	var rows []stored
+	for i, id := range []string{"p-1", "p-2", "p-3"} {
+		p := ayu
+		p.ID, p.Sex = id, []string{"female", "male", "other"}[i]
+		rows = append(rows, stored{id, sealed(t, r, p, Research).Sealed})
+	}
+	table, err := r.Export(ctx, func(yield func(*person, envelope.Sealed) bool) {
+		var p person
+		for _, s := range rows {
+			if p.ID = s.id; !yield(&p, s.row) {
+				return
+			}
+		}
+		p.ID = ""
+	}, study)
+	require.NoError(t, err)
+	var sexes []any
+	for _, row := range readAll(t, table) {
+		sexes = append(sexes, row[2])
+	}
+	require.Equal(t, []any{"female", "male", "other"}, sexes)
+	separate, err := r.Export(ctx, each(rows), study)
+	require.NoError(t, err)
+	again, err := r.Export(ctx, each(rows), study)
+	require.NoError(t, err)
+	require.Equal(t, readAll(t, separate), readAll(t, again))
+}
+
+// TestExportRole: a role that may see none of the columns is refused, and so is logged.
+func TestExportRole(t *testing.T) {
+	ctx := context.Background()
+	cfg := memoryConfig(t)
+	cfg.Roles = map[string][]string{"desk": {"sensitive"}}
+	r := people(t, cfg)
+	require.NoError(t, cfg.AddRecipient(ctx, "ui-2026"))
+	req := study
+	for role, want := range map[string]Reason{"desk": RoleForbids, "": NoRole} {
+		req.Role = role
+		_, err := r.Export(ctx, each(nil), req)
+		var denied *DeniedError
+		require.ErrorAs(t, err, &denied)
+		require.Equal(t, want, denied.Reason)
+		require.Equal(t, want, last(t, cfg.Log).Reason)
+	}
+}
+
+// TestCSVCells: numbers stay numbers, formulas do not stay formulas, and what
+// cannot be written says so without its value.
+func TestCSVCells(t *testing.T) {
+	type text string
+	for _, tt := range []struct {
+		cell any
+		want string
+	}{
+		{-3.2, "-3.2"}, {-7, "-7"}, {int8(-1), "-1"}, {uint(7), "7"}, {true, "true"}, {"", ""}, {"a=b", "a=b"},
+		{"=1+1", "'=1+1"}, {"+1", "'+1"}, {"-1", "'-1"}, {"@x", "'@x"}, {"\tx", "'\tx"}, {"\rx", "'\rx"}, {text("=1"), "'=1"},
+		{[]string{"=1", "b"}, `["=1","b"]`}, {[]int{-1}, "[-1]"}, {[2]int{1, 2}, "[1,2]"}, {map[string]int{"a": 1}, `{"a":1}`},
+		{Withheld{"F", NoConsent}, "(withheld)"},
+	} {
+		got, err := cellText(tt.cell)
+		require.NoError(t, err)
+		require.Equal(t, tt.want, got)
+	}
+	for _, bad := range []any{[]float64{math.Inf(1)}, []any{make(chan int)}} {
+		_, err := cellText(bad)
+		require.ErrorIs(t, err, envelope.ErrType)
+		require.NotContains(t, err.Error(), "Inf")
+	}
+}
+
+// TestCSVOfABrokenTable: an error of the table or the writer ends it.
+func TestCSVOfABrokenTable(t *testing.T) {
+	broken := errors.New("broken")
+	table := func(row []any, err error) *Table {
+		return &Table{Columns: []Column{{"a", "keep"}}, rows: func(yield func([]any, error) bool) { yield(row, err) }}
+	}
+	require.ErrorIs(t, table(nil, broken).WriteCSV(io.Discard), broken)
+	require.ErrorIs(t, table([]any{[]any{make(chan int)}}, nil).WriteCSV(io.Discard), envelope.ErrType)
+	require.ErrorIs(t, table([]any{"x"}, nil).WriteCSV(brokenWriter{broken}), broken)
+	require.ErrorIs(t, table([]any{strings.Repeat("x", 1<<16)}, nil).WriteCSV(brokenWriter{broken}), broken)
+	require.NoError(t, table([]any{nil}, nil).WriteCSV(io.Discard))
+}
+
+type brokenWriter struct{ err error }
+
+func (w brokenWriter) Write([]byte) (int, error) { return 0, w.err }

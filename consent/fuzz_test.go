@@ -55,3 +55,77 @@ func FuzzRef(f *testing.F) {
 		}
 	})
 }
+
+// FuzzEvent: what reads as a ledger event is what give and withdraw write.
+func FuzzEvent(f *testing.F) {
+	c := Consent{
+		ID: "c", Purposes: []Purpose{Treatment}, Refused: true, Actors: []string{"a"}, Roles: []string{"r"}, Confidentiality: Restricted,
+		Sensitivity: []Label{"HIV"}, Obligations: []Obligation{Deidentify}, From: noon, Until: year(9999),
+	}
+	for _, b := range []eventBody{
+		{Kind: "given", ID: "c", At: instantOf(noon), Consent: newGranted(c)},
+		{Kind: "given", ID: "c", Consent: newGranted(Consent{Purposes: c.Purposes})},
+		{Kind: "withdrawn", ID: "c", At: instantOf(year(1900))},
+	} {
+		text, err := encodeReadable(b)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+		f.Add(text[:len(text)-1])
+		f.Add(append(text, 0))
+	}
+	f.Add([]byte{0xa3, 0x01, 0x65, 'g', 'i', 'v', 'e', 'n', 0x02, 0x60, 0x03, 0x82, 0x00, 0x18, 0x00})
+	f.Fuzz(func(t *testing.T, text []byte) {
+		all, err := replay([][]byte{text}, "p")
+		var b eventBody
+		readable := decode(text, &b) == nil
+		if err == nil && !readable {
+			t.Fatalf("%x replays and does not read", text)
+		}
+		if !readable {
+			return
+		}
+		if again, err := encode(b); err != nil || !bytes.Equal(again, text) {
+			t.Errorf("%x reads and encodes as %x", text, again)
+		}
+		Decide(all, care, Data{}, noon)
+		for _, c := range all {
+			if c.Subject != "p" || c.ID != b.ID {
+				t.Errorf("%x is another's", text)
+			}
+		}
+	})
+}
+
+// FuzzEntry: what reads as an entry of the log is what the log writes.
+func FuzzEntry(f *testing.F) {
+	for _, b := range []*logBody{
+		{Action: "start", Outcome: "done"},
+		{
+			Time: noon.UnixNano(), Actor: "dr", Role: "r", Purpose: Treatment, Action: "open", Type: "person", Fields: []string{"A", "B"},
+			Withheld: []string{"C"}, Outcome: "done", Reason: Permitted, Consents: []string{"c"}, Decision: "d", Recipient: "u", Ledger: 1 << 40, Subject: []byte{1, 2},
+		},
+	} {
+		text, err := encode(b)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+		f.Add(text[:len(text)-1])
+		f.Add(append(text, 0))
+	}
+	f.Add([]byte{0xbf, 0xff})
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var b logBody
+		if decode(text, &b) != nil {
+			return
+		}
+		if again, err := encode(&b); err != nil || !bytes.Equal(again, text) {
+			t.Errorf("%x reads and encodes as %x", text, again)
+		}
+		if e := b.entry(7); e.Index != 7 || e.Actor != b.Actor || e.Subject != "" {
+			t.Errorf("%x is shown as %v", text, e)
+		}
+	})
+}
