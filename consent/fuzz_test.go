@@ -104,7 +104,7 @@ func FuzzEntry(f *testing.F) {
 		{Action: "start", Outcome: "done"},
 		{
 			Time: noon.UnixNano(), Actor: "dr", Role: "r", Purpose: Treatment, Action: "open", Type: "person", Fields: []string{"A", "B"},
-			Withheld: []string{"C"}, Outcome: "done", Reason: Permitted, Consents: []string{"c"}, Decision: "d", Recipient: "u", Ledger: 1 << 40, Subject: []byte{1, 2},
+			Withheld: []string{"C"}, Outcome: "done", Reason: Permitted, Decision: "d", Recipient: "u", Ledger: 1 << 40, Subject: []byte{1, 2},
 		},
 	} {
 		text, err := encode(b)

@@ -407,16 +407,16 @@ func TestEntriesTell(t *testing.T) {
 		c.Subject, c.Purposes = ayu.ID, []Purpose{Treatment}
 		_, err := cfg.Give(ctx, c)
 		require.NoError(t, err)
-		require.Equal(t, []string{c.ID}, last(t, cfg.Log).Consents)
+		require.Equal(t, []string{c.ID}, lastOf(t, cfg, ayu.ID).Consents)
 	}
 	_, err := open(r, ayu.ID, row.Sealed, care)
 	require.NoError(t, err)
-	require.ElementsMatch(t, []string{"a-plain", "b-hiv"}, last(t, cfg.Log).Consents)
+	require.ElementsMatch(t, []string{"a-plain", "b-hiv"}, lastOf(t, cfg, ayu.ID).Consents)
 	_, err = cfg.Give(ctx, Consent{ID: "no", Subject: ayu.ID, Purposes: []Purpose{Treatment}, Refused: true})
 	require.NoError(t, err)
 	_, err = open(r, ayu.ID, row.Sealed, care)
 	require.ErrorIs(t, err, ErrDenied)
-	require.Equal(t, []string{"no"}, last(t, cfg.Log).Consents)
+	require.Equal(t, []string{"no"}, lastOf(t, cfg, ayu.ID).Consents)
 
 	for want, req := range map[Reason]Request{
 		MaySearch: {Purpose: Marketing, Actor: "a"}, Unknown: {Purpose: "X", Actor: "a"}, NoRole: {Purpose: Treatment, Actor: "a", Role: "r"},

@@ -127,7 +127,7 @@ func TestRepeatAfterErrAudit(t *testing.T) {
 	require.Empty(t, entries(t, cfg.Log))
 	_, err = cfg.Give(ctx, refusal)
 	require.NoError(t, err)
-	require.Equal(t, []string{"r"}, last(t, cfg.Log).Consents)
+	require.Equal(t, []string{"r"}, lastOf(t, cfg, "p").Consents)
 	require.EqualValues(t, 1, cfg.Ledger.chain.Len())
 
 	permit := Consent{ID: "c", Subject: "p", Purposes: []Purpose{Treatment}}

@@ -102,3 +102,12 @@ func open(r *Records[person], id string, row envelope.Sealed, req Request) (pers
 	err := r.Open(context.Background(), &out, row, req)
 	return out, err
 }
+
+// lastOf is the newest entry that names the patient.
+func lastOf(t testing.TB, cfg *Config, subject string) Entry {
+	t.Helper()
+	h, err := cfg.Log.History(context.Background(), subject)
+	require.NoError(t, err)
+	require.NotEmpty(t, h)
+	return h[len(h)-1]
+}

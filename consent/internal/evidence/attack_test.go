@@ -106,20 +106,22 @@ func TestAttackChainFork(t *testing.T) {
 // TestAttackChainAnchor: another chain of the same ring, as long as the anchor
 // says or shorter, is not the one that was anchored.
 func TestAttackChainAnchor(t *testing.T) {
-	ring, db, older := newRing(t), newDB(t), newDB(t)
-	c, other := openChain(t, ring, db), openChain(t, ring, older)
-	require.NoError(t, c.Append(ctx, "p", []byte("withdrawn"), agree))
-	require.NoError(t, c.Anchor(ctx))
-	require.NoError(t, c.Anchor(ctx), "twice is no error")
-	_, err := OpenChain(ctx, ring, older)
-	require.ErrorIs(t, err, ErrTampered, "shorter")
-	require.NoError(t, other.Append(ctx, "p", []byte("permit"), agree))
-	_, err = OpenChain(ctx, ring, older)
-	require.ErrorIs(t, err, ErrTampered, "as long")
-	require.NoError(t, other.Append(ctx, "p", []byte("another"), agree))
-	_, err = OpenChain(ctx, ring, older)
-	require.ErrorIs(t, err, ErrTampered, "longer")
-	openChain(t, ring, db)
+	for longer := range 3 {
+		ring, db, older := newRing(t), newDB(t), newDB(t)
+		c, other := openChain(t, ring, db), openChain(t, ring, older)
+		for i := range longer {
+			require.NoError(t, other.Append(ctx, "p", fmt.Append(nil, "permit", i), agree))
+		}
+		require.NoError(t, c.Append(ctx, "p", []byte("withdrawn"), agree))
+		require.NoError(t, c.Anchor(ctx))
+		require.NoError(t, c.Anchor(ctx), "twice is no error")
+		_, err := OpenChain(ctx, ring, older)
+		require.ErrorIs(t, err, ErrTampered, longer)
+		require.ErrorIs(t, other.Append(ctx, "p", []byte("another"), agree), ErrTampered, "nor may it go on")
+		require.ErrorIs(t, other.Anchor(ctx), ErrTampered, "nor cover it up")
+		_, err = c.Of(ctx, "p")
+		require.NoError(t, err)
+	}
 }
 
 // TestAttackStoredLink: columns that hold more than they should, or nothing.
@@ -145,16 +147,20 @@ func TestAttackTreeAnchor(t *testing.T) {
 	ring, db, older := newRing(t), newDB(t), newDB(t)
 	tree, other := openTree(t, ring, db), openTree(t, ring, older)
 	require.NoError(t, tree.Append(ctx, []byte("a"), []byte("b")))
-	require.EqualValues(t, 2, tree.Unanchored())
-	require.NoError(t, tree.Anchor(ctx))
-	require.Zero(t, tree.Unanchored())
-	require.NoError(t, tree.Anchor(ctx), "twice is no error")
-	for range 3 {
-		_, err := OpenTree(ctx, ring, older)
-		require.ErrorIs(t, err, ErrTampered, "shorter, as long, longer")
+	require.True(t, tree.AnchorDue(2, time.Hour))
+	require.False(t, tree.AnchorDue(3, 1<<62))
+	require.True(t, tree.AnchorDue(3, 0))
+	for range 3 { // shorter, as long, longer than what will be anchored
 		require.NoError(t, other.Append(ctx, []byte("a")))
 	}
-	_, err := db.Exec(`DELETE FROM consent_log; DELETE FROM consent_log_hash; DELETE FROM consent_log_head`)
+	require.NoError(t, tree.Anchor(ctx))
+	require.False(t, tree.AnchorDue(1, 0))
+	require.NoError(t, tree.Anchor(ctx), "twice is no error")
+	require.ErrorIs(t, other.Append(ctx, []byte("a")), ErrTampered, "nor may it go on")
+	require.ErrorIs(t, other.Anchor(ctx), ErrTampered, "nor cover it up")
+	_, err := OpenTree(ctx, ring, older)
+	require.ErrorIs(t, err, ErrTampered)
+	_, err = db.Exec(`DELETE FROM consent_log; DELETE FROM consent_log_hash; DELETE FROM consent_log_head`)
 	require.NoError(t, err)
 	_, err = OpenTree(ctx, ring, db)
 	require.ErrorIs(t, err, ErrTampered)
