@@ -139,17 +139,17 @@ func prepare(key *tinkpb.Keyset_Key) (secret.MAC, error) {
 	return secret.NewMAC(secret.Extract(raw.KeyValue, nil))
 }
 
-// addVersion adds a fresh random key to set as its primary and returns its id.
-func addVersion(set *tinkpb.Keyset) (uint32, error) {
+// addVersion adds a fresh random key to set as its primary.
+func addVersion(set *tinkpb.Keyset) error {
 	if len(set.Key) >= maxVersions {
-		return 0, fmt.Errorf("more than %d versions", maxVersions)
+		return fmt.Errorf("more than %d versions", maxVersions)
 	}
 	key, err := proto.Marshal(&prfpb.HkdfPrfKey{
 		Params:   &prfpb.HkdfPrfParams{Hash: commonpb.HashType_SHA256},
 		KeyValue: bytes.Clone(secret.Expose(secret.Random())),
 	})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	set.PrimaryKeyId = nextVersion(set)
 	set.Key = append(set.Key, &tinkpb.Keyset_Key{
@@ -162,7 +162,7 @@ func addVersion(set *tinkpb.Keyset) (uint32, error) {
 			KeyMaterialType: tinkpb.KeyData_SYMMETRIC,
 		},
 	})
-	return set.PrimaryKeyId, nil
+	return nil
 }
 
 // nextVersion returns the version after the greatest, or, where an imported

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/rahasia/rahasia/keyring/internal/journal"
-
 	"github.com/rahasia/rahasia/keyring/internal/cache"
+	"github.com/rahasia/rahasia/keyring/internal/journal"
 )
 
 // Config is what a ring is made of.
@@ -47,6 +47,10 @@ func (cfg *Config) check() error {
 	return nil
 }
 
+func (cfg *Config) kekOf(name string) (KEK, error) {
+	return (&keks{common: cfg.KEK, own: cfg.KEKs}).of(name)
+}
+
 // Ring is a set of named keysets and the subject keys under them, made by
 // [Create] or [Open]. It is safe for concurrent use, and a pool of one database
 // connection does not deadlock it. It prints as its id.
@@ -67,8 +71,7 @@ type core struct {
 	control
 	store Store
 	log   *journal.Log
-	kek   KEK
-	keks  map[string]KEK
+	keks  keks
 
 	cache   *cache.Cache[*SubjectKey]
 	flights cache.Flights[*SubjectKey]
@@ -90,30 +93,15 @@ func newCore(cfg Config, control control) *core {
 	if age == 0 {
 		age = defaultAge
 	}
-	c := &core{
+	return &core{
 		control: control, store: cfg.Store, log: cfg.Journal.log,
-		kek: cfg.KEK, keks: map[string]KEK{},
+		keks:  keks{common: cfg.KEK, own: maps.Clone(cfg.KEKs)},
 		cache: cache.New[*SubjectKey](entries, age), checking: make(chan struct{}, 1),
 		chain: journal.NewChain(control.journal, control.ring),
 	}
-	for name, kek := range cfg.KEKs { // the caller's map stays the caller's
-		c.keks[name] = kek
-	}
-	return c
 }
 
 func newRing(c *core) *Ring { return &Ring{core: func() *core { return c }} }
-
-// kekOf returns the KEK of a keyset.
-func kekOf(kek KEK, keks map[string]KEK, name string) (KEK, error) {
-	if own := keks[name]; own != nil {
-		return own, nil
-	}
-	if kek == nil {
-		return nil, fmt.Errorf("keyring: keyset %q has no KEK: %w", name, ErrKEK)
-	}
-	return kek, nil
-}
 
 // ID returns the id that the ring was created with.
 func (r *Ring) ID() string { return r.core().ring }
@@ -189,7 +177,7 @@ func Create(ctx context.Context, id string, cfg Config) (*Ring, error) {
 	if err := errors.Join(cfg.check(), checkRing(id)); err != nil {
 		return nil, err
 	}
-	kek, err := kekOf(cfg.KEK, cfg.KEKs, controlKeyset)
+	kek, err := cfg.kekOf(controlKeyset)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +189,7 @@ func Create(ctx context.Context, id string, cfg Config) (*Ring, error) {
 	if err := checkNew(ctx, cfg); err != nil {
 		return nil, err
 	}
-	rec, ks, err := newRevision(ctx, kek, id, controlKeyset, nil)
+	rec, ks, err := newRevision(ctx, kek, id, controlKeyset, nil, addVersion)
 	if err != nil {
 		return nil, err
 	}
@@ -302,7 +290,7 @@ func load(ctx context.Context, cfg Config) (*core, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("keyring: open: %w", err)
 	}
-	kek, err := kekOf(cfg.KEK, cfg.KEKs, controlKeyset)
+	kek, err := cfg.kekOf(controlKeyset)
 	if err != nil {
 		return nil, err
 	}

@@ -53,6 +53,9 @@ type Change struct {
 	Keys []KeyRecord
 }
 
+// Swap is a row as it was read and what shall take its place.
+type Swap struct{ Old, New KeyRecord }
+
 // Store keeps what a ring persists: wrapped keysets, wrapped subject keys and
 // the head. It never sees a key, a subject id or a passphrase, and it is not
 // trusted: what it returns is authenticated. It is trusted to be durable.
@@ -96,6 +99,19 @@ type Store interface {
 	// these tags, in any order: of two that create the same tag at once, both
 	// get the same record. The tags in recs differ from each other.
 	CreateKeys(ctx context.Context, recs []KeyRecord) ([]KeyRecord, error)
+
+	// StaleKeys returns at most limit records in state Active of that
+	// compartment whose Version is not version, and whose tags are greater than
+	// after (from the first if after is nil), by ascending tag. With version 0,
+	// which no record has, it returns those of all versions.
+	StaleKeys(ctx context.Context, compartment string, version uint32, after *Tag, limit int) ([]KeyRecord, error)
+
+	// SwapKeys replaces, in one transaction, each row that equals its Old in
+	// every column by its New, and returns how many it replaced. A row that
+	// differs, a tombstone above all, or that is not there, is left alone and
+	// keeps no other from being replaced. Old and New have one tag, and the tags
+	// in swaps differ from each other.
+	SwapKeys(ctx context.Context, swaps []Swap) (swapped int, err error)
 
 	// Tombstones returns at most limit records in state Destroyed whose tags
 	// are greater than after (from the first if after is nil), by ascending tag.

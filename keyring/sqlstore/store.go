@@ -12,6 +12,7 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -252,13 +253,63 @@ func (s *Store) CreateKeys(ctx context.Context, recs []keyring.KeyRecord) (store
 	return stored, nil
 }
 
+// SwapKeys replaces rows that are as they were read.
+func (s *Store) SwapKeys(ctx context.Context, swaps []keyring.Swap) (swapped int, err error) {
+	tags := make([]keyring.Tag, len(swaps))
+	for i := range swaps {
+		tags[i] = swaps[i].Old.Tag
+	}
+	err = s.within(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		// Read and written in one transaction: SQLite has one writer at a time,
+		// and refuses the write if another wrote since the read.
+		recs, err := pick(ctx, tx, tags)
+		if err != nil {
+			return err
+		}
+		now := make(map[keyring.Tag]*keyring.KeyRecord, len(recs))
+		for i := range recs {
+			now[recs[i].Tag] = &recs[i]
+		}
+		next := make([]keyring.KeyRecord, 0, len(recs))
+		for i := range swaps {
+			if rec := now[swaps[i].Old.Tag]; rec != nil && same(rec, &swaps[i].Old) {
+				next = append(next, swaps[i].New)
+			}
+		}
+		swapped = len(next)
+		return s.putKeys(ctx, tx, next, replaceKeys)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return swapped, nil
+}
+
+func same(a, b *keyring.KeyRecord) bool {
+	return a.Tag == b.Tag && a.Compartment == b.Compartment && a.Generation == b.Generation && a.Version == b.Version &&
+		a.State == b.State && a.Commitment == b.Commitment && bytes.Equal(a.Wrapped, b.Wrapped)
+}
+
+// StaleKeys returns live keys that another version wraps, by ascending tag. It
+// walks the primary key: all pages together cost one scan, and creating a key
+// no second index.
+func (s *Store) StaleKeys(ctx context.Context, compartment string, version uint32, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
+	recs, err := list(ctx, s.db, scanKey, keyColumns+` WHERE tag > $1 AND compartment = $2 AND version <> $3 AND state = 1 ORDER BY tag LIMIT $4`,
+		from(after), compartment, int64(version), max(limit, 0))
+	return recs, failed(ctx, err)
+}
+
+// from is what tags after that one are greater than.
+func from(after *keyring.Tag) []byte {
+	if after == nil {
+		return []byte{} // less than any tag
+	}
+	return after[:]
+}
+
 // Tombstones returns tombstones by ascending tag.
 func (s *Store) Tombstones(ctx context.Context, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
-	from := []byte{} // less than any tag
-	if after != nil {
-		from = after[:]
-	}
-	recs, err := list(ctx, s.db, scanKey, keyColumns+` WHERE state = 2 AND tag > $1 ORDER BY tag LIMIT $2`, from, max(limit, 0))
+	recs, err := list(ctx, s.db, scanKey, keyColumns+` WHERE state = 2 AND tag > $1 ORDER BY tag LIMIT $2`, from(after), max(limit, 0))
 	return recs, failed(ctx, err)
 }
 
