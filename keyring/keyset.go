@@ -17,6 +17,7 @@ import (
 
 	"github.com/rahasia/rahasia/internal/lp"
 	"github.com/rahasia/rahasia/internal/secret"
+	"github.com/rahasia/rahasia/keyring/internal/state"
 )
 
 // A keyset is a binary Tink keyset whose keys are all of this type: HKDF-PRF
@@ -40,6 +41,7 @@ type Keyset struct {
 	name     string
 	digest   [32]byte
 	versions []uint32              // enabled ones, primary first, then newest first
+	states   map[uint32]State      // of all versions
 	keys     map[uint32]secret.MAC // by version, prepared under the pseudorandom key of RFC 5869
 }
 
@@ -98,13 +100,14 @@ func parseKeyset(name string, digest [32]byte, serialized []byte) (*Keyset, *tin
 	if len(set.Key) > maxVersions {
 		return bad("too many keys")
 	}
-	k := &Keyset{name: name, digest: digest, keys: map[uint32]secret.MAC{}}
+	k := &Keyset{name: name, digest: digest, keys: map[uint32]secret.MAC{}, states: map[uint32]State{}}
 	ids := map[uint32]bool{}
 	for _, key := range slices.Backward(set.Key) { // Tink appends: newest first
 		if ids[key.GetKeyId()] {
 			return bad("two keys of one id")
 		}
 		ids[key.GetKeyId()] = true
+		k.states[key.GetKeyId()] = State(state.Of(set, key))
 		if key.GetStatus() != tinkpb.KeyStatusType_ENABLED {
 			continue // disabled and destroyed versions read nothing
 		}

@@ -284,22 +284,30 @@ func (c *core) stale(ctx context.Context, name string, each func(*Keyset, []KeyR
 		if err != nil {
 			return err
 		}
-		recs, err := c.store.StaleKeys(ctx, name, ks.Primary(), after, rewrapPage)
-		if err != nil {
-			return fmt.Errorf("keyring: list subject keys in compartment %q: %w", name, err)
-		}
-		for i := range recs {
-			// A store that goes back would keep this going for ever.
-			if rec := &recs[i]; rec.Compartment != name || rec.State != Active || after != nil && bytes.Compare(rec.Tag[:], after[:]) <= 0 {
-				return fmt.Errorf("keyring: list subject keys in compartment %q: the store returned one that was not asked for: %w", name, ErrCorrupt)
-			}
-			after = &recs[i].Tag
-		}
-		if len(recs) == 0 {
-			return nil
+		recs, err := c.stalePage(ctx, name, ks.Primary(), after)
+		if err != nil || len(recs) == 0 {
+			return err
 		}
 		if err := each(ks, recs); err != nil {
 			return err
 		}
+		after = &recs[len(recs)-1].Tag
 	}
+}
+
+// stalePage returns the next page of live subject keys of a compartment that
+// are not under the primary version.
+func (c *core) stalePage(ctx context.Context, name string, primary uint32, after *Tag) ([]KeyRecord, error) {
+	recs, err := c.store.StaleKeys(ctx, name, primary, after, rewrapPage)
+	if err != nil {
+		return nil, fmt.Errorf("keyring: list subject keys in compartment %q: %w", name, err)
+	}
+	for i := range recs {
+		// A store that goes back would keep its caller going for ever.
+		if rec := &recs[i]; rec.Compartment != name || rec.State != Active || after != nil && bytes.Compare(rec.Tag[:], after[:]) <= 0 {
+			return nil, fmt.Errorf("keyring: list subject keys in compartment %q: the store returned one that was not asked for: %w", name, ErrCorrupt)
+		}
+		after = &recs[i].Tag
+	}
+	return recs, nil
 }

@@ -6,16 +6,6 @@ import "context"
 // it is an HMAC under a key of the ring. It is the primary key of a [KeyRecord].
 type Tag [16]byte
 
-// State is the state of a [KeyRecord], after NIST SP 800-57.
-type State uint8
-
-// The states. Others are for versions of this package to come; a store keeps
-// them all alike.
-const (
-	Active    State = 1 // Wrapped is the wrapped key
-	Destroyed State = 2 // a tombstone: Wrapped is the evidence of the erasure, and no key
-)
-
 // Head is the newest journal entry that a store has taken in. The zero Head
 // is that of a store without a ring.
 type Head struct {
@@ -37,8 +27,8 @@ type KeyRecord struct {
 	Tag         Tag
 	Compartment string // at most 32 bytes of ASCII
 	Generation  uint32
-	Version     uint32 // of the keyset that wraps the key
-	State       State
+	Version     uint32   // of the keyset that wraps the key
+	State       State    // Active or Destroyed; a store keeps others alike
 	Wrapped     []byte   // at most 256 bytes; opaque
 	Commitment  [32]byte // to the key inside; zero in a tombstone
 }

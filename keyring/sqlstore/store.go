@@ -179,10 +179,10 @@ func (s *Store) Commit(ctx context.Context, c keyring.Change) error {
 		}
 		return s.putKeys(ctx, tx, c.Keys, replaceKeys)
 	})
-	if err != nil || len(c.Keys) == 0 {
+	if err != nil || len(c.Keys) == 0 && c.Activate.Name == "" {
 		return err
 	}
-	// The erasure is committed whatever comes of this.
+	// The erasure, or what a keyset no longer holds, is committed whatever comes of this.
 	_ = s.dialect.scrub(ctx, s.db)
 	return nil
 }
