@@ -78,6 +78,7 @@ func (r *Ring) Rewrap(ctx context.Context, what Rewrapping) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	what.KEK = meterKEK(what.KEK, c.metrics)
 	w := rewrap{core: c, Rewrapping: what}
 	if what.KEK != nil {
 		err = w.keysets(ctx, names)

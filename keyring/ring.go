@@ -33,6 +33,8 @@ type Config struct {
 	// CacheAge is how long a subject key is kept in memory. 0 means 5 minutes.
 	// An erasure takes it out within 5 seconds whatever the age.
 	CacheAge time.Duration
+	// Metrics counts calls and hits, if it is not nil.
+	Metrics Metrics
 }
 
 func (cfg *Config) check() error {
@@ -76,6 +78,7 @@ type core struct {
 	cache   *cache.Cache[*SubjectKey]
 	flights cache.Flights[*SubjectKey]
 	slots   slots
+	metrics Metrics
 
 	mu    sync.RWMutex // guards chain
 	chain *journal.Chain
@@ -96,7 +99,7 @@ func newCore(cfg Config, control control) *core {
 	return &core{
 		control: control, store: cfg.Store, log: cfg.Journal.log,
 		keks:  keks{common: cfg.KEK, own: maps.Clone(cfg.KEKs)},
-		cache: cache.New[*SubjectKey](entries, age), checking: make(chan struct{}, 1),
+		cache: cache.New[*SubjectKey](entries, age), checking: make(chan struct{}, 1), metrics: cfg.Metrics,
 		chain: journal.NewChain(control.journal, control.ring),
 	}
 }
@@ -177,6 +180,7 @@ func Create(ctx context.Context, id string, cfg Config) (*Ring, error) {
 	if err := errors.Join(cfg.check(), checkRing(id)); err != nil {
 		return nil, err
 	}
+	cfg = cfg.metered()
 	kek, err := cfg.kekOf(controlKeyset)
 	if err != nil {
 		return nil, err
@@ -274,6 +278,7 @@ func load(ctx context.Context, cfg Config) (*core, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	cfg = cfg.metered()
 	head, err := cfg.Store.Head(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("keyring: open: %w", err)

@@ -92,3 +92,43 @@ func BenchmarkRewrap(b *testing.B) {
 		b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "keys/s")
 	})
 }
+
+// A page of patients with keys in three compartments, by the number of
+// patients: loaded by a process that has none of them, or created.
+func BenchmarkSubjectKeys(b *testing.B) {
+	cfg := rotated(b, 0)
+	cfg.Store = newStore(b, filepath.Join(b.TempDir(), "keys.db"))
+	cfg.Journal = keyring.NewMemoryJournal()
+	cfg.CacheEntries = 1 // nearly none
+	r, err := keyring.Create(b.Context(), "clinic", cfg)
+	require.NoError(b, err)
+	all := []string{"identity", "clinical", "sensitive"}
+	for _, name := range all {
+		require.NoError(b, r.CreateKeyset(b.Context(), name))
+	}
+	made := 0
+	for _, n := range []int{1, 50, 1000} {
+		ids := make([]string, n)
+		next := func() {
+			for i := range ids {
+				made++
+				ids[i] = fmt.Sprint("patient-", made)
+			}
+		}
+		b.Run(fmt.Sprint("create/", n), func(b *testing.B) {
+			for b.Loop() {
+				next()
+				_, err := r.CreateSubjects(b.Context(), ids, all...)
+				require.NoError(b, err)
+			}
+			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "patients/s")
+		})
+		b.Run(fmt.Sprint("get/", n), func(b *testing.B) {
+			for b.Loop() {
+				_, err := r.Subjects(b.Context(), ids, all...)
+				require.NoError(b, err)
+			}
+			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "patients/s")
+		})
+	}
+}
