@@ -61,6 +61,8 @@ type Failure struct {
 // others; the next call goes on with what is left.
 //
 // A process that has only the old KEK cannot load a moved keyset: see [AnyKEK].
+// A moved keyset is a new revision, as a rotated one is: back the store up
+// afterwards, for an older copy is refused as [ErrRolledBack].
 // This ring uses the new one for each keyset that it has moved or found there.
 //
 // The error is that of a store, a journal or a context that ended the work; the

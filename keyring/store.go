@@ -100,7 +100,7 @@ type Store interface {
 	// every column by its New, and returns how many it replaced. A row that
 	// differs, a tombstone above all, or that is not there, is left alone and
 	// keeps no other from being replaced. Old and New have one tag, and the tags
-	// in swaps differ from each other.
+	// in swaps differ from each other. The store has a head.
 	SwapKeys(ctx context.Context, swaps []Swap) (swapped int, err error)
 
 	// Tombstones returns at most limit records in state Destroyed whose tags

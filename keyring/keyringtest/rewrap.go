@@ -92,7 +92,8 @@ func swapRace(ctx context.Context, s keyring.Store) error {
 	for i := range 150 {
 		recs = append(recs, under(i, 1, 'a'))
 	}
-	if _, err := s.CreateKeys(ctx, recs); err != nil {
+	_, err := s.CreateKeys(ctx, recs)
+	if err := errors.Join(err, start(ctx, s)); err != nil {
 		return err
 	}
 	var wait sync.WaitGroup

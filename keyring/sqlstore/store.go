@@ -260,8 +260,11 @@ func (s *Store) SwapKeys(ctx context.Context, swaps []keyring.Swap) (swapped int
 		tags[i] = swaps[i].Old.Tag
 	}
 	err = s.within(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		// Read and written in one transaction: SQLite has one writer at a time,
-		// and refuses the write if another wrote since the read.
+		// The head's row is the lock that all who replace rows queue for: none
+		// may be replaced between the read and the write.
+		if _, err := tx.ExecContext(ctx, `UPDATE rahasia_head SET seq = seq`); err != nil {
+			return err
+		}
 		recs, err := pick(ctx, tx, tags)
 		if err != nil {
 			return err
@@ -320,21 +323,38 @@ const (
 		version = excluded.version, state = excluded.state, wrapped = excluded.wrapped, commitment = excluded.commitment`
 )
 
-func (s *Store) putKeys(ctx context.Context, tx *sql.Tx, recs []keyring.KeyRecord, conflict string) error {
-	for len(recs) > 0 {
-		n := min(len(recs), batch)
-		args := make([]any, 0, 7*n)
-		for i := range recs[:n] {
-			r := &recs[i]
-			args = append(args, r.Tag[:], r.Compartment, int64(r.Generation), int64(r.Version), int64(r.State), notNil(r.Wrapped), r.Commitment[:])
-		}
-		statement := `INSERT INTO rahasia_keys (tag, compartment, generation, version, state, wrapped, commitment) VALUES ` + rows(n, 7) + conflict
-		if _, err := tx.ExecContext(ctx, statement, args...); err != nil {
+func (s *Store) putKeys(ctx context.Context, tx *sql.Tx, recs []keyring.KeyRecord, conflict string) (err error) {
+	if len(recs) == 0 {
+		return nil
+	}
+	n := min(len(recs), batch)
+	put, err := tx.PrepareContext(ctx, putStatement(n, conflict)) // parsing it costs as much as running it
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, put.Close()) }()
+	for ; len(recs) >= n; recs = recs[n:] {
+		if _, err := put.ExecContext(ctx, keyArgs(recs[:n])...); err != nil {
 			return err
 		}
-		recs = recs[n:]
 	}
-	return nil
+	if len(recs) > 0 {
+		_, err = tx.ExecContext(ctx, putStatement(len(recs), conflict), keyArgs(recs)...)
+	}
+	return err
+}
+
+func putStatement(n int, conflict string) string {
+	return `INSERT INTO rahasia_keys (tag, compartment, generation, version, state, wrapped, commitment) VALUES ` + rows(n, 7) + conflict
+}
+
+func keyArgs(recs []keyring.KeyRecord) []any {
+	args := make([]any, 0, 7*len(recs))
+	for i := range recs {
+		r := &recs[i]
+		args = append(args, r.Tag[:], r.Compartment, int64(r.Generation), int64(r.Version), int64(r.State), notNil(r.Wrapped), r.Commitment[:])
+	}
+	return args
 }
 
 // pick returns the records of tags, batch by batch.
