@@ -211,7 +211,7 @@ func (w *rewrap) subjects(ctx context.Context, names []string) error {
 		w.report.Left += n
 	}
 	for _, name := range names {
-		if err := w.stale(ctx, name, func(ks *Keyset, recs []KeyRecord) error { return w.page(ctx, ks, recs) }); err != nil {
+		if err := w.stale(ctx, name, w.page); err != nil {
 			return err
 		}
 	}
@@ -268,34 +268,42 @@ func (w *rewrap) page(ctx context.Context, ks *Keyset, recs []KeyRecord) error {
 
 // countStale returns how many live subject keys are not under the primary.
 func (c *core) countStale(ctx context.Context, name string) (n int, err error) {
-	err = c.stale(ctx, name, func(_ *Keyset, recs []KeyRecord) error { n += len(recs); return nil })
+	err = c.stale(ctx, name, func(_ context.Context, _ *Keyset, recs []KeyRecord) error { n += len(recs); return nil })
 	return n, err
 }
 
 // stale calls each with every page of a compartment's live subject keys that
 // are not under the primary version, and with the keyset as it then is.
-func (c *core) stale(ctx context.Context, name string, each func(*Keyset, []KeyRecord) error) error {
+func (c *core) stale(ctx context.Context, name string, each func(context.Context, *Keyset, []KeyRecord) error) error {
 	var after *Tag
 	for {
-		if c.closed.Load() {
-			return fmt.Errorf("keyring: %w", ErrClosed)
-		}
-		if _, err := c.fresh(ctx); err != nil {
+		last, err := c.staleStep(ctx, name, after, each)
+		if err != nil || last == nil {
 			return err
 		}
-		ks, err := c.keyset(ctx, name)
-		if err != nil {
-			return err
-		}
-		recs, err := c.stalePage(ctx, name, ks.Primary(), after)
-		if err != nil || len(recs) == 0 {
-			return err
-		}
-		if err := each(ks, recs); err != nil {
-			return err
-		}
-		after = &recs[len(recs)-1].Tag
+		after = last
 	}
+}
+
+// staleStep does one page and returns its last tag.
+func (c *core) staleStep(ctx context.Context, name string, after *Tag, each func(context.Context, *Keyset, []KeyRecord) error) (last *Tag, err error) {
+	if c.closed.Load() {
+		return nil, fmt.Errorf("keyring: %w", ErrClosed)
+	}
+	ctx, cancel := context.WithTimeout(ctx, wrapPatience)
+	defer cancel()
+	if _, err := c.fresh(ctx); err != nil {
+		return nil, err
+	}
+	ks, err := c.keyset(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	recs, err := c.stalePage(ctx, name, ks.Primary(), after)
+	if err != nil || len(recs) == 0 {
+		return nil, err
+	}
+	return &recs[len(recs)-1].Tag, each(ctx, ks, recs)
 }
 
 // stalePage returns the next page of live subject keys of a compartment that

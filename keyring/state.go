@@ -45,6 +45,10 @@ func (k *Keyset) States() map[uint32]State { return maps.Clone(k.states) }
 // keys under it, and reads it again within rereadEvery.
 const destroyAfter = rereadEvery
 
+// wrapPatience is how long after it looked at the keyset a process may write a
+// wrap under its primary: well before that version can be destroyed.
+const wrapPatience = destroyAfter / 2
+
 // SetState brings a version of a keyset into another state: Suspended,
 // Deactivated or Destroyed, as the table at [State] has it. It is journalled
 // and committed like a rotation, and takes effect at once in this process and

@@ -1,6 +1,7 @@
 package keyring_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -148,4 +149,76 @@ func TestDestroyedKeyIsGone(t *testing.T) {
 func TestStatePrints(t *testing.T) {
 	require.Equal(t, "active destroyed deactivated suspended state 9",
 		fmt.Sprint(keyring.Active, " ", keyring.Destroyed, " ", keyring.Deactivated, " ", keyring.Suspended, " ", keyring.State(9)))
+}
+
+// stalled is a store whose writes hang until their context ends.
+type stalled struct{ keyring.Store }
+
+func (s stalled) CreateKeys(ctx context.Context, _ []keyring.KeyRecord) ([]keyring.KeyRecord, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (s stalled) SwapKeys(ctx context.Context, _ []keyring.Swap) (int, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+// No wrap is written so late that its version may be destroyed by then.
+func TestStateAttackLateWrap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "clinical")
+		defer w.ring.Close()
+		people(t, w.ring, 1, "clinical")
+		_, err := w.ring.Rotate(t.Context(), "clinical")
+		require.NoError(t, err)
+		w.Store = stalled{w.Store}
+		r := w.open(t)
+		defer r.Close()
+		for _, late := range []func() error{
+			func() error { _, err := r.CreateSubject(t.Context(), alice, "clinical"); return err },
+			func() error { _, err := r.CreateSubjects(t.Context(), []string{alice}, "clinical"); return err },
+			func() error { _, err := r.Rewrap(t.Context(), keyring.Rewrapping{}); return err },
+		} {
+			began := time.Now()
+			requireError(t, late(), context.DeadlineExceeded)
+			require.Less(t, time.Since(began), time.Minute/2+time.Second)
+		}
+	})
+}
+
+// A store that fails at every call in turn: the version is in its old state or
+// the new one, and every key opens again once it is readable.
+func TestStateFault(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for at := int32(1); ; at++ {
+			w := newWorld(t, "clinical")
+			want := people(t, w.ring, 2, "clinical")
+			_, err := w.ring.Rotate(t.Context(), "clinical")
+			require.NoError(t, err)
+			cfg := w.Config
+			store := &faultyStore{Store: w.Store, after: after, once: true}
+			cfg.Store = store
+			r, err := keyring.Open(t.Context(), cfg)
+			require.NoError(t, err)
+			store.calls.Store(0)
+			store.at = at
+			err = r.SetState(t.Context(), "clinical", 1, keyring.Suspended)
+			if store.calls.Load() < at {
+				require.NoError(t, err)
+				break
+			}
+			requireError(t, err, errStore)
+			again := w.open(t)
+			ks, err := again.Keyset(t.Context(), "clinical")
+			require.NoError(t, err)
+			switch ks.States()[1] {
+			case keyring.Suspended:
+				require.NoError(t, again.SetState(t.Context(), "clinical", 1, keyring.Deactivated))
+			default:
+				require.Equal(t, keyring.Deactivated, ks.States()[1])
+			}
+			requireSame(t, again, want, 1, "clinical")
+		}
+	}
 }

@@ -116,6 +116,8 @@ func (c *core) loadAll(ctx context.Context, create bool, loads []lookup, compart
 	if len(loads) == 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, wrapPatience)
+	defer cancel()
 	epoch := c.cache.Epoch() // before anything that an erasure could change
 	tags, byTag, err := c.prepare(ctx, loads, compartments)
 	if err != nil {
