@@ -14,6 +14,10 @@
 // [KEK] is called when a keyset is made, and once per process to load each:
 // never for a record.
 //
+// [Ring.Rotate] gives a keyset a new version, [Ring.Rewrap] moves subject keys
+// under it, or keysets under another KEK, beside readers and writers, and
+// [Ring.SetState] suspends and destroys what nothing needs any more.
+//
 // # Erasure
 //
 // [Ring.Shred] overwrites a subject's wrapped keys in every compartment by

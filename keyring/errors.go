@@ -5,6 +5,7 @@ import (
 
 	"github.com/rahasia/rahasia/keyring/internal/journal"
 	"github.com/rahasia/rahasia/keyring/internal/kek"
+	"github.com/rahasia/rahasia/keyring/internal/state"
 )
 
 // The errors of this package. Each is wrapped with the stage, the keyset, the
@@ -31,7 +32,11 @@ var (
 	// ErrShredded is a subject that was erased by [Ring.Shred].
 	ErrShredded = errors.New("subject erased")
 	// ErrUnknownVersion is a keyset version that is not there or not enabled.
-	ErrUnknownVersion = errors.New("unknown keyset version")
+	ErrUnknownVersion = state.ErrUnknownVersion
+	// ErrState is a change of a version's state that is not legal, or not yet.
+	ErrState = state.ErrState
+	// ErrInUse is a keyset version that still wraps subject keys.
+	ErrInUse = errors.New("keyset version in use")
 	// ErrUnknownGeneration is a subject key generation that is not there.
 	ErrUnknownGeneration = errors.New("unknown key generation")
 	// ErrCorrupt is a stored record or a journal that was changed outside this package.

@@ -99,6 +99,70 @@ func ExampleRing_Rotate() {
 	// Output: 2 1 2
 }
 
+// A key service is replaced: every process knows both while the keysets move.
+func ExampleRing_Rewrap() {
+	ctx := context.Background()
+	ring, cfg := newRing()
+	next, err := keyring.Passphrase("the next of at least 80 random bits")
+	if err != nil {
+		log.Fatal(err)
+	}
+	cfg.KEK = keyring.AnyKEK(next, cfg.KEK) // what other processes open the ring with
+
+	report, err := ring.Rewrap(ctx, keyring.Rewrapping{KEK: next})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(report.Done, report.Left, report.Failed)
+
+	cfg.KEK = next // the old one is no longer needed
+	_, err = keyring.Open(ctx, cfg)
+	fmt.Println(err)
+	// Output:
+	// 3 0 0
+	// <nil>
+}
+
+// A version that may be compromised: a new one, its keys moved, suspended. A
+// minute later it can be destroyed.
+func ExampleRing_SetState() {
+	ctx := context.Background()
+	ring, _ := newRing()
+	if _, err := ring.Rotate(ctx, "clinical"); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := ring.Rewrap(ctx, keyring.Rewrapping{Keysets: []string{"clinical"}}); err != nil {
+		log.Fatal(err)
+	}
+	if err := ring.SetState(ctx, "clinical", 1, keyring.Suspended); err != nil {
+		log.Fatal(err)
+	}
+	clinical, err := ring.Keyset(ctx, "clinical")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(clinical.States())
+	// Output: map[1:suspended 2:active]
+}
+
+// The keys of a page of patients by one call of the store.
+func ExampleRing_Subjects() {
+	ctx := context.Background()
+	ring, _ := newRing()
+	if _, err := ring.CreateSubjects(ctx, []string{"patient-1", "patient-2"}, "identity", "clinical"); err != nil {
+		log.Fatal(err)
+	}
+	page, err := ring.Subjects(ctx, []string{"patient-2", "patient-9"}, "clinical")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(page[0].Keys, page[0].Err)
+	fmt.Println(page[1].Keys, page[1].Err)
+	// Output:
+	// [keyring.SubjectKey(clinical, generation 1)] <nil>
+	// [] keyring: compartment "clinical": no subject key
+}
+
 // A service that handles only identity cannot ask for more by mistake.
 func ExampleRing_Only() {
 	ring, _ := newRing()

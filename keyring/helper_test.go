@@ -201,3 +201,13 @@ func (s *faultyStore) CreateKeys(ctx context.Context, recs []keyring.KeyRecord) 
 func (s *faultyStore) Tombstones(ctx context.Context, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
 	return faulty(s, func() ([]keyring.KeyRecord, error) { return s.Store.Tombstones(ctx, after, limit) })
 }
+
+func (s *faultyStore) StaleKeys(ctx context.Context, compartment string, version uint32, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
+	return faulty(s, func() ([]keyring.KeyRecord, error) {
+		return s.Store.StaleKeys(ctx, compartment, version, after, limit)
+	})
+}
+
+func (s *faultyStore) SwapKeys(ctx context.Context, swaps []keyring.Swap) (int, error) {
+	return faulty(s, func() (int, error) { return s.Store.SwapKeys(ctx, swaps) })
+}

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/subtle"
+	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/tink-crypto/tink-go/v2/tink"
 
@@ -105,6 +107,65 @@ func (k tinkContextKEK) Wrap(ctx context.Context, plaintext, ad []byte) ([]byte,
 
 func (k tinkContextKEK) Unwrap(ctx context.Context, wrapped, ad []byte) ([]byte, error) {
 	return k.aead().DecryptWithContext(ctx, wrapped, ad)
+}
+
+// AnyKEK returns a KEK that wraps with the first and unwraps with the first that
+// can. Processes that go on while [Ring.Rewrap] moves keysets need both: give
+// all of them AnyKEK(new, old), rewrap, then give them the new one alone. A call
+// of the new one that fails costs one of the old.
+func AnyKEK(first KEK, others ...KEK) KEK {
+	return anyKEK{func() []KEK { return append([]KEK{first}, others...) }}
+}
+
+type anyKEK struct{ keks func() []KEK }
+
+func (k anyKEK) Wrap(ctx context.Context, plaintext, ad []byte) ([]byte, error) {
+	return k.keks()[0].Wrap(ctx, plaintext, ad)
+}
+
+func (k anyKEK) Unwrap(ctx context.Context, wrapped, ad []byte) ([]byte, error) {
+	var failed []error
+	for _, kek := range k.keks() {
+		plaintext, err := kek.Unwrap(ctx, bytes.Clone(wrapped), bytes.Clone(ad))
+		if err == nil {
+			return plaintext, nil
+		}
+		failed = append(failed, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, errors.Join(failed...)
+}
+
+// keks are the KEKs of a ring.
+type keks struct {
+	mu     sync.RWMutex // guards own
+	common KEK
+	own    map[string]KEK // by keyset name
+}
+
+// of returns the KEK of a keyset.
+func (k *keks) of(name string) (KEK, error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if own := k.own[name]; own != nil {
+		return own, nil
+	}
+	if k.common == nil {
+		return nil, fmt.Errorf("keyring: keyset %q has no KEK: %w", name, ErrKEK)
+	}
+	return k.common, nil
+}
+
+// set makes kek the KEK of a keyset.
+func (k *keks) set(name string, kek KEK) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.own == nil {
+		k.own = map[string]KEK{}
+	}
+	k.own[name] = kek
 }
 
 // wrapProved wraps plaintext and proves that the KEK gives it back: a keyset

@@ -17,6 +17,7 @@ import (
 
 	"github.com/rahasia/rahasia/internal/lp"
 	"github.com/rahasia/rahasia/internal/secret"
+	"github.com/rahasia/rahasia/keyring/internal/state"
 )
 
 // A keyset is a binary Tink keyset whose keys are all of this type: HKDF-PRF
@@ -40,6 +41,7 @@ type Keyset struct {
 	name     string
 	digest   [32]byte
 	versions []uint32              // enabled ones, primary first, then newest first
+	states   map[uint32]State      // of all versions
 	keys     map[uint32]secret.MAC // by version, prepared under the pseudorandom key of RFC 5869
 }
 
@@ -98,13 +100,14 @@ func parseKeyset(name string, digest [32]byte, serialized []byte) (*Keyset, *tin
 	if len(set.Key) > maxVersions {
 		return bad("too many keys")
 	}
-	k := &Keyset{name: name, digest: digest, keys: map[uint32]secret.MAC{}}
+	k := &Keyset{name: name, digest: digest, keys: map[uint32]secret.MAC{}, states: map[uint32]State{}}
 	ids := map[uint32]bool{}
 	for _, key := range slices.Backward(set.Key) { // Tink appends: newest first
 		if ids[key.GetKeyId()] {
 			return bad("two keys of one id")
 		}
 		ids[key.GetKeyId()] = true
+		k.states[key.GetKeyId()] = State(state.Of(set, key))
 		if key.GetStatus() != tinkpb.KeyStatusType_ENABLED {
 			continue // disabled and destroyed versions read nothing
 		}
@@ -139,17 +142,17 @@ func prepare(key *tinkpb.Keyset_Key) (secret.MAC, error) {
 	return secret.NewMAC(secret.Extract(raw.KeyValue, nil))
 }
 
-// addVersion adds a fresh random key to set as its primary and returns its id.
-func addVersion(set *tinkpb.Keyset) (uint32, error) {
+// addVersion adds a fresh random key to set as its primary.
+func addVersion(set *tinkpb.Keyset) error {
 	if len(set.Key) >= maxVersions {
-		return 0, fmt.Errorf("more than %d versions", maxVersions)
+		return fmt.Errorf("more than %d versions", maxVersions)
 	}
 	key, err := proto.Marshal(&prfpb.HkdfPrfKey{
 		Params:   &prfpb.HkdfPrfParams{Hash: commonpb.HashType_SHA256},
 		KeyValue: bytes.Clone(secret.Expose(secret.Random())),
 	})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	set.PrimaryKeyId = nextVersion(set)
 	set.Key = append(set.Key, &tinkpb.Keyset_Key{
@@ -162,7 +165,7 @@ func addVersion(set *tinkpb.Keyset) (uint32, error) {
 			KeyMaterialType: tinkpb.KeyData_SYMMETRIC,
 		},
 	})
-	return set.PrimaryKeyId, nil
+	return nil
 }
 
 // nextVersion returns the version after the greatest, or, where an imported

@@ -41,7 +41,7 @@ func (r *Ring) CreateKeyset(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.revise(ctx, name, true)
+	_, err = c.revise(ctx, name, true, nil, addVersion)
 	return err
 }
 
@@ -60,7 +60,7 @@ func (r *Ring) Rotate(ctx context.Context, name string) (version uint32, err err
 	if err != nil {
 		return 0, err
 	}
-	ks, err := c.revise(ctx, name, false)
+	ks, err := c.revise(ctx, name, false, nil, addVersion)
 	if err != nil {
 		return 0, err
 	}
@@ -68,9 +68,10 @@ func (r *Ring) Rotate(ctx context.Context, name string) (version uint32, err err
 }
 
 // revise writes the first or the next revision of a keyset: staged, journalled,
-// committed, read back, and only then used.
-func (c *core) revise(ctx context.Context, name string, create bool) (*Keyset, error) {
-	kek, err := kekOf(c.kek, c.keks, name)
+// committed, read back, and only then used. It is wrapped by to, or by the
+// keyset's own KEK if that is nil.
+func (c *core) revise(ctx context.Context, name string, create bool, to KEK, change edit) (*Keyset, error) {
+	kek, err := c.keks.of(name)
 	if err != nil {
 		return nil, err
 	}
@@ -86,12 +87,19 @@ func (c *core) revise(ctx context.Context, name string, create bool) (*Keyset, e
 	if err != nil {
 		return nil, err
 	}
-	rec, ks, err := newRevision(ctx, kek, c.ring, name, old)
+	moves := to != nil
+	if !moves {
+		to = kek
+	}
+	rec, ks, err := newRevision(ctx, to, c.ring, name, old, change)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.store.StageKeyset(ctx, rec); err != nil {
 		return nil, fmt.Errorf("keyring: stage keyset %q: %w", name, err)
+	}
+	if moves { // once journalled, whoever comes next may commit it
+		c.keks.set(name, AnyKEK(to, kek))
 	}
 	m := markOf(rec)
 	if err := c.write(ctx, &journal.Entry{Kind: journal.Keyset, Keyset: m}); err != nil {
@@ -100,8 +108,13 @@ func (c *core) revise(ctx context.Context, name string, create bool) (*Keyset, e
 	if err := c.readBack(ctx, m); err != nil {
 		return nil, err
 	}
-	at := c.slots.add(name)
-	c.slots.fill(at, ks, at.want.Load())
+	if moves {
+		c.keks.set(name, to)
+	}
+	if name != controlKeyset { // whose keys are derived already, and never change
+		at := c.slots.add(name)
+		c.slots.fill(at, ks, at.want.Load())
+	}
 	return ks, nil
 }
 

@@ -108,7 +108,7 @@ func TestLeak(t *testing.T) {
 	type nested struct{ inner any }
 	for name, v := range map[string]any{
 		"ring": r, "ring value": *r, "view": r.Only("clinical"), "keyset": ks, "keyset value": *ks, "subject key": keys[0], "subject key value": *keys[0],
-		"keys": keys, "passphrase": phrase, "key file": file, "tink": tink, "config": cfg, "journal": cfg.Journal, "store": cfg.Store,
+		"keys": keys, "passphrase": phrase, "key file": file, "tink": tink, "any KEK": keyring.AnyKEK(file, phrase, tink), "rewrapping": keyring.Rewrapping{KEK: phrase}, "config": cfg, "journal": cfg.Journal, "store": cfg.Store,
 		"derived": derivedKey, "record": record, "receipt": receipt,
 		"error": fmt.Errorf("%v %v %v", r, ks, keys[0]),
 	} {

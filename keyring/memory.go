@@ -134,7 +134,38 @@ func (s *memoryStore) CreateKeys(ctx context.Context, recs []KeyRecord) ([]KeyRe
 	return s.pick(tags), nil
 }
 
+func (s *memoryStore) SwapKeys(ctx context.Context, swaps []Swap) (swapped int, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range swaps {
+		if rec, ok := s.keys[swaps[i].Old.Tag]; ok && sameRow(&rec, &swaps[i].Old) {
+			s.keys[rec.Tag] = cloneKey(swaps[i].New)
+			swapped++
+		}
+	}
+	return swapped, nil
+}
+
+func sameRow(a, b *KeyRecord) bool {
+	return a.Tag == b.Tag && a.Compartment == b.Compartment && a.Generation == b.Generation && a.Version == b.Version &&
+		a.State == b.State && a.Commitment == b.Commitment && bytes.Equal(a.Wrapped, b.Wrapped)
+}
+
+func (s *memoryStore) StaleKeys(ctx context.Context, compartment string, version uint32, after *Tag, limit int) ([]KeyRecord, error) {
+	return s.page(ctx, after, limit, func(r *KeyRecord) bool {
+		return r.State == Active && r.Compartment == compartment && r.Version != version
+	})
+}
+
 func (s *memoryStore) Tombstones(ctx context.Context, after *Tag, limit int) ([]KeyRecord, error) {
+	return s.page(ctx, after, limit, func(r *KeyRecord) bool { return r.State == Destroyed })
+}
+
+// page returns the first records after a tag, of those that are wanted.
+func (s *memoryStore) page(ctx context.Context, after *Tag, limit int, wanted func(*KeyRecord) bool) ([]KeyRecord, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -142,7 +173,7 @@ func (s *memoryStore) Tombstones(ctx context.Context, after *Tag, limit int) ([]
 	defer s.mu.RUnlock()
 	var out []KeyRecord
 	for _, rec := range s.keys {
-		if rec.State == Destroyed && (after == nil || bytes.Compare(rec.Tag[:], after[:]) > 0) {
+		if wanted(&rec) && (after == nil || bytes.Compare(rec.Tag[:], after[:]) > 0) {
 			out = append(out, cloneKey(rec))
 		}
 	}

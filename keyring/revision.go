@@ -11,14 +11,17 @@ import (
 	"github.com/rahasia/rahasia/keyring/internal/journal"
 )
 
-// newRevision makes the next revision of a keyset: old, or an empty one, with
-// a new primary added, wrapped. It is proved to unwrap, not yet persisted.
-func newRevision(ctx context.Context, kek KEK, ring, name string, old *revision) (KeysetRecord, *Keyset, error) {
+// edit changes a keyset for its next revision.
+type edit func(*tinkpb.Keyset) error
+
+// newRevision makes the next revision of a keyset: old, or an empty one,
+// edited and wrapped. It is proved to unwrap, not yet persisted.
+func newRevision(ctx context.Context, kek KEK, ring, name string, old *revision, change edit) (KeysetRecord, *Keyset, error) {
 	set, rec := &tinkpb.Keyset{}, KeysetRecord{Name: name, Revision: 1}
 	if old != nil {
 		set, rec.Revision = old.set, old.number+1
 	}
-	if _, err := addVersion(set); err != nil {
+	if err := change(set); err != nil {
 		return KeysetRecord{}, nil, fmt.Errorf("keyring: keyset %q: %w", name, err)
 	}
 	serialized, err := proto.Marshal(set)

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/rahasia/rahasia/keyring/internal/journal"
-
 	"github.com/rahasia/rahasia/keyring/internal/cache"
+	"github.com/rahasia/rahasia/keyring/internal/journal"
 )
 
 // Config is what a ring is made of.
@@ -33,6 +33,8 @@ type Config struct {
 	// CacheAge is how long a subject key is kept in memory. 0 means 5 minutes.
 	// An erasure takes it out within 5 seconds whatever the age.
 	CacheAge time.Duration
+	// Metrics counts calls and hits, if it is not nil.
+	Metrics Metrics
 }
 
 func (cfg *Config) check() error {
@@ -45,6 +47,10 @@ func (cfg *Config) check() error {
 		return errors.New("keyring: config: negative cache bound")
 	}
 	return nil
+}
+
+func (cfg *Config) kekOf(name string) (KEK, error) {
+	return (&keks{common: cfg.KEK, own: cfg.KEKs}).of(name)
 }
 
 // Ring is a set of named keysets and the subject keys under them, made by
@@ -67,12 +73,12 @@ type core struct {
 	control
 	store Store
 	log   *journal.Log
-	kek   KEK
-	keks  map[string]KEK
+	keks  keks
 
 	cache   *cache.Cache[*SubjectKey]
 	flights cache.Flights[*SubjectKey]
 	slots   slots
+	metrics Metrics
 
 	mu    sync.RWMutex // guards chain
 	chain *journal.Chain
@@ -90,30 +96,15 @@ func newCore(cfg Config, control control) *core {
 	if age == 0 {
 		age = defaultAge
 	}
-	c := &core{
+	return &core{
 		control: control, store: cfg.Store, log: cfg.Journal.log,
-		kek: cfg.KEK, keks: map[string]KEK{},
-		cache: cache.New[*SubjectKey](entries, age), checking: make(chan struct{}, 1),
+		keks:  keks{common: cfg.KEK, own: maps.Clone(cfg.KEKs)},
+		cache: cache.New[*SubjectKey](entries, age), checking: make(chan struct{}, 1), metrics: cfg.Metrics,
 		chain: journal.NewChain(control.journal, control.ring),
 	}
-	for name, kek := range cfg.KEKs { // the caller's map stays the caller's
-		c.keks[name] = kek
-	}
-	return c
 }
 
 func newRing(c *core) *Ring { return &Ring{core: func() *core { return c }} }
-
-// kekOf returns the KEK of a keyset.
-func kekOf(kek KEK, keks map[string]KEK, name string) (KEK, error) {
-	if own := keks[name]; own != nil {
-		return own, nil
-	}
-	if kek == nil {
-		return nil, fmt.Errorf("keyring: keyset %q has no KEK: %w", name, ErrKEK)
-	}
-	return kek, nil
-}
 
 // ID returns the id that the ring was created with.
 func (r *Ring) ID() string { return r.core().ring }
@@ -189,7 +180,8 @@ func Create(ctx context.Context, id string, cfg Config) (*Ring, error) {
 	if err := errors.Join(cfg.check(), checkRing(id)); err != nil {
 		return nil, err
 	}
-	kek, err := kekOf(cfg.KEK, cfg.KEKs, controlKeyset)
+	cfg = cfg.metered()
+	kek, err := cfg.kekOf(controlKeyset)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +193,7 @@ func Create(ctx context.Context, id string, cfg Config) (*Ring, error) {
 	if err := checkNew(ctx, cfg); err != nil {
 		return nil, err
 	}
-	rec, ks, err := newRevision(ctx, kek, id, controlKeyset, nil)
+	rec, ks, err := newRevision(ctx, kek, id, controlKeyset, nil, addVersion)
 	if err != nil {
 		return nil, err
 	}
@@ -286,6 +278,7 @@ func load(ctx context.Context, cfg Config) (*core, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	cfg = cfg.metered()
 	head, err := cfg.Store.Head(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("keyring: open: %w", err)
@@ -302,7 +295,7 @@ func load(ctx context.Context, cfg Config) (*core, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("keyring: open: %w", err)
 	}
-	kek, err := kekOf(cfg.KEK, cfg.KEKs, controlKeyset)
+	kek, err := cfg.kekOf(controlKeyset)
 	if err != nil {
 		return nil, err
 	}

@@ -119,14 +119,15 @@ func (c *core) readFrom(chain *journal.Chain) (torn bool, err error) {
 func (c *core) observe() {
 	erased, keysets := c.chain.News()
 	c.slots.renew(keysets)
-	if len(erased) == 0 {
+	if len(erased)+len(keysets) == 0 {
 		return
 	}
+	// Also what a keyset's older revision opened: a version may be suspended.
 	gone := make(map[Tag]bool, len(erased))
 	for _, t := range erased {
 		gone[t] = true
 	}
-	c.cache.Drop(func(k *SubjectKey) bool { return gone[k.erasure] })
+	c.cache.Drop(func(k *SubjectKey) bool { return gone[k.erasure] || slices.Contains(keysets, k.compartment) })
 }
 
 // settle brings store and journal level, alone among all writers.

@@ -156,7 +156,7 @@ func (c *core) loadKeyset(ctx context.Context, name string, unknown uint32) (*Ke
 		ks = l.keyset
 	}
 	if ks == nil || ks.digest != rec.Digest {
-		kek, err := kekOf(c.kek, c.keks, name)
+		kek, err := c.keks.of(name)
 		if err != nil {
 			return nil, err
 		}

@@ -6,16 +6,6 @@ import "context"
 // it is an HMAC under a key of the ring. It is the primary key of a [KeyRecord].
 type Tag [16]byte
 
-// State is the state of a [KeyRecord], after NIST SP 800-57.
-type State uint8
-
-// The states. Others are for versions of this package to come; a store keeps
-// them all alike.
-const (
-	Active    State = 1 // Wrapped is the wrapped key
-	Destroyed State = 2 // a tombstone: Wrapped is the evidence of the erasure, and no key
-)
-
 // Head is the newest journal entry that a store has taken in. The zero Head
 // is that of a store without a ring.
 type Head struct {
@@ -37,8 +27,8 @@ type KeyRecord struct {
 	Tag         Tag
 	Compartment string // at most 32 bytes of ASCII
 	Generation  uint32
-	Version     uint32 // of the keyset that wraps the key
-	State       State
+	Version     uint32   // of the keyset that wraps the key
+	State       State    // Active or Destroyed; a store keeps others alike
 	Wrapped     []byte   // at most 256 bytes; opaque
 	Commitment  [32]byte // to the key inside; zero in a tombstone
 }
@@ -52,6 +42,9 @@ type Change struct {
 	// Keys are tombstones. Each is inserted, or replaces the row of its tag whole.
 	Keys []KeyRecord
 }
+
+// Swap is a row as it was read and what shall take its place.
+type Swap struct{ Old, New KeyRecord }
 
 // Store keeps what a ring persists: wrapped keysets, wrapped subject keys and
 // the head. It never sees a key, a subject id or a passphrase, and it is not
@@ -96,6 +89,19 @@ type Store interface {
 	// these tags, in any order: of two that create the same tag at once, both
 	// get the same record. The tags in recs differ from each other.
 	CreateKeys(ctx context.Context, recs []KeyRecord) ([]KeyRecord, error)
+
+	// StaleKeys returns at most limit records in state Active of that
+	// compartment whose Version is not version, and whose tags are greater than
+	// after (from the first if after is nil), by ascending tag. With version 0,
+	// which no record has, it returns those of all versions.
+	StaleKeys(ctx context.Context, compartment string, version uint32, after *Tag, limit int) ([]KeyRecord, error)
+
+	// SwapKeys replaces, in one transaction, each row that equals its Old in
+	// every column by its New, and returns how many it replaced. A row that
+	// differs, a tombstone above all, or that is not there, is left alone and
+	// keeps no other from being replaced. Old and New have one tag, and the tags
+	// in swaps differ from each other. The store has a head.
+	SwapKeys(ctx context.Context, swaps []Swap) (swapped int, err error)
 
 	// Tombstones returns at most limit records in state Destroyed whose tags
 	// are greater than after (from the first if after is nil), by ascending tag.

@@ -47,7 +47,7 @@ func (r *Ring) subject(ctx context.Context, create bool, subject string, compart
 		return nil, err
 	}
 	keys := make([]*SubjectKey, len(compartments))
-	if c.cache.Get(now, subject, compartments, keys) {
+	if c.hit(now, subject, compartments, keys) {
 		return keys, nil
 	}
 	return c.missed(ctx, create, subject, slices.Clone(compartments)) // cloned so that a hit allocates less
@@ -82,45 +82,13 @@ func flightID(create bool, subject string, compartments []string) string {
 	return string(lp.Append(b, compartments...))
 }
 
-// want is one key being loaded.
-type want struct {
-	keyset *Keyset
-	tag    Tag
-	key    *SubjectKey
-}
-
 // loadSubject loads, and where create is set creates, what the cache had not.
 func (c *core) loadSubject(ctx context.Context, create bool, subject string, compartments []string) ([]*SubjectKey, error) {
-	epoch := c.cache.Epoch() // before anything that an erasure could change
-	erasure := c.erasureTag(subject)
-	if c.isErased(erasure) {
-		return nil, shredded()
-	}
-	wants, tags := make([]want, len(compartments)), make([]Tag, len(compartments))
-	for i, name := range compartments {
-		ks, err := c.keyset(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		tags[i] = c.subjectTag(name, subject)
-		wants[i] = want{keyset: ks, tag: tags[i]}
-	}
-	recs, err := c.store.Keys(ctx, tags)
-	if err != nil {
-		return nil, fmt.Errorf("keyring: load subject keys: %w", err)
-	}
-	if err := c.open(ctx, wants, recs, erasure); err != nil {
+	loads := []lookup{{subject: subject}}
+	if err := c.loadAll(ctx, create, loads, compartments); err != nil {
 		return nil, err
 	}
-	if err := c.createMissing(ctx, create, wants, erasure); err != nil {
-		return nil, err
-	}
-	keys := make([]*SubjectKey, len(wants))
-	for i := range wants {
-		keys[i] = wants[i].key
-	}
-	c.cache.Put(epoch, subject, compartments, keys)
-	return keys, nil
+	return loads[0].keys, loads[0].err
 }
 
 // checkOnce refuses an empty list and one that names a compartment twice. It is
@@ -218,39 +186,4 @@ func (c *core) checkTombstone(rec *KeyRecord, erasure Tag) error {
 		return shredded()
 	}
 	return fmt.Errorf("keyring: the store knows an erasure that the journal does not: %w", ErrJournalLost)
-}
-
-// createMissing creates the keys that no record was found for. The store's
-// record counts, whoever wrote it.
-func (c *core) createMissing(ctx context.Context, create bool, wants []want, erasure Tag) error {
-	var recs []KeyRecord
-	for _, w := range wants {
-		if w.key != nil {
-			continue
-		}
-		if !create {
-			return fmt.Errorf("keyring: compartment %q: %w", w.keyset.name, ErrNoSubjectKey)
-		}
-		rec, err := wrapSubject(c.ring, w.keyset, w.tag)
-		if err != nil {
-			return err
-		}
-		recs = append(recs, rec)
-	}
-	if len(recs) == 0 {
-		return nil
-	}
-	stored, err := c.store.CreateKeys(ctx, recs)
-	if err != nil {
-		return fmt.Errorf("keyring: create subject keys: %w", err)
-	}
-	if err := c.open(ctx, wants, stored, erasure); err != nil {
-		return err
-	}
-	for _, w := range wants {
-		if w.key == nil {
-			return fmt.Errorf("keyring: compartment %q: the store did not keep a new key: %w", w.keyset.name, ErrCorrupt)
-		}
-	}
-	return nil
 }

@@ -81,35 +81,69 @@ func wrapSubject(ring string, ks *Keyset, tag Tag) (KeyRecord, error) {
 	return rec, nil
 }
 
-// unwrapSubject opens a record whose tag and compartment were checked.
-func unwrapSubject(ring string, ks *Keyset, rec *KeyRecord, erasure Tag) (*SubjectKey, error) {
-	bad := func(what string) error {
-		return fmt.Errorf("keyring: subject key in compartment %q, version %d, generation %d: %s: %w",
-			rec.Compartment, rec.Version, rec.Generation, what, ErrCorrupt)
-	}
+// badRow says what is wrong with a record.
+func badRow(rec *KeyRecord, what string) error {
+	return fmt.Errorf("keyring: subject key in compartment %q, version %d, generation %d: %s: %w",
+		rec.Compartment, rec.Version, rec.Generation, what, ErrCorrupt)
+}
+
+// openRow unwraps the key in a record; its commitment is still to be checked.
+func openRow(ring string, ks *Keyset, rec *KeyRecord) (secret.Key, error) {
 	wrap, err := wrapKey(ks, rec.Version, rec.Tag)
 	if err != nil {
-		return nil, err
+		return secret.Key{}, err
 	}
 	var buf [secret.KeySize]byte
 	defer clear(buf[:])
 	raw, err := secret.OpenRandom(wrap, buf[:0], rec.Wrapped, subjectAD(ring, rec))
 	if err != nil || len(raw) != secret.KeySize {
-		return nil, bad("does not unwrap")
+		return secret.Key{}, badRow(rec, "does not unwrap")
 	}
-	key, err := secret.NewKey(raw)
+	return secret.NewKey(raw)
+}
+
+// rewrapRow returns the record of the same key under the primary of ks, proved
+// to unwrap to it.
+func rewrapRow(ring string, ks *Keyset, old *KeyRecord) (KeyRecord, error) {
+	key, err := openRow(ring, ks, old)
 	if err != nil {
-		return nil, bad("does not unwrap")
+		return KeyRecord{}, err
+	}
+	if subtle.ConstantTimeCompare(secret.Expose(secret.Derive(key, lp.Append(nil, labelCommitment))), old.Commitment[:]) != 1 {
+		return KeyRecord{}, badRow(old, "commitment differs")
+	}
+	rec := *old
+	rec.Version = ks.Primary()
+	wrap, err := wrapKey(ks, rec.Version, rec.Tag)
+	if err != nil {
+		return KeyRecord{}, err
+	}
+	rec.Wrapped = secret.SealRandom(wrap, nil, secret.Expose(key), subjectAD(ring, &rec))
+	back, err := openRow(ring, ks, &rec)
+	if err != nil {
+		return KeyRecord{}, err
+	}
+	if subtle.ConstantTimeCompare(secret.Expose(back), secret.Expose(key)) != 1 {
+		return KeyRecord{}, badRow(&rec, "unwraps to another key")
+	}
+	return rec, nil
+}
+
+// unwrapSubject opens a record whose tag and compartment were checked.
+func unwrapSubject(ring string, ks *Keyset, rec *KeyRecord, erasure Tag) (*SubjectKey, error) {
+	key, err := openRow(ring, ks, rec)
+	if err != nil {
+		return nil, err
 	}
 	// GCM does not commit to its key; without this a record could be made to
 	// unwrap to two keys.
 	derived := secret.DeriveAll(key, lp.Append(nil, labelCommitment), lp.Append(nil, labelRecordKey))
 	if subtle.ConstantTimeCompare(secret.Expose(derived[0]), rec.Commitment[:]) != 1 {
-		return nil, bad("commitment differs")
+		return nil, badRow(rec, "commitment differs")
 	}
 	record, err := secret.NewAEAD(derived[1])
 	if err != nil {
-		return nil, bad("record key")
+		return nil, badRow(rec, "record key")
 	}
 	return &SubjectKey{
 		compartment: ks.name, generation: rec.Generation, version: rec.Version,

@@ -108,12 +108,14 @@ func start(ctx context.Context, s keyring.Store) error {
 func empty(ctx context.Context, s keyring.Store) error {
 	_, err := s.Keyset(ctx, "clinical")
 	tombstones, err2 := s.Tombstones(ctx, nil, 10)
+	stale, err4 := s.StaleKeys(ctx, "clinical", 0, nil, 10)
+	swapped, err5 := s.SwapKeys(ctx, []keyring.Swap{{Old: key(1, 0), New: key(1, 1)}})
 	created, err3 := s.CreateKeys(ctx, nil)
-	if len(tombstones)+len(created) > 0 {
+	if len(tombstones)+len(created)+len(stale)+swapped > 0 {
 		err3 = errors.New("records in an empty store")
 	}
 	return errors.Join(expectHead(ctx, s, keyring.Head{}), expectKeysets(ctx, s), expect(ctx, s), missing(ctx, s, key(1, 1)),
-		expectError(err, keyring.ErrNoKeyset, "Keyset"), err2, err3)
+		expectError(err, keyring.ErrNoKeyset, "Keyset"), err2, err3, err4, err5)
 }
 
 func missing(ctx context.Context, s keyring.Store, rec keyring.KeyRecord) error {
@@ -381,6 +383,10 @@ func cancelled(ctx context.Context, s keyring.Store) error {
 	note("CreateKeys", err)
 	_, err = s.Tombstones(gone, nil, 1)
 	note("Tombstones", err)
+	_, err = s.StaleKeys(gone, "clinical", 1, nil, 1)
+	note("StaleKeys", err)
+	_, err = s.SwapKeys(gone, []keyring.Swap{{Old: key(1, 0), New: key(1, 1)}})
+	note("SwapKeys", err)
 	note("StageKeyset", s.StageKeyset(gone, keyset("audit", 1, 'b')))
 	note("Commit", s.Commit(gone, keyring.Change{Prev: head(1), Head: head(2), Activate: keyset("clinical", 1, 'a'), Keys: []keyring.KeyRecord{tombstone(2)}}))
 	return errors.Join(append(errs, expectHead(ctx, s, head(1)), expectKeysets(ctx, s), missing(ctx, s, key(1, 0)), missing(ctx, s, key(2, 0)))...)

@@ -2,6 +2,7 @@ package keyringtest_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -47,6 +48,8 @@ type (
 	anyRevision       struct{ keyring.Store }
 	forgetsVersion    struct{ keyring.Store }
 	unordered         struct{ keyring.Store }
+	swapsBlindly      struct{ keyring.Store }
+	staleTombstones   struct{ keyring.Store }
 )
 
 func (neverCommits) Commit(context.Context, keyring.Change) error { return nil }
@@ -176,6 +179,24 @@ func (s unordered) Tombstones(ctx context.Context, after *keyring.Tag, limit int
 	return recs, err
 }
 
+func (s swapsBlindly) SwapKeys(ctx context.Context, swaps []keyring.Swap) (int, error) {
+	now, err := s.Head(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var recs []keyring.KeyRecord
+	for i := range swaps {
+		recs = append(recs, swaps[i].New)
+	}
+	return len(recs), s.Commit(ctx, keyring.Change{Prev: now, Head: now, Keys: recs})
+}
+
+func (s staleTombstones) StaleKeys(ctx context.Context, compartment string, version uint32, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
+	recs, err := s.Store.StaleKeys(ctx, compartment, version, after, limit)
+	dead, err2 := s.Tombstones(ctx, after, limit-len(recs))
+	return append(recs, dead...), errors.Join(err, err2)
+}
+
 func tagsOf(recs []keyring.KeyRecord) []keyring.Tag {
 	tags := make([]keyring.Tag, len(recs))
 	for i := range recs {
@@ -201,6 +222,8 @@ func TestSaboteurStores(t *testing.T) {
 		"deaf to the context":       func(s keyring.Store) keyring.Store { return deafToContext{s} },
 		"stages any revision":       func(s keyring.Store) keyring.Store { return anyRevision{s} },
 		"forgets a column":          func(s keyring.Store) keyring.Store { return forgetsVersion{s} },
+		"swaps what changed":        func(s keyring.Store) keyring.Store { return swapsBlindly{s} },
+		"lists tombstones":          func(s keyring.Store) keyring.Store { return staleTombstones{s} },
 		"pages out of order":        func(s keyring.Store) keyring.Store { return unordered{s} },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,7 +14,7 @@ type dialect struct {
 	schema []string
 	// check refuses a connection that would not be durable or not forget.
 	check func(ctx context.Context, db *sql.DB) error
-	// scrub runs after tombstones were committed, so that the overwritten
+	// scrub runs after tombstones or a keyset were committed, so that the overwritten
 	// bytes leave the write-ahead log too.
 	scrub func(ctx context.Context, db *sql.DB) error
 }

@@ -12,6 +12,7 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -178,10 +179,10 @@ func (s *Store) Commit(ctx context.Context, c keyring.Change) error {
 		}
 		return s.putKeys(ctx, tx, c.Keys, replaceKeys)
 	})
-	if err != nil || len(c.Keys) == 0 {
+	if err != nil || len(c.Keys) == 0 && c.Activate.Name == "" {
 		return err
 	}
-	// The erasure is committed whatever comes of this.
+	// The erasure, or what a keyset no longer holds, is committed whatever comes of this.
 	_ = s.dialect.scrub(ctx, s.db)
 	return nil
 }
@@ -252,13 +253,66 @@ func (s *Store) CreateKeys(ctx context.Context, recs []keyring.KeyRecord) (store
 	return stored, nil
 }
 
+// SwapKeys replaces rows that are as they were read.
+func (s *Store) SwapKeys(ctx context.Context, swaps []keyring.Swap) (swapped int, err error) {
+	tags := make([]keyring.Tag, len(swaps))
+	for i := range swaps {
+		tags[i] = swaps[i].Old.Tag
+	}
+	err = s.within(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		// The head's row is the lock that all who replace rows queue for: none
+		// may be replaced between the read and the write.
+		if _, err := tx.ExecContext(ctx, `UPDATE rahasia_head SET seq = seq`); err != nil {
+			return err
+		}
+		recs, err := pick(ctx, tx, tags)
+		if err != nil {
+			return err
+		}
+		now := make(map[keyring.Tag]*keyring.KeyRecord, len(recs))
+		for i := range recs {
+			now[recs[i].Tag] = &recs[i]
+		}
+		next := make([]keyring.KeyRecord, 0, len(recs))
+		for i := range swaps {
+			if rec := now[swaps[i].Old.Tag]; rec != nil && same(rec, &swaps[i].Old) {
+				next = append(next, swaps[i].New)
+			}
+		}
+		swapped = len(next)
+		return s.putKeys(ctx, tx, next, replaceKeys)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return swapped, nil
+}
+
+func same(a, b *keyring.KeyRecord) bool {
+	return a.Tag == b.Tag && a.Compartment == b.Compartment && a.Generation == b.Generation && a.Version == b.Version &&
+		a.State == b.State && a.Commitment == b.Commitment && bytes.Equal(a.Wrapped, b.Wrapped)
+}
+
+// StaleKeys returns live keys that another version wraps, by ascending tag. It
+// walks the primary key: all pages together cost one scan, and creating a key
+// no second index.
+func (s *Store) StaleKeys(ctx context.Context, compartment string, version uint32, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
+	recs, err := list(ctx, s.db, scanKey, keyColumns+` WHERE tag > $1 AND compartment = $2 AND version <> $3 AND state = 1 ORDER BY tag LIMIT $4`,
+		from(after), compartment, int64(version), max(limit, 0))
+	return recs, failed(ctx, err)
+}
+
+// from is what tags after that one are greater than.
+func from(after *keyring.Tag) []byte {
+	if after == nil {
+		return []byte{} // less than any tag
+	}
+	return after[:]
+}
+
 // Tombstones returns tombstones by ascending tag.
 func (s *Store) Tombstones(ctx context.Context, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
-	from := []byte{} // less than any tag
-	if after != nil {
-		from = after[:]
-	}
-	recs, err := list(ctx, s.db, scanKey, keyColumns+` WHERE state = 2 AND tag > $1 ORDER BY tag LIMIT $2`, from, max(limit, 0))
+	recs, err := list(ctx, s.db, scanKey, keyColumns+` WHERE state = 2 AND tag > $1 ORDER BY tag LIMIT $2`, from(after), max(limit, 0))
 	return recs, failed(ctx, err)
 }
 
@@ -269,21 +323,38 @@ const (
 		version = excluded.version, state = excluded.state, wrapped = excluded.wrapped, commitment = excluded.commitment`
 )
 
-func (s *Store) putKeys(ctx context.Context, tx *sql.Tx, recs []keyring.KeyRecord, conflict string) error {
-	for len(recs) > 0 {
-		n := min(len(recs), batch)
-		args := make([]any, 0, 7*n)
-		for i := range recs[:n] {
-			r := &recs[i]
-			args = append(args, r.Tag[:], r.Compartment, int64(r.Generation), int64(r.Version), int64(r.State), notNil(r.Wrapped), r.Commitment[:])
-		}
-		statement := `INSERT INTO rahasia_keys (tag, compartment, generation, version, state, wrapped, commitment) VALUES ` + rows(n, 7) + conflict
-		if _, err := tx.ExecContext(ctx, statement, args...); err != nil {
+func (s *Store) putKeys(ctx context.Context, tx *sql.Tx, recs []keyring.KeyRecord, conflict string) (err error) {
+	if len(recs) == 0 {
+		return nil
+	}
+	n := min(len(recs), batch)
+	put, err := tx.PrepareContext(ctx, putStatement(n, conflict)) // parsing it costs as much as running it
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, put.Close()) }()
+	for ; len(recs) >= n; recs = recs[n:] {
+		if _, err := put.ExecContext(ctx, keyArgs(recs[:n])...); err != nil {
 			return err
 		}
-		recs = recs[n:]
 	}
-	return nil
+	if len(recs) > 0 {
+		_, err = tx.ExecContext(ctx, putStatement(len(recs), conflict), keyArgs(recs)...)
+	}
+	return err
+}
+
+func putStatement(n int, conflict string) string {
+	return `INSERT INTO rahasia_keys (tag, compartment, generation, version, state, wrapped, commitment) VALUES ` + rows(n, 7) + conflict
+}
+
+func keyArgs(recs []keyring.KeyRecord) []any {
+	args := make([]any, 0, 7*len(recs))
+	for i := range recs {
+		r := &recs[i]
+		args = append(args, r.Tag[:], r.Compartment, int64(r.Generation), int64(r.Version), int64(r.State), notNil(r.Wrapped), r.Commitment[:])
+	}
+	return args
 }
 
 // pick returns the records of tags, batch by batch.

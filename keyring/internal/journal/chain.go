@@ -19,13 +19,14 @@ import (
 // Chain is what the verified journal says. It grows as lines are read. It is
 // not safe for concurrent use.
 type Chain struct {
-	Last    *Entry          // the newest entry; nil if there is none
-	Head    Head            // of the newest entry
-	Prev    Head            // what a store's head must be to take in the newest entry
-	Offset  int64           // bytes read
-	Erased  map[Tag]uint64  // erasure tag to the entry that first erased it
-	Keysets map[string]Mark // newest revisions
-	Anchors map[string]Mark // newest places of records kept elsewhere
+	Last    *Entry               // the newest entry; nil if there is none
+	Head    Head                 // of the newest entry
+	Prev    Head                 // what a store's head must be to take in the newest entry
+	Offset  int64                // bytes read
+	Erased  map[Tag]uint64       // erasure tag to the entry that first erased it
+	Keysets map[string]Mark      // newest revisions
+	Changed map[string]time.Time // when the newest revisions were journalled
+	Anchors map[string]Mark      // newest places of records kept elsewhere
 
 	key  secret.MAC
 	ring string
@@ -37,7 +38,7 @@ type Chain struct {
 
 // NewChain returns the chain of a ring before its first entry.
 func NewChain(key secret.MAC, ring string) *Chain {
-	return &Chain{key: key, ring: ring, Erased: map[Tag]uint64{}, Keysets: map[string]Mark{}, Anchors: map[string]Mark{}}
+	return &Chain{key: key, ring: ring, Erased: map[Tag]uint64{}, Keysets: map[string]Mark{}, Changed: map[string]time.Time{}, Anchors: map[string]Mark{}}
 }
 
 // Step is one entry and the heads of a store before and after it.
@@ -113,6 +114,7 @@ func (c *Chain) take(e *Entry, line []byte) {
 	switch e.Kind {
 	case Create, Keyset:
 		c.Keysets[e.Keyset.Name] = e.Keyset
+		c.Changed[e.Keyset.Name] = e.At
 		c.newKeysets = append(c.newKeysets, e.Keyset.Name)
 	case Shred:
 		if _, again := c.Erased[e.Erasure]; !again {
@@ -142,6 +144,7 @@ func (c *Chain) News() (erased []Tag, keysets []string) {
 func (c *Chain) Write(add func([]byte) error, entries ...*Entry) error {
 	next := *c
 	next.Erased, next.Keysets, next.Anchors, next.newErased, next.newKeysets = map[Tag]uint64{}, map[string]Mark{}, map[string]Mark{}, nil, nil
+	next.Changed = map[string]time.Time{}
 	var text []byte
 	for _, e := range entries {
 		e.Seq, e.Prev = max(next.Head.Seq, e.Base.Seq)+1, next.Head.Hash
