@@ -90,19 +90,26 @@ func (c *core) revise(ctx context.Context, name string, create bool) (*Keyset, e
 	if err != nil {
 		return nil, err
 	}
+	return ks, c.persist(ctx, rec, ks)
+}
+
+// persist makes rec the active revision of its keyset, and ks what the ring
+// uses. The lock is held, and store and journal are level.
+func (c *core) persist(ctx context.Context, rec KeysetRecord, ks *Keyset) error {
+	name := rec.Name
 	if err := c.store.StageKeyset(ctx, rec); err != nil {
-		return nil, fmt.Errorf("keyring: stage keyset %q: %w", name, err)
+		return fmt.Errorf("keyring: stage keyset %q: %w", name, err)
 	}
 	m := markOf(rec)
 	if err := c.write(ctx, &journal.Entry{Kind: journal.Keyset, Keyset: m}); err != nil {
-		return nil, err
+		return err
 	}
 	if err := c.readBack(ctx, m); err != nil {
-		return nil, err
+		return err
 	}
 	at := c.slots.add(name)
 	c.slots.fill(at, ks, at.want.Load())
-	return ks, nil
+	return nil
 }
 
 // revisable returns the revision to make the next one from; none for a new keyset.
