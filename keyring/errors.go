@@ -41,6 +41,8 @@ var (
 	ErrUnknownGeneration = errors.New("unknown key generation")
 	// ErrCorrupt is a stored record or a journal that was changed outside this package.
 	ErrCorrupt = journal.ErrCorrupt
+	// ErrForeign is a keyset to import that a ring cannot hold; see [Ring.ImportKeyset].
+	ErrForeign = errors.New("not a keyset that a ring can hold")
 	// ErrConflict is a store that changed under a writer that did not share its journal.
 	ErrConflict = errors.New("store changed meanwhile")
 	// ErrRolledBack is a store older than its journal; see [Replay].

@@ -172,6 +172,28 @@ func ExampleRing_Only() {
 	// Output: keyring: keyset "clinical": keyset not granted
 }
 
+// A keyset moves to another ring, or to any program with Tink, under a KEK that
+// both may use; never in clear.
+func ExampleRing_ExportKeyset() {
+	ctx := context.Background()
+	ring, _ := newRing()
+	transfer, err := keyring.Passphrase("told on the telephone, once")
+	if err != nil {
+		log.Fatal(err)
+	}
+	encrypted, err := ring.ExportKeyset(ctx, "clinical", transfer)
+	if err != nil {
+		log.Fatal(err)
+	}
+	other, _ := newRing()
+	if err := other.ImportKeyset(ctx, "clinical-of-old", encrypted, transfer); err != nil {
+		log.Fatal(err)
+	}
+	keyset, err := other.Keyset(ctx, "clinical-of-old")
+	fmt.Println(keyset, err)
+	// Output: keyring.Keyset(clinical-of-old) <nil>
+}
+
 func ExampleReplay() {
 	ctx := context.Background()
 	_, cfg := newRing() // its store was just restored from a backup

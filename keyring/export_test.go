@@ -67,6 +67,6 @@ func SubjectSecrets(keys ...*SubjectKey) (out [][]byte) {
 	return out
 }
 
-// Import makes serialized, a Tink keyset in clear, a keyset of the ring, as a
-// later issue's import will.
+// Import makes serialized, a Tink keyset in clear, a keyset of the ring without
+// any of the checks of ImportKeyset.
 func (r *Ring) Import(name string, serialized []byte) error { return importKeyset(r, name, serialized) }

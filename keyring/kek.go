@@ -76,12 +76,13 @@ func KeyFile(path string) (KEK, error) {
 }
 
 // TinkAEAD returns a KEK that calls a, for Tink's local AEADs and for the
-// integrations that offer no context. With Tink's own kms.NewKMSEnvelopeAEAD
+// integrations that offer no context, as that of HashiCorp Vault and OpenBao.
+// The context of a call then reaches only the ring. With Tink's own kms.NewKMSEnvelopeAEAD
 // it binds the associated data only to the inner layer, which suffices here.
 func TinkAEAD(a tink.AEAD) KEK { return tinkKEK{func() tink.AEAD { return a }} }
 
 // TinkAEADWithContext returns a KEK that calls a, for Tink's integrations of
-// AWS KMS, Google Cloud KMS and HashiCorp Vault or OpenBao.
+// AWS KMS and Google Cloud KMS. docs/KEYS.md tells how to get one.
 func TinkAEADWithContext(a tink.AEADWithContext) KEK {
 	return tinkContextKEK{func() tink.AEADWithContext { return a }}
 }

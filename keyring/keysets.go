@@ -95,27 +95,40 @@ func (c *core) revise(ctx context.Context, name string, create bool, to KEK, cha
 	if err != nil {
 		return nil, err
 	}
-	if err := c.store.StageKeyset(ctx, rec); err != nil {
-		return nil, fmt.Errorf("keyring: stage keyset %q: %w", name, err)
-	}
+	staged := func() {}
 	if moves { // once journalled, whoever comes next may commit it
-		c.keks.set(name, AnyKEK(to, kek))
+		staged = func() { c.keks.set(name, AnyKEK(to, kek)) }
 	}
-	m := markOf(rec)
-	if err := c.write(ctx, &journal.Entry{Kind: journal.Keyset, Keyset: m}); err != nil {
-		return nil, err
-	}
-	if err := c.readBack(ctx, m); err != nil {
+	if err := c.persist(ctx, rec, ks, staged); err != nil {
 		return nil, err
 	}
 	if moves {
 		c.keks.set(name, to)
 	}
+	return ks, nil
+}
+
+// persist makes rec the active revision of its keyset, and ks what the ring
+// uses, and calls staged before it is journalled. The lock is held, and store and
+// journal are level.
+func (c *core) persist(ctx context.Context, rec KeysetRecord, ks *Keyset, staged func()) error {
+	name := rec.Name
+	if err := c.store.StageKeyset(ctx, rec); err != nil {
+		return fmt.Errorf("keyring: stage keyset %q: %w", name, err)
+	}
+	staged()
+	m := markOf(rec)
+	if err := c.write(ctx, &journal.Entry{Kind: journal.Keyset, Keyset: m}); err != nil {
+		return err
+	}
+	if err := c.readBack(ctx, m); err != nil {
+		return err
+	}
 	if name != controlKeyset { // whose keys are derived already, and never change
 		at := c.slots.add(name)
 		c.slots.fill(at, ks, at.want.Load())
 	}
-	return ks, nil
+	return nil
 }
 
 // revisable returns the revision to make the next one from; none for a new keyset.

@@ -17,31 +17,48 @@ type edit func(*tinkpb.Keyset) error
 // newRevision makes the next revision of a keyset: old, or an empty one,
 // edited and wrapped. It is proved to unwrap, not yet persisted.
 func newRevision(ctx context.Context, kek KEK, ring, name string, old *revision, change edit) (KeysetRecord, *Keyset, error) {
-	set, rec := &tinkpb.Keyset{}, KeysetRecord{Name: name, Revision: 1}
+	set, number := &tinkpb.Keyset{}, uint64(1)
 	if old != nil {
-		set, rec.Revision = old.set, old.number+1
+		set, number = old.set, old.number+1
 	}
 	if err := change(set); err != nil {
 		return KeysetRecord{}, nil, fmt.Errorf("keyring: keyset %q: %w", name, err)
 	}
-	serialized, err := proto.Marshal(set)
+	return wrapRevision(ctx, kek, ring, name, revision{number, set})
+}
+
+// wrapRevision makes the record of a revision.
+func wrapRevision(ctx context.Context, kek KEK, ring, name string, rev revision) (KeysetRecord, *Keyset, error) {
+	wrapped, serialized, err := wrapSet(ctx, kek, name, rev.set, keysetAD(ring, name))
 	if err != nil {
-		return KeysetRecord{}, nil, fmt.Errorf("keyring: keyset %q: cannot be serialized", name)
+		return KeysetRecord{}, nil, err
 	}
 	defer clear(serialized)
+	rec := KeysetRecord{Name: name, Revision: rev.number, Wrapped: wrapped}
+	rec.Digest = keysetDigest(ring, name, rec.Revision, rec.Wrapped)
+	ks, _, err := parseKeyset(name, rec.Digest, serialized)
+	return rec, ks, err
+}
+
+// wrapSet serializes set and wraps it, proved to unwrap. The caller clears
+// what was serialized.
+func wrapSet(ctx context.Context, kek KEK, name string, set *tinkpb.Keyset, ad []byte) (wrapped, serialized []byte, err error) {
+	serialized, err = proto.Marshal(set)
+	if err != nil {
+		return nil, nil, fmt.Errorf("keyring: keyset %q: cannot be serialized", name)
+	}
 	keys := keyMaterial(set)
 	defer func() {
 		for _, k := range keys {
 			clear(k)
 		}
 	}()
-	rec.Wrapped, err = wrapProved(ctx, kek, name, serialized, keys, keysetAD(ring, name))
+	wrapped, err = wrapProved(ctx, kek, name, serialized, keys, ad)
 	if err != nil {
-		return KeysetRecord{}, nil, err
+		clear(serialized)
+		return nil, nil, err
 	}
-	rec.Digest = keysetDigest(ring, name, rec.Revision, rec.Wrapped)
-	ks, _, err := parseKeyset(name, rec.Digest, serialized)
-	return rec, ks, err
+	return wrapped, serialized, nil
 }
 
 // revision is an opened keyset record, to make the next one from.
