@@ -148,7 +148,7 @@ func (c *Config) inOrder(ctx context.Context, closes bool, event func() error, e
 
 // anchor tells the journal, which lies apart, how far ledger and log have come.
 func (c *Config) anchor(ctx context.Context) error {
-	if err := errors.Join(c.Ledger.chain.Anchor(ctx), c.Log.tree.Anchor(ctx)); err != nil {
+	if err := errors.Join(c.Ledger.chain().Anchor(ctx), c.Log.tree().Anchor(ctx)); err != nil {
 		return fmt.Errorf("%w: anchor: %w", ErrAudit, err)
 	}
 	return nil
@@ -234,7 +234,7 @@ func (c *Config) erase(ctx context.Context, subject string) (keyring.Receipt, er
 func (c *Config) ledgerEntry(ctx context.Context, action, subject, id string, p Purpose) (*logBody, error) {
 	b := &logBody{
 		Time: c.now().UnixNano(), Action: action, Purpose: p, Outcome: "done",
-		Decision: envelope.NewID(), Ledger: c.Ledger.chain.Len(),
+		Decision: envelope.NewID(), Ledger: c.Ledger.chain().Len(),
 	}
 	keys, err := c.auditKey(ctx, action, subject)
 	if action != "give" && (errors.Is(err, keyring.ErrShredded) || errors.Is(err, keyring.ErrNoSubjectKey)) {
@@ -287,12 +287,12 @@ func (c *Config) check(ctx context.Context) error {
 	}
 	known, err := c.Log.ledgerLength(ctx)
 	if err == nil {
-		err = c.Ledger.chain.Refresh(ctx) // after the log was read: what it knows of is there by now
+		err = c.Ledger.chain().Refresh(ctx) // after the log was read: what it knows of is there by now
 	}
 	if err != nil {
 		return err
 	}
-	if c.Ledger.chain.Len() < known {
+	if c.Ledger.chain().Len() < known {
 		return fmt.Errorf("ledger: %w: shorter than the audit log says", ErrTampered)
 	}
 	return nil

@@ -27,7 +27,7 @@ import (
 // for concurrent use.
 type Ledger struct {
 	ring  *keyring.Ring
-	chain *evidence.Chain
+	chain func() *evidence.Chain // a closure, so that what prints the ledger does not walk into it
 }
 
 type eventBody struct {
@@ -65,7 +65,7 @@ func OpenLedger(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Ledger, e
 	if err != nil {
 		return nil, fmt.Errorf("consent: open ledger: %w", err)
 	}
-	return &Ledger{ring, c}, nil
+	return &Ledger{ring, func() *evidence.Chain { return c }}, nil
 }
 
 // Of returns the patient's consents and refusals in the order given, the
@@ -87,7 +87,7 @@ func (l *Ledger) of(ctx context.Context, subject string) ([]Consent, error) {
 	if subject == "" {
 		return nil, ErrSubject
 	}
-	bodies, err := l.chain.Of(ctx, subject)
+	bodies, err := l.chain().Of(ctx, subject)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (l *Ledger) append(ctx context.Context, subject string, b eventBody, check 
 	if err != nil {
 		return err
 	}
-	return l.chain.Append(ctx, subject, body, func(bodies [][]byte) error {
+	return l.chain().Append(ctx, subject, body, func(bodies [][]byte) error {
 		all, err := replay(bodies, subject)
 		if err != nil {
 			return err

@@ -18,7 +18,7 @@ import (
 // the signed-note text form (https://c2sp.org/signed-note), for whoever keeps
 // them outside.
 func (l *Log) VerifierKey(ctx context.Context) (string, error) {
-	vkey, err := l.tree.VerifierKey(ctx)
+	vkey, err := l.tree().VerifierKey(ctx)
 	if err != nil {
 		return "", fmt.Errorf("consent: verifier key: %w", err)
 	}
@@ -29,7 +29,7 @@ func (l *Log) VerifierKey(ctx context.Context) (string, error) {
 // signature. Kept by someone else, it is what makes the log proof against its
 // owner. An empty log has none: nil.
 func (l *Log) Checkpoint(ctx context.Context) ([]byte, error) {
-	head, err := l.tree.Checkpoint(ctx)
+	head, err := l.tree().Checkpoint(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("consent: checkpoint: %w", err)
 	}
@@ -40,7 +40,7 @@ func (l *Log) Checkpoint(ctx context.Context) ([]byte, error) {
 // entries that it covered are still there, unchanged and in place. It returns
 // [ErrTampered] where they are not. This is what a checkpoint is kept for.
 func (l *Log) Extends(ctx context.Context, checkpoint []byte) error {
-	if err := l.tree.Extends(ctx, checkpoint); err != nil {
+	if err := l.tree().Extends(ctx, checkpoint); err != nil {
 		return fmt.Errorf("consent: log against checkpoint: %w", err)
 	}
 	return nil
@@ -50,7 +50,7 @@ func (l *Log) Extends(ctx context.Context, checkpoint []byte) error {
 // hashes to its leaf, and the leaves make the signed head. It returns the number of
 // entries, or [ErrTampered] with the index of the first that does not hold.
 func (l *Log) Verify(ctx context.Context) (int64, error) {
-	n, err := l.tree.Verify(ctx, func(leaf []byte) error {
+	n, err := l.tree().Verify(ctx, func(leaf []byte) error {
 		_, err := l.open(ctx, leaf)
 		return err
 	})
@@ -82,7 +82,7 @@ func (p *Proof) Check(verifierKey string) error {
 func (l *Log) Prove(ctx context.Context, index int64) (*Proof, error) {
 	p := &Proof{Index: index}
 	var err error
-	if p.Leaf, p.Hashes, p.Checkpoint, err = l.tree.Prove(ctx, index); err != nil {
+	if p.Leaf, p.Hashes, p.Checkpoint, err = l.tree().Prove(ctx, index); err != nil {
 		return nil, fmt.Errorf("consent: prove entry %d: %w", index, err)
 	}
 	return p, nil
@@ -104,7 +104,7 @@ func (l *Log) History(ctx context.Context, subject string) ([]Entry, error) {
 		return nil, fmt.Errorf("consent: history: %w", err)
 	}
 	var out []Entry
-	err = l.tree.Leaves(ctx, 0, func(i int64, leaf []byte) error {
+	err = l.tree().Leaves(ctx, 0, func(i int64, leaf []byte) error {
 		b, err := l.open(ctx, leaf)
 		if err != nil {
 			return err
@@ -177,7 +177,7 @@ func cutPart(b []byte) (part string, rest []byte, ok bool) {
 
 // ledgerLength is the number of ledger events that the newest entry knew of.
 func (l *Log) ledgerLength(ctx context.Context) (n uint64, err error) {
-	err = l.tree.Last(ctx, func(leaf []byte) error {
+	err = l.tree().Last(ctx, func(leaf []byte) error {
 		b, err := l.open(ctx, leaf)
 		if err == nil {
 			n = b.Ledger

@@ -52,7 +52,7 @@ func TestOrderOfLedgerAndLog(t *testing.T) {
 	withdraw := func(id string) func(*Config) (string, error) {
 		return func(c *Config) (string, error) { return "", c.Withdraw(ctx, "p", id) }
 	}
-	events := func(c *Config) uint64 { return c.Ledger.chain.Len() }
+	events := func(c *Config) uint64 { return c.Ledger.chain().Len() }
 	for name, tt := range map[string]struct {
 		act    func(*Config) (string, error)
 		closes bool
@@ -128,7 +128,7 @@ func TestRepeatAfterErrAudit(t *testing.T) {
 	_, err = cfg.Give(ctx, refusal)
 	require.NoError(t, err)
 	require.Equal(t, []string{"r"}, lastOf(t, cfg, "p").Consents)
-	require.EqualValues(t, 1, cfg.Ledger.chain.Len())
+	require.EqualValues(t, 1, cfg.Ledger.chain().Len())
 
 	permit := Consent{ID: "c", Subject: "p", Purposes: []Purpose{Treatment}}
 	_, err = cfg.Give(ctx, permit)
@@ -138,7 +138,7 @@ func TestRepeatAfterErrAudit(t *testing.T) {
 	mend()
 	require.NoError(t, cfg.Withdraw(ctx, "p", "c"))
 	require.Equal(t, "withdraw", last(t, cfg.Log).Action)
-	require.EqualValues(t, 3, cfg.Ledger.chain.Len(), "a withdrawal twice is one event")
+	require.EqualValues(t, 3, cfg.Ledger.chain().Len(), "a withdrawal twice is one event")
 }
 
 // TestRefusalsAreLogged: a refusal whose entry cannot be written is an

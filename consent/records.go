@@ -418,7 +418,7 @@ func (r *Records[T]) ids(src *T) (subject, record string) {
 func (r *Records[T]) entry(action string, req Request) *logBody {
 	return &logBody{
 		Time: r.cfg.now().UnixNano(), Actor: req.Actor, Role: req.Role, Purpose: req.Purpose, Action: action, Type: r.name,
-		Decision: envelope.NewID(), Recipient: req.Recipient, Ledger: r.cfg.Ledger.chain.Len(),
+		Decision: envelope.NewID(), Recipient: req.Recipient, Ledger: r.cfg.Ledger.chain().Len(),
 	}
 }
 

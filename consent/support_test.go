@@ -79,7 +79,7 @@ func sealed(t testing.TB, r *Records[person], p person, purposes ...Purpose) Row
 func entries(t testing.TB, l *Log) []Entry {
 	t.Helper()
 	var out []Entry
-	err := l.tree.Leaves(context.Background(), 0, func(i int64, leaf []byte) error {
+	err := l.tree().Leaves(context.Background(), 0, func(i int64, leaf []byte) error {
 		b, err := l.open(context.Background(), leaf)
 		if err == nil {
 			out = append(out, b.entry(i))

@@ -246,7 +246,7 @@ func TestAttackLeafForms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := memoryConfig(t)
-			require.NoError(t, cfg.Log.tree.Append(ctx, tt.make(t, cfg.Log)))
+			require.NoError(t, cfg.Log.tree().Append(ctx, tt.make(t, cfg.Log)))
 			_, err := cfg.Log.Verify(ctx)
 			require.ErrorIs(t, err, tt.want)
 			_, err = NewRecords[visit]("visit", cfg)
