@@ -102,12 +102,15 @@ func TestRaceOfProcesses(t *testing.T) {
 		open := fresh(t)
 		var made [n][]keyring.KeyRecord
 		var moved, activated atomic.Int32
-		var wg sync.WaitGroup
+		var wg, opened sync.WaitGroup
+		opened.Add(n)
 		for i := range n {
 			db := open(t)
 			db.SetMaxOpenConns(1)
 			wg.Go(func() {
 				s, err := sqlstore.New(t.Context(), db)
+				opened.Done()
+				opened.Wait() // so that none is done before another starts
 				if !assert.NoError(t, err) {
 					return
 				}
