@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package killtest kills processes in the middle of what they do to a store,
 // and looks at what the next process finds.
 package killtest
