@@ -62,12 +62,24 @@ func TestDependenciesAreTheListedOnes(t *testing.T) {
 			if !strings.Contains(first, ".") || strings.HasPrefix(imp, module+"/") {
 				continue
 			}
+			if path.Base(pkg) == "pgtest" && strings.HasPrefix(imp, "github.com/jackc/pgx/v5/") {
+				continue // a driver for tests, which TestOnlyTestsLinkPostgreSQL keeps out of the library
+			}
 			if !slices.ContainsFunc(dependencies, func(d string) bool { return imp == d || strings.HasPrefix(imp, d+"/") }) {
 				t.Errorf("%s imports %s, which DESIGN does not list", pkg, imp)
 			}
 			if strings.HasPrefix(imp, "modernc.org/sqlite") && path.Base(pkg) != "sqlite" {
 				t.Errorf("%s imports the SQLite driver: only the embedded default may", pkg)
 			}
+		}
+	}
+}
+
+// TestOnlyTestsLinkPostgreSQL keeps that driver out of every program.
+func TestOnlyTestsLinkPostgreSQL(t *testing.T) {
+	for pkg, imports := range list(t, "{{.ImportPath}}{{range .Imports}} {{.}}{{end}}") {
+		if slices.Contains(imports, module+"/internal/pgtest") {
+			t.Errorf("%s imports internal/pgtest: only tests may", pkg)
 		}
 	}
 }

@@ -5,86 +5,83 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 )
 
-// dialect is what differs between databases; the statements in store.go are
-// the same for all, with numbered parameters.
+// dialect is what differs between databases. In its fragments of SQL a lone $
+// stands for the next numbered parameter.
 type dialect struct {
-	// schema makes the tables where they are not there.
-	schema []string
-	// check refuses a connection that would not be durable or not forget.
+	// options are those of every transaction that writes.
+	options *sql.TxOptions
+	// present asks for the number of tables named rahasia_schema, 0 or 1.
+	present string
+	// lockSchema keeps other processes from migrating at the same time.
+	lockSchema []string
+	// migrations are the statements that lead from each version to the next;
+	// the first make the tables.
+	migrations [][]string
+	// lockKeysets keeps staging and activating apart.
+	lockKeysets []string
+
+	// How rahasia_keys spells a row: tag, compartment, generation, version,
+	// state, wrapped and commitment, in this order wherever all are named.
+	keyColumns string // to insert into
+	keyValues  string // inserted: seven parameters
+	keyReplace string // set where the tag is there
+	keyRead    string // selected
+	tag        string // a tag as parameter
+	tombstone  string // the condition that a row is one
+	stale      string // that it is a live key: in a compartment, not of a version
+
+	// check refuses a database that would not be durable or not forget.
 	check func(ctx context.Context, db *sql.DB) error
 	// scrub runs after tombstones or a keyset were committed, so that the overwritten
-	// bytes leave the write-ahead log too.
+	// bytes leave the disk where the database can do that.
 	scrub func(ctx context.Context, db *sql.DB) error
 }
-
-// schemaVersion counts incompatible changes of the tables.
-const schemaVersion = 1
 
 // dialectOf asks the database what it is.
 func dialectOf(ctx context.Context, db *sql.DB) (dialect, error) {
 	var version string
-	if err := db.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&version); err != nil {
-		if ctx.Err() != nil {
-			return dialect{}, ctx.Err()
+	err := db.QueryRowContext(ctx, `SELECT version()`).Scan(&version)
+	if err == nil && strings.HasPrefix(version, "PostgreSQL ") {
+		return postgres(), nil
+	}
+	lite := db.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&version)
+	if lite == nil {
+		return sqlite(), nil
+	}
+	return dialect{}, failed(ctx, fmt.Errorf("neither PostgreSQL nor SQLite: %w", errors.Join(err, lite)))
+}
+
+// selectKeys is the query for the rows of rahasia_keys where a condition holds.
+func (d *dialect) selectKeys(where string) string {
+	return `SELECT ` + d.keyRead + ` FROM rahasia_keys WHERE ` + where
+}
+
+// numbered gives every $ of a fragment its number, from next on.
+func numbered(b *strings.Builder, fragment string, next int) int {
+	for {
+		before, after, more := strings.Cut(fragment, "$")
+		b.WriteString(before)
+		if !more {
+			return next
 		}
-		return dialect{}, fmt.Errorf("sqlstore: not SQLite, the only database supported yet: %w", err)
-	}
-	return dialect{schema: sqliteSchema(), check: checkSQLite, scrub: scrubSQLite}, nil
-}
-
-func sqliteSchema() []string {
-	return []string{
-		`CREATE TABLE IF NOT EXISTS rahasia_schema (
-			version INTEGER PRIMARY KEY
-		) STRICT`,
-		`CREATE TABLE IF NOT EXISTS rahasia_head (
-			one  INTEGER PRIMARY KEY CHECK (one = 1),
-			ring TEXT    NOT NULL,
-			seq  INTEGER NOT NULL,
-			hash BLOB    NOT NULL CHECK (length(hash) = 32)
-		) STRICT`,
-		`CREATE TABLE IF NOT EXISTS rahasia_keysets (
-			name     TEXT    NOT NULL,
-			active   INTEGER NOT NULL CHECK (active IN (0, 1)),
-			revision INTEGER NOT NULL,
-			digest   BLOB    NOT NULL CHECK (length(digest) = 32),
-			wrapped  BLOB    NOT NULL,
-			PRIMARY KEY (name, active)
-		) STRICT, WITHOUT ROWID`,
-		`CREATE TABLE IF NOT EXISTS rahasia_keys (
-			tag         BLOB    PRIMARY KEY CHECK (length(tag) = 16),
-			compartment TEXT    NOT NULL,
-			generation  INTEGER NOT NULL,
-			version     INTEGER NOT NULL,
-			state       INTEGER NOT NULL,
-			wrapped     BLOB    NOT NULL,
-			commitment  BLOB    NOT NULL CHECK (length(commitment) = 32)
-		) STRICT, WITHOUT ROWID`,
-		`CREATE INDEX IF NOT EXISTS rahasia_tombstones ON rahasia_keys (tag) WHERE state = 2`,
+		fmt.Fprintf(b, "$%d", next)
+		fragment, next = after, next+1
 	}
 }
 
-func checkSQLite(ctx context.Context, db *sql.DB) error {
-	var synchronous, secureDelete int
-	err := errors.Join(
-		db.QueryRowContext(ctx, `PRAGMA synchronous`).Scan(&synchronous),
-		db.QueryRowContext(ctx, `PRAGMA secure_delete`).Scan(&secureDelete))
-	switch {
-	case err != nil:
-		return fmt.Errorf("sqlstore: %w", err)
-	case synchronous < 2:
-		return errors.New("sqlstore: open SQLite with PRAGMA synchronous = FULL: an erasure must survive a power cut")
-	case secureDelete != 1:
-		return errors.New("sqlstore: open SQLite with PRAGMA secure_delete = ON: an erased key must leave the file")
+// times repeats a fragment n times, separated by commas, with its parameters
+// numbered from 1 on.
+func times(n int, fragment string) string {
+	var b strings.Builder
+	next := 1
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		next = numbered(&b, fragment, next)
 	}
-	return nil
-}
-
-// scrubSQLite moves the write-ahead log into the database and empties it. That
-// it waits for no reader is not an error: the next checkpoint does it.
-func scrubSQLite(ctx context.Context, db *sql.DB) error {
-	_, err := db.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
-	return err
+	return b.String()
 }

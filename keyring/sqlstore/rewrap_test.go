@@ -95,7 +95,7 @@ func BenchmarkRewrap(b *testing.B) {
 
 // A page of patients with keys in three compartments, by the number of
 // patients: loaded by a process that has none of them, or created.
-func BenchmarkSubjectKeys(b *testing.B) {
+func BenchmarkRingSubjects(b *testing.B) {
 	cfg := rotated(b, 0)
 	cfg.Store = newStore(b, filepath.Join(b.TempDir(), "keys.db"))
 	cfg.Journal = keyring.NewMemoryJournal()

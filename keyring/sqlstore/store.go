@@ -1,14 +1,38 @@
-// Package sqlstore keeps a ring in an SQL database: SQLite now.
+// Package sqlstore keeps a ring in an SQL database: SQLite or PostgreSQL.
 //
 // It imports no driver. The database should be one of its own, so that no
 // transaction of an application blocks the ring, and no backup of an
-// application carries the keys. For SQLite the connections must have
-// synchronous = FULL and secure_delete = ON, best with journal_mode = WAL, a
-// busy_timeout and immediate transactions.
+// application carries the keys.
 //
 // The tables are rahasia_head, rahasia_keysets, rahasia_keys and
 // rahasia_schema. They hold wrapped keys, tags that are HMACs, names of
 // compartments and domains, numbers and states: no subject id and no key.
+// [New] makes them, and migrates those of an earlier version of this package.
+//
+// # SQLite
+//
+// The connections must have synchronous = FULL and secure_delete = ON, best
+// with journal_mode = WAL, a busy_timeout and immediate transactions.
+//
+// # PostgreSQL
+//
+// The tables are in the first schema of the connection's search_path.
+// synchronous_commit, fsync or full_page_writes = off is refused. New needs
+// CREATE on the schema where the tables are missing or old; once they are
+// there, a service's role needs no more than
+//
+//	GRANT USAGE ON SCHEMA … TO clinic;
+//	GRANT SELECT ON rahasia_schema TO clinic;
+//	GRANT SELECT, INSERT, UPDATE ON rahasia_head, rahasia_keys TO clinic;
+//	GRANT SELECT, INSERT, UPDATE, DELETE ON rahasia_keysets TO clinic;
+//
+// which lets it delete no key and no head. Do not point it at a standby, which
+// lags: its head would look rolled back.
+//
+// An erased key's wrapped form stays in dead rows until VACUUM FULL
+// rahasia_keys, which the tables' owner should run after erasures, and in the
+// write-ahead log and its archive until they are recycled: it opens only for
+// who may use the key-encryption key.
 package sqlstore
 
 import (
@@ -17,15 +41,17 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"slices"
 
 	"github.com/rahasia/rahasia/keyring"
 )
 
-// batch is how many rows one statement carries, below SQLite's limit of
-// parameters in any build.
-const batch = 100
+// How many rows one statement carries: below 1,000 parameters, SQLite's limit
+// in any build.
+const (
+	written = 100 // seven parameters each
+	read    = 900 // one
+)
 
 // Store is a [keyring.Store] in an SQL database. It is safe for concurrent
 // use, by several processes too, and needs one connection at a time.
@@ -52,35 +78,19 @@ func New(ctx context.Context, db *sql.DB) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db, d}
-	if err := s.within(ctx, s.migrate); err != nil {
-		return nil, err
+	// Where the tables are, nothing but their version is read: a role that owns
+	// none of them can open the store.
+	if version, err := s.version(ctx, db); err != nil || version != len(d.migrations) {
+		if err := s.within(ctx, s.migrate); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
 
-func (s *Store) migrate(ctx context.Context, tx *sql.Tx) error {
-	for _, statement := range s.dialect.schema {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return err
-		}
-	}
-	var version int
-	err := tx.QueryRowContext(ctx, `SELECT version FROM rahasia_schema`).Scan(&version)
-	if errors.Is(err, sql.ErrNoRows) {
-		_, err = tx.ExecContext(ctx, `INSERT INTO rahasia_schema (version) VALUES ($1)`, schemaVersion)
-		return err
-	} else if err != nil {
-		return err
-	}
-	if version != schemaVersion {
-		return fmt.Errorf("tables of version %d, this is version %d", version, schemaVersion)
-	}
-	return nil
-}
-
 // within runs do in one transaction.
 func (s *Store) within(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
+	tx, err := s.db.BeginTx(ctx, s.dialect.options)
 	if err != nil {
 		return failed(ctx, fmt.Errorf("begin: %w", err))
 	}
@@ -152,6 +162,9 @@ func (s *Store) Keyset(ctx context.Context, name string) (keyring.KeysetRecord, 
 // StageKeyset keeps a keyset to be activated.
 func (s *Store) StageKeyset(ctx context.Context, rec keyring.KeysetRecord) error {
 	return s.within(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := execute(ctx, tx, s.dialect.lockKeysets); err != nil {
+			return err
+		}
 		var active uint64
 		err := tx.QueryRowContext(ctx, `SELECT coalesce(max(revision), 0) FROM rahasia_keysets WHERE name = $1 AND active = 1`, rec.Name).Scan(&active)
 		if err != nil {
@@ -177,7 +190,7 @@ func (s *Store) Commit(ctx context.Context, c keyring.Change) error {
 		if err := s.activate(ctx, tx, c.Activate); err != nil {
 			return err
 		}
-		return s.putKeys(ctx, tx, c.Keys, replaceKeys)
+		return s.putKeys(ctx, tx, c.Keys, `DO UPDATE SET `+s.dialect.keyReplace)
 	})
 	if err != nil || len(c.Keys) == 0 && c.Activate.Name == "" {
 		return err
@@ -200,6 +213,9 @@ func (s *Store) moveHead(ctx context.Context, tx *sql.Tx, prev, next keyring.Hea
 func (s *Store) activate(ctx context.Context, tx *sql.Tx, rec keyring.KeysetRecord) error {
 	if rec.Name == "" {
 		return nil
+	}
+	if err := execute(ctx, tx, s.dialect.lockKeysets); err != nil {
+		return err
 	}
 	what := fmt.Sprintf("activate revision %d of keyset %q", rec.Revision, rec.Name)
 	if _, err := tx.ExecContext(ctx, `DELETE FROM rahasia_keysets WHERE name = $1 AND active = 1`, rec.Name); err != nil {
@@ -226,11 +242,9 @@ func changeOne(ctx context.Context, tx *sql.Tx, what, statement string, args ...
 	return nil
 }
 
-const keyColumns = `SELECT tag, compartment, generation, version, state, wrapped, commitment FROM rahasia_keys`
-
 // Keys returns the records of those tags that exist.
 func (s *Store) Keys(ctx context.Context, tags []keyring.Tag) ([]keyring.KeyRecord, error) {
-	recs, err := pick(ctx, s.db, tags)
+	recs, err := s.pick(ctx, s.db, tags)
 	return recs, failed(ctx, err)
 }
 
@@ -241,10 +255,10 @@ func (s *Store) CreateKeys(ctx context.Context, recs []keyring.KeyRecord) (store
 		tags[i] = recs[i].Tag
 	}
 	err = s.within(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := s.putKeys(ctx, tx, recs, keepKeys); err != nil {
+		if err := s.putKeys(ctx, tx, recs, `DO NOTHING`); err != nil {
 			return err
 		}
-		stored, err = pick(ctx, tx, tags)
+		stored, err = s.pick(ctx, tx, tags)
 		return err
 	})
 	if err != nil {
@@ -265,7 +279,7 @@ func (s *Store) SwapKeys(ctx context.Context, swaps []keyring.Swap) (swapped int
 		if _, err := tx.ExecContext(ctx, `UPDATE rahasia_head SET seq = seq`); err != nil {
 			return err
 		}
-		recs, err := pick(ctx, tx, tags)
+		recs, err := s.pick(ctx, tx, tags)
 		if err != nil {
 			return err
 		}
@@ -280,7 +294,7 @@ func (s *Store) SwapKeys(ctx context.Context, swaps []keyring.Swap) (swapped int
 			}
 		}
 		swapped = len(next)
-		return s.putKeys(ctx, tx, next, replaceKeys)
+		return s.putKeys(ctx, tx, next, `DO UPDATE SET `+s.dialect.keyReplace)
 	})
 	if err != nil {
 		return 0, err
@@ -297,55 +311,53 @@ func same(a, b *keyring.KeyRecord) bool {
 // walks the primary key: all pages together cost one scan, and creating a key
 // no second index.
 func (s *Store) StaleKeys(ctx context.Context, compartment string, version uint32, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
-	recs, err := list(ctx, s.db, scanKey, keyColumns+` WHERE tag > $1 AND compartment = $2 AND version <> $3 AND state = 1 ORDER BY tag LIMIT $4`,
-		from(after), compartment, int64(version), max(limit, 0))
-	return recs, failed(ctx, err)
-}
-
-// from is what tags after that one are greater than.
-func from(after *keyring.Tag) []byte {
-	if after == nil {
-		return []byte{} // less than any tag
-	}
-	return after[:]
+	return s.page(ctx, after, limit, s.dialect.stale, compartment, int64(version))
 }
 
 // Tombstones returns tombstones by ascending tag.
 func (s *Store) Tombstones(ctx context.Context, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
-	recs, err := list(ctx, s.db, scanKey, keyColumns+` WHERE state = 2 AND tag > $1 ORDER BY tag LIMIT $2`, from(after), max(limit, 0))
+	return s.page(ctx, after, limit, s.dialect.tombstone)
+}
+
+// page returns the first records after a tag, of those where a condition holds.
+func (s *Store) page(ctx context.Context, after *keyring.Tag, limit int, where string, args ...any) ([]keyring.KeyRecord, error) {
+	if after != nil {
+		where += ` AND rahasia_keys.tag > ` + s.dialect.tag
+		args = append(args, after[:])
+	}
+	args = append(args, max(limit, 0))
+	recs, err := list(ctx, s.db, scanKey, s.dialect.selectKeys(times(1, where+` ORDER BY rahasia_keys.tag LIMIT $`)), args...)
 	return recs, failed(ctx, err)
 }
 
-// What putKeys does with a row that is there.
-const (
-	keepKeys    = ` ON CONFLICT (tag) DO NOTHING`
-	replaceKeys = ` ON CONFLICT (tag) DO UPDATE SET compartment = excluded.compartment, generation = excluded.generation,
-		version = excluded.version, state = excluded.state, wrapped = excluded.wrapped, commitment = excluded.commitment`
-)
-
+// putKeys inserts records in batches, by ascending tag: two transactions that
+// lock the same rows in different orders would wait for each other.
 func (s *Store) putKeys(ctx context.Context, tx *sql.Tx, recs []keyring.KeyRecord, conflict string) (err error) {
-	if len(recs) == 0 {
-		return nil
+	recs = slices.Clone(recs)
+	slices.SortFunc(recs, func(a, b keyring.KeyRecord) int { return bytes.Compare(a.Tag[:], b.Tag[:]) })
+	if len(recs) >= 2*written {
+		var put *sql.Stmt
+		put, err = tx.PrepareContext(ctx, s.putStatement(written, conflict)) // parsing it costs as much as running it
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, put.Close()) }()
+		for ; len(recs) >= written; recs = recs[written:] {
+			if _, err := put.ExecContext(ctx, keyArgs(recs[:written])...); err != nil {
+				return err
+			}
+		}
 	}
-	n := min(len(recs), batch)
-	put, err := tx.PrepareContext(ctx, putStatement(n, conflict)) // parsing it costs as much as running it
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, put.Close()) }()
-	for ; len(recs) >= n; recs = recs[n:] {
-		if _, err := put.ExecContext(ctx, keyArgs(recs[:n])...); err != nil {
+	for part := range slices.Chunk(recs, written) {
+		if _, err := tx.ExecContext(ctx, s.putStatement(len(part), conflict), keyArgs(part)...); err != nil {
 			return err
 		}
 	}
-	if len(recs) > 0 {
-		_, err = tx.ExecContext(ctx, putStatement(len(recs), conflict), keyArgs(recs)...)
-	}
-	return err
+	return nil
 }
 
-func putStatement(n int, conflict string) string {
-	return `INSERT INTO rahasia_keys (tag, compartment, generation, version, state, wrapped, commitment) VALUES ` + rows(n, 7) + conflict
+func (s *Store) putStatement(n int, conflict string) string {
+	return `INSERT INTO rahasia_keys (` + s.dialect.keyColumns + `) VALUES ` + times(n, s.dialect.keyValues) + ` ON CONFLICT (tag) ` + conflict
 }
 
 func keyArgs(recs []keyring.KeyRecord) []any {
@@ -358,20 +370,18 @@ func keyArgs(recs []keyring.KeyRecord) []any {
 }
 
 // pick returns the records of tags, batch by batch.
-func pick(ctx context.Context, q querier, tags []keyring.Tag) ([]keyring.KeyRecord, error) {
+func (s *Store) pick(ctx context.Context, q querier, tags []keyring.Tag) ([]keyring.KeyRecord, error) {
 	var out []keyring.KeyRecord
-	for len(tags) > 0 {
-		n := min(len(tags), batch)
-		args := make([]any, n)
+	for part := range slices.Chunk(tags, read) {
+		args := make([]any, len(part))
 		for i := range args {
-			args[i] = tags[i][:]
+			args[i] = part[i][:]
 		}
-		recs, err := list(ctx, q, scanKey, keyColumns+` WHERE tag IN `+rows(1, n), args...)
+		recs, err := list(ctx, q, scanKey, s.dialect.selectKeys(`rahasia_keys.tag IN (`+times(len(part), s.dialect.tag)+`)`), args...)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, recs...)
-		tags = tags[n:]
 	}
 	return out, nil
 }
@@ -379,6 +389,7 @@ func pick(ctx context.Context, q querier, tags []keyring.Tag) ([]keyring.KeyReco
 // querier is a database or a transaction.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // list runs a query and scans its rows, which it has closed when it returns:
@@ -437,22 +448,4 @@ func notNil(b []byte) []byte {
 		return []byte{}
 	}
 	return b
-}
-
-// rows returns n parenthesised lists of width numbered parameters.
-func rows(n, width int) string {
-	var b strings.Builder
-	for i := range n * width {
-		switch {
-		case i == 0:
-			b.WriteByte('(')
-		case i%width == 0:
-			b.WriteString("),(")
-		default:
-			b.WriteByte(',')
-		}
-		b.WriteString("$" + strconv.Itoa(i+1))
-	}
-	b.WriteByte(')')
-	return b.String()
 }

@@ -7,10 +7,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rahasia/rahasia/internal/pgtest"
 	"github.com/rahasia/rahasia/internal/sqlite"
 	"github.com/rahasia/rahasia/keyring"
 	"github.com/rahasia/rahasia/keyring/keyringtest"
@@ -25,56 +30,142 @@ func openDB(t testing.TB, path string) *sql.DB {
 }
 
 func newStore(t testing.TB, path string) *sqlstore.Store {
-	s, err := sqlstore.New(t.Context(), openDB(t, path))
+	return storeIn(t, openDB(t, path))
+}
+
+func storeIn(t testing.TB, db *sql.DB) *sqlstore.Store {
+	s, err := sqlstore.New(t.Context(), db)
 	require.NoError(t, err)
 	return s
 }
 
-func TestStore(t *testing.T) {
-	keyringtest.TestStore(t, func(t *testing.T) keyring.Store { return newStore(t, filepath.Join(t.TempDir(), "keys.db")) })
+// database opens one more pool, as another process does, on one database.
+type database func(t testing.TB) *sql.DB
+
+// each runs a test on SQLite and on PostgreSQL; fresh makes an empty database.
+func each(t *testing.T, test func(t *testing.T, fresh func(testing.TB) database)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, freshSQLite) })
+	t.Run("postgres", func(t *testing.T) { test(t, freshPostgres(pgtest.Start(t))) })
+}
+
+func freshSQLite(t testing.TB) database {
+	path := filepath.Join(t.TempDir(), "keys.db")
+	return func(t testing.TB) *sql.DB { return openDB(t, path) }
+}
+
+func freshPostgres(server *pgtest.Server) func(testing.TB) database {
+	return func(t testing.TB) database {
+		dsn := server.Database(t)
+		return func(t testing.TB) *sql.DB { return pgtest.Open(t, dsn) }
+	}
 }
 
 // A pool of one connection must not wait for a second.
-func TestStoreOnOneConnection(t *testing.T) {
-	keyringtest.TestStore(t, func(t *testing.T) keyring.Store {
-		db := openDB(t, filepath.Join(t.TempDir(), "keys.db"))
-		db.SetMaxOpenConns(1)
-		s, err := sqlstore.New(t.Context(), db)
-		require.NoError(t, err)
-		return s
+func TestContract(t *testing.T) {
+	each(t, func(t *testing.T, fresh func(testing.TB) database) {
+		for name, conns := range map[string]int{"pool": 8, "one connection": 1} {
+			t.Run(name, func(t *testing.T) {
+				keyringtest.TestStore(t, func(t *testing.T) keyring.Store {
+					db := fresh(t)(t)
+					db.SetMaxOpenConns(conns)
+					return storeIn(t, db)
+				})
+			})
+		}
 	})
 }
 
 func TestStoreInTwoProcesses(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "keys.db")
-	a, b := newStore(t, path), newStore(t, path)
-	rec := keyring.KeyRecord{Tag: keyring.Tag{1}, Compartment: "c", State: keyring.Active, Wrapped: []byte("first")}
-	_, err := a.CreateKeys(t.Context(), []keyring.KeyRecord{rec})
-	require.NoError(t, err)
-	late := rec
-	late.Wrapped = []byte("second")
-	got, err := b.CreateKeys(t.Context(), []keyring.KeyRecord{late})
-	require.NoError(t, err)
-	require.Equal(t, []keyring.KeyRecord{rec}, got)
+	each(t, func(t *testing.T, fresh func(testing.TB) database) {
+		open := fresh(t)
+		a, b := storeIn(t, open(t)), storeIn(t, open(t))
+		rec := keyring.KeyRecord{Tag: keyring.Tag{1}, Compartment: "c", State: keyring.Active, Wrapped: []byte("first")}
+		_, err := a.CreateKeys(t.Context(), []keyring.KeyRecord{rec})
+		require.NoError(t, err)
+		late := rec
+		late.Wrapped = []byte("second")
+		got, err := b.CreateKeys(t.Context(), []keyring.KeyRecord{late})
+		require.NoError(t, err)
+		require.Equal(t, []keyring.KeyRecord{rec}, got)
 
-	head := keyring.Head{Ring: "r", Seq: 1}
-	require.NoError(t, a.Commit(t.Context(), keyring.Change{Head: head}))
-	require.ErrorIs(t, b.Commit(t.Context(), keyring.Change{Head: head}), keyring.ErrConflict)
+		head := keyring.Head{Ring: "r", Seq: 1}
+		require.NoError(t, a.Commit(t.Context(), keyring.Change{Head: head}))
+		require.ErrorIs(t, b.Commit(t.Context(), keyring.Change{Head: head}), keyring.ErrConflict)
+	})
+}
+
+// Many processes that open an empty database at once make the tables once, and
+// what they then create, move and stage at once happens once.
+func TestRaceOfProcesses(t *testing.T) {
+	each(t, func(t *testing.T, fresh func(testing.TB) database) {
+		const n, rows = 16, 120
+		open := fresh(t)
+		var made [n][]keyring.KeyRecord
+		var moved, activated atomic.Int32
+		var wg, opened sync.WaitGroup
+		opened.Add(n)
+		for i := range n {
+			db := open(t)
+			db.SetMaxOpenConns(1)
+			wg.Go(func() {
+				s, err := sqlstore.New(t.Context(), db)
+				opened.Done()
+				opened.Wait() // so that none is done before another starts
+				if !assert.NoError(t, err) {
+					return
+				}
+				recs := make([]keyring.KeyRecord, rows)
+				for j := range recs { // each in an order of its own: no two may wait for each other
+					recs[j] = keyring.KeyRecord{Tag: keyring.Tag{byte((j*7 + i*11) % rows)}, Compartment: "c", State: keyring.Active, Wrapped: []byte{byte(i)}}
+				}
+				made[i], err = s.CreateKeys(t.Context(), recs)
+				assert.NoError(t, err)
+				if s.Commit(t.Context(), keyring.Change{Head: keyring.Head{Ring: "r", Seq: 1, Hash: [32]byte{byte(i)}}}) == nil {
+					moved.Add(1)
+				}
+				set := keyring.KeysetRecord{Name: "k", Revision: 1, Digest: [32]byte{byte(i)}, Wrapped: []byte{byte(i)}}
+				if err := s.StageKeyset(t.Context(), set); err != nil {
+					assert.ErrorIs(t, err, keyring.ErrConflict)
+					return
+				}
+				head, err := s.Head(t.Context())
+				assert.NoError(t, err)
+				next := head
+				next.Seq++
+				err = s.Commit(t.Context(), keyring.Change{Prev: head, Head: next, Activate: set})
+				if err == nil {
+					activated.Add(1)
+				} else {
+					assert.ErrorIs(t, err, keyring.ErrConflict)
+				}
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, 1, moved.Load(), "first heads")
+		require.LessOrEqual(t, activated.Load(), int32(1), "activations of one revision")
+		byTag := func(recs []keyring.KeyRecord) []keyring.KeyRecord {
+			slices.SortFunc(recs, func(a, b keyring.KeyRecord) int { return bytes.Compare(a.Tag[:], b.Tag[:]) })
+			return recs
+		}
+		for i := range made {
+			require.Len(t, made[i], rows)
+			require.Equal(t, byTag(made[0]), byTag(made[i]), "two creators got different keys")
+		}
+	})
 }
 
 func TestStoreSurvivesReopening(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "keys.db")
-	rec := keyring.KeyRecord{Tag: keyring.Tag{1}, Compartment: "c", State: keyring.Active, Wrapped: []byte("w")}
-	db, err := sqlite.Open(path)
-	require.NoError(t, err)
-	s, err := sqlstore.New(t.Context(), db)
-	require.NoError(t, err)
-	_, err = s.CreateKeys(t.Context(), []keyring.KeyRecord{rec})
-	require.NoError(t, err)
-	require.NoError(t, db.Close())
-	got, err := newStore(t, path).Keys(t.Context(), []keyring.Tag{rec.Tag})
-	require.NoError(t, err)
-	require.Equal(t, []keyring.KeyRecord{rec}, got)
+	each(t, func(t *testing.T, fresh func(testing.TB) database) {
+		open := fresh(t)
+		rec := keyring.KeyRecord{Tag: keyring.Tag{1}, Compartment: "c", State: keyring.Active, Wrapped: []byte("w")}
+		db := open(t)
+		_, err := storeIn(t, db).CreateKeys(t.Context(), []keyring.KeyRecord{rec})
+		require.NoError(t, err)
+		require.NoError(t, db.Close())
+		got, err := storeIn(t, open(t)).Keys(t.Context(), []keyring.Tag{rec.Tag})
+		require.NoError(t, err)
+		require.Equal(t, []keyring.KeyRecord{rec}, got)
+	})
 }
 
 func TestStoreAfterItsDatabaseClosed(t *testing.T) {

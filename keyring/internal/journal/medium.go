@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/rahasia/rahasia/keyring/internal/folder"
 )
@@ -54,24 +53,7 @@ func (m *Memory) Truncate(n int64) error {
 type File struct{ Path string }
 
 func (m *File) exclude(ctx context.Context) (func(), error) {
-	f, err := os.OpenFile(m.Path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		held, err := tryLock(f)
-		if err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-		if held {
-			return func() { _ = f.Close() }, nil // closing releases the lock
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), f.Close())
-		}
-	}
+	return folder.Lock(ctx, m.Path+".lock")
 }
 
 func (m *File) Size() (int64, error) {
