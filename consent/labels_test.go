@@ -12,6 +12,7 @@ type (
 		ID   string `phi:"subject"`
 		Name string `phi:"name"`
 		Diag string `phi:"clinical,in=identity"`
+		Note string `phi:"clinical"`
 	}
 	nameOnly struct {
 		ID   string `phi:"subject"`
@@ -29,8 +30,8 @@ type (
 	}
 )
 
-// TestLabelsReachIdentity: a record's own labels hold where its only section
-// is the one of names too, whether or not that holds anything clinical.
+// TestLabelsReachIdentity: a record's own labels hold in the section of names
+// too, where that holds something clinical or is the only one.
 func TestLabelsReachIdentity(t *testing.T) {
 	ctx := context.Background()
 	cfg := memoryConfig(t)
@@ -40,7 +41,7 @@ func TestLabelsReachIdentity(t *testing.T) {
 	require.NoError(t, err)
 	mixed, err := NewRecords[inIdentity]("mixed", cfg)
 	require.NoError(t, err)
-	row, err := mixed.Seal(ctx, &inIdentity{"p", "Ayu", "F20"}, tag)
+	row, err := mixed.Seal(ctx, &inIdentity{"p", "Ayu", "F20", "n"}, tag)
 	require.NoError(t, err)
 	a := inIdentity{ID: "p"}
 	require.ErrorIs(t, mixed.Open(ctx, &a, row.Sealed, care), ErrDenied)

@@ -44,6 +44,24 @@ func TestUpdateOfAGrownType(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, sectionTag{Purpose: Treatment, Basis: Contract, Consent: "form-7", Policy: "2026-01", Confidentiality: Normal, Sensitivity: []Label{"PSY"}, Retain: 1 << 33}, got)
 
+	type more struct {
+		ID     string `phi:"subject"`
+		Name   string `phi:"name"`
+		Diag   string `phi:"clinical"`
+		Family string `phi:"sensitive"`
+	}
+	larger, err := NewRecords[more]("p", cfg)
+	require.NoError(t, err)
+	row, err = grown.Seal(ctx, &named{"p", "Ayu", "J45"}, tag)
+	require.NoError(t, err)
+	third, err := larger.Update(ctx, row.Sealed, &more{ID: "p", Family: "x"}, care, "Family")
+	require.NoError(t, err)
+	reading, err = larger.codec.Begin(ctx, &more{ID: "p"}, third.Sealed)
+	require.NoError(t, err)
+	got, err = parseTag(reading.Tag("sensitive"))
+	require.NoError(t, err)
+	require.Equal(t, []Label{"PSY"}, got.Sensitivity, "also where only one of the older sections carries them")
+
 	require.NoError(t, cfg.Withdraw(ctx, "p", id))
 	_, err = cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Treatment}})
 	require.NoError(t, err)
