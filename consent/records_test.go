@@ -440,3 +440,13 @@ func TestNewRecordsRefuses(t *testing.T) {
 	_, err = NewRecords[noSuchLabel]("person", cfg)
 	require.ErrorIs(t, err, ErrCode)
 }
+
+// TestLongRecordID: an id that could not be written into the log is refused.
+func TestLongRecordID(t *testing.T) {
+	r, err := NewRecords[visit]("visit", memoryConfig(t))
+	require.NoError(t, err)
+	for _, n := range []int{maxText + 1, 1 << 16, 1 << 17} {
+		out := visit{ID: "p", Visit: string(make([]byte, n))}
+		require.ErrorIs(t, r.Open(context.Background(), &out, nil, care), ErrLimit)
+	}
+}

@@ -55,10 +55,15 @@ func (r *Records[T]) release(ctx context.Context, of *T, row envelope.Sealed, a 
 		if refusal != nil {
 			return nil, refusal
 		}
-		if same, err := r.unchanged(ctx, of, x); err != nil || same {
-			return x, err
+		same, err := r.unchanged(ctx, of, x)
+		if same {
+			return x, nil
 		}
-		r.failed(ctx, x) // the patient was faster: ask again, with what holds now
+		r.failed(ctx, x)
+		if err != nil {
+			return nil, err
+		}
+		// the patient was faster: ask again, with what holds now
 	}
 }
 
@@ -94,7 +99,10 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 	if err != nil {
 		return nil, err
 	}
-	subject, _ := r.ids(of)
+	subject, record := r.ids(of)
+	if len(record) > maxText {
+		return nil, fmt.Errorf("record id: %w", ErrLimit)
+	}
 	x := &released{entry: r.entry(a.action, a.req)} // before the ledger is read: it says how much of it was known
 	consents, err := r.cfg.Ledger.of(ctx, subject)
 	if err != nil {

@@ -69,7 +69,7 @@ func judge(t testing.TB) (fx.EncMode, fx.DecMode) {
 	enc, err := fx.CoreDetEncOptions().EncMode()
 	require.NoError(t, err)
 	dec, err := fx.DecOptions{
-		DupMapKey: fx.DupMapKeyEnforcedAPF, IndefLength: fx.IndefLengthForbidden, UTF8: fx.UTF8RejectInvalid,
+		DupMapKey: fx.DupMapKeyEnforcedAPF, IndefLength: fx.IndefLengthForbidden, MaxNestedLevels: 128, UTF8: fx.UTF8RejectInvalid,
 		DefaultMapType: reflect.TypeFor[map[any]any](),
 	}.DecMode()
 	require.NoError(t, err)
