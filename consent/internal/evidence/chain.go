@@ -37,6 +37,7 @@ type Chain struct {
 	anchored bool // not in memory, where a chain begins anew with every process
 
 	mu       sync.Mutex
+	place    uint64                 // newest anchor that the chain was found to hold
 	macs     [][sha256.Size]byte    // of the verified events
 	subjects map[reference]standing // what the verified chain holds
 }
@@ -96,11 +97,11 @@ func (c *Chain) Anchor(ctx context.Context) error {
 		return nil
 	}
 	for {
-		prev, err := c.checkAnchor(ctx)
-		if err != nil {
+		if err := c.Refresh(ctx); err != nil {
 			return err
 		}
 		c.mu.Lock()
+		prev := c.place
 		seq, head := c.newest()
 		c.mu.Unlock()
 		if err := c.ring.Anchor(ctx, ChainKeyset, prev, seq, head); !errors.Is(err, keyring.ErrConflict) {
@@ -108,17 +109,6 @@ func (c *Chain) Anchor(ctx context.Context) error {
 		}
 		// Another process anchored since: only a chain that holds its anchor may go on.
 	}
-}
-
-// checkAnchor compares the chain with what the journal knows of it.
-func (c *Chain) checkAnchor(ctx context.Context) (place uint64, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.catchUp(ctx); err != nil {
-		return 0, err
-	}
-	place, _, err = c.ring.Anchored(ctx, ChainKeyset)
-	return place, err
 }
 
 func (c *Chain) newest() (seq uint64, head [sha256.Size]byte) {
@@ -260,6 +250,7 @@ func (c *Chain) catchUp(ctx context.Context) error {
 	if place > uint64(len(c.macs)) || place > 0 && c.macs[place-1] != digest {
 		return fmt.Errorf("event %d: %w: an older copy, or another", place, ErrTampered)
 	}
+	c.place = place
 	return nil
 }
 
