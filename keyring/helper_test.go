@@ -198,8 +198,8 @@ func (s *faultyStore) CreateKeys(ctx context.Context, recs []keyring.KeyRecord) 
 	return faulty(s, func() ([]keyring.KeyRecord, error) { return s.Store.CreateKeys(ctx, recs) })
 }
 
-func (s *faultyStore) Tombstones(ctx context.Context, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
-	return faulty(s, func() ([]keyring.KeyRecord, error) { return s.Store.Tombstones(ctx, after, limit) })
+func (s *faultyStore) Inactive(ctx context.Context, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
+	return faulty(s, func() ([]keyring.KeyRecord, error) { return s.Store.Inactive(ctx, after, limit) })
 }
 
 func (s *faultyStore) StaleKeys(ctx context.Context, compartment string, version uint32, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {

@@ -160,8 +160,8 @@ func (s *memoryStore) StaleKeys(ctx context.Context, compartment string, version
 	})
 }
 
-func (s *memoryStore) Tombstones(ctx context.Context, after *Tag, limit int) ([]KeyRecord, error) {
-	return s.page(ctx, after, limit, func(r *KeyRecord) bool { return r.State == Destroyed })
+func (s *memoryStore) Inactive(ctx context.Context, after *Tag, limit int) ([]KeyRecord, error) {
+	return s.page(ctx, after, limit, func(r *KeyRecord) bool { return r.State != Active })
 }
 
 // page returns the first records after a tag, of those that are wanted.

@@ -121,6 +121,6 @@ func (s meteredStore) SwapKeys(ctx context.Context, swaps []Swap) (int, error) {
 	return s.count().SwapKeys(ctx, swaps)
 }
 
-func (s meteredStore) Tombstones(ctx context.Context, after *Tag, limit int) ([]KeyRecord, error) {
-	return s.count().Tombstones(ctx, after, limit)
+func (s meteredStore) Inactive(ctx context.Context, after *Tag, limit int) ([]KeyRecord, error) {
+	return s.count().Inactive(ctx, after, limit)
 }

@@ -229,7 +229,7 @@ func (c *core) erasureEntries(ctx context.Context) ([]*journal.Entry, error) {
 		return known[erasure]
 	}
 	for after := (*Tag)(nil); ; {
-		recs, err := c.store.Tombstones(ctx, after, buryBatch)
+		recs, err := c.store.Inactive(ctx, after, buryBatch)
 		if err != nil {
 			return nil, fmt.Errorf("keyring: list tombstones: %w", err)
 		}

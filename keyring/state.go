@@ -15,7 +15,7 @@ import (
 // 800-57 part 1, section 7. It prints as its name.
 type State uint8
 
-// The states. A subject key is Active or Destroyed. A version is made Active by
+// The states. A subject key is Active, Retained or Destroyed. A version is made Active by
 // [Ring.CreateKeyset] or [Ring.Rotate] and is Deactivated by the next Rotate;
 // [Ring.SetState] makes the other changes:
 //
@@ -31,6 +31,7 @@ const (
 	Destroyed   = State(state.Destroyed)   // the key is gone; of a record: Wrapped is the evidence of the erasure, and no key
 	Deactivated = State(state.Deactivated) // reads what was made under it and makes nothing new
 	Suspended   = State(state.Suspended)   // reads nothing, and can be Deactivated again
+	Retained    = State(state.Retained)    // only of a record: the key is with the custodian; see [Ring.Retain]
 )
 
 // String returns the state's name.

@@ -28,8 +28,8 @@ type KeyRecord struct {
 	Compartment string // at most 32 bytes of ASCII
 	Generation  uint32
 	Version     uint32   // of the keyset that wraps the key
-	State       State    // Active or Destroyed; a store keeps others alike
-	Wrapped     []byte   // at most 256 bytes; opaque
+	State       State    // Active, Retained or Destroyed; a store keeps others alike
+	Wrapped     []byte   // some 100 bytes, seldom more, at most 64 KiB; opaque
 	Commitment  [32]byte // to the key inside; zero in a tombstone
 }
 
@@ -39,7 +39,8 @@ type Change struct {
 	// Activate names the staged keyset that becomes the active one; its
 	// Wrapped is not looked at. With an empty Name there is none.
 	Activate KeysetRecord
-	// Keys are tombstones. Each is inserted, or replaces the row of its tag whole.
+	// Keys are what is left of keys that the entry takes out of service. Each is
+	// inserted, or replaces the row of its tag whole.
 	Keys []KeyRecord
 }
 
@@ -103,7 +104,7 @@ type Store interface {
 	// in swaps differ from each other. The store has a head.
 	SwapKeys(ctx context.Context, swaps []Swap) (swapped int, err error)
 
-	// Tombstones returns at most limit records in state Destroyed whose tags
+	// Inactive returns at most limit records in any state but Active whose tags
 	// are greater than after (from the first if after is nil), by ascending tag.
-	Tombstones(ctx context.Context, after *Tag, limit int) ([]KeyRecord, error)
+	Inactive(ctx context.Context, after *Tag, limit int) ([]KeyRecord, error)
 }

@@ -314,10 +314,10 @@ func (s *Store) StaleKeys(ctx context.Context, compartment string, version uint3
 	})
 }
 
-// Tombstones returns tombstones by ascending tag. It reads every key's file
+// Inactive returns records that are not Active, by ascending tag. It reads every key's file
 // from there on until it has limit.
-func (s *Store) Tombstones(ctx context.Context, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
-	return s.page(ctx, after, limit, func(r *keyring.KeyRecord) bool { return r.State == keyring.Destroyed })
+func (s *Store) Inactive(ctx context.Context, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
+	return s.page(ctx, after, limit, func(r *keyring.KeyRecord) bool { return r.State != keyring.Active })
 }
 
 // page returns the first records after a tag, of those that are wanted.

@@ -124,7 +124,7 @@ func TestAttackOnFiles(t *testing.T) {
 		require.NoError(t, os.WriteFile(file("02"), content, 0o600))
 		_, err := s.Keys(ctx, []keyring.Tag{b.Tag})
 		require.ErrorIs(t, err, keyring.ErrCorrupt, what)
-		_, err = s.Tombstones(ctx, nil, 10)
+		_, err = s.Inactive(ctx, nil, 10)
 		require.ErrorIs(t, err, keyring.ErrCorrupt, what)
 		_, err = s.CreateKeys(ctx, []keyring.KeyRecord{b})
 		require.ErrorIs(t, err, keyring.ErrCorrupt, what)

@@ -107,7 +107,7 @@ func start(ctx context.Context, s keyring.Store) error {
 
 func empty(ctx context.Context, s keyring.Store) error {
 	_, err := s.Keyset(ctx, "clinical")
-	tombstones, err2 := s.Tombstones(ctx, nil, 10)
+	tombstones, err2 := s.Inactive(ctx, nil, 10)
 	stale, err4 := s.StaleKeys(ctx, "clinical", 0, nil, 10)
 	swapped, err5 := s.SwapKeys(ctx, []keyring.Swap{{Old: key(1, 0), New: key(1, 1)}})
 	created, err3 := s.CreateKeys(ctx, nil)
@@ -212,7 +212,7 @@ func oneOfManyCommits(ctx context.Context, s keyring.Store) error {
 	if err == nil && (won.Load() != 1 || lost.Load() != 7) {
 		err = fmt.Errorf("%d of 8 commits from one head won", won.Load())
 	}
-	dead, err2 := s.Tombstones(ctx, nil, 10)
+	dead, err2 := s.Inactive(ctx, nil, 10)
 	if err2 == nil && len(dead) != 1 {
 		err2 = fmt.Errorf("%d tombstones of one commit", len(dead))
 	}
@@ -309,7 +309,7 @@ func tombstonesInOrder(ctx context.Context, s keyring.Store) error {
 	slices.SortFunc(dead, func(a, b keyring.KeyRecord) int { return cmp.Compare(a.Tag[1], b.Tag[1]) })
 	var got []keyring.KeyRecord
 	for after := (*keyring.Tag)(nil); ; {
-		page, err := s.Tombstones(ctx, after, 2)
+		page, err := s.Inactive(ctx, after, 2)
 		if err != nil {
 			return err
 		}
@@ -381,8 +381,8 @@ func cancelled(ctx context.Context, s keyring.Store) error {
 	note("Keys", err)
 	_, err = s.CreateKeys(gone, []keyring.KeyRecord{key(1, 0)})
 	note("CreateKeys", err)
-	_, err = s.Tombstones(gone, nil, 1)
-	note("Tombstones", err)
+	_, err = s.Inactive(gone, nil, 1)
+	note("Inactive", err)
 	_, err = s.StaleKeys(gone, "clinical", 1, nil, 1)
 	note("StaleKeys", err)
 	_, err = s.SwapKeys(gone, []keyring.Swap{{Old: key(1, 0), New: key(1, 1)}})

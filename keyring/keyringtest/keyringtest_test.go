@@ -171,8 +171,8 @@ func (s forgetsVersion) Keys(ctx context.Context, tags []keyring.Tag) ([]keyring
 	return recs, err
 }
 
-func (s unordered) Tombstones(ctx context.Context, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
-	recs, err := s.Store.Tombstones(ctx, after, limit)
+func (s unordered) Inactive(ctx context.Context, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
+	recs, err := s.Store.Inactive(ctx, after, limit)
 	if len(recs) > 1 {
 		recs[0], recs[1] = recs[1], recs[0]
 	}
@@ -193,7 +193,7 @@ func (s swapsBlindly) SwapKeys(ctx context.Context, swaps []keyring.Swap) (int, 
 
 func (s staleTombstones) StaleKeys(ctx context.Context, compartment string, version uint32, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
 	recs, err := s.Store.StaleKeys(ctx, compartment, version, after, limit)
-	dead, err2 := s.Tombstones(ctx, after, limit-len(recs))
+	dead, err2 := s.Inactive(ctx, after, limit-len(recs))
 	return append(recs, dead...), errors.Join(err, err2)
 }
 

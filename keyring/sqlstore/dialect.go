@@ -30,7 +30,7 @@ type dialect struct {
 	keyReplace string // set where the tag is there
 	keyRead    string // selected
 	tag        string // a tag as parameter
-	tombstone  string // the condition that a row is one
+	inactive   string // the condition that a row is not a live key
 	stale      string // that it is a live key: in a compartment, not of a version
 
 	// check refuses a database that would not be durable or not forget.

@@ -33,11 +33,11 @@ func postgres() dialect {
 		keyRead: `uuid_send(tag), compartment, generation::bigint & 4294967295, version::bigint & 4294967295,
 			state::integer & 255,
 			substr(sealed, 1, length(sealed) - 32), substr(sealed, length(sealed) - 31)`,
-		tag:       `encode($::bytea, 'hex')::uuid`,
-		tombstone: `state = 2::"char"`,
-		stale:     `state = 1::"char" AND compartment = $ AND version <> $::bigint::bit(32)::integer`,
-		check:     checkPostgres,
-		scrub:     func(context.Context, *sql.DB) error { return nil }, // no statement of a plain role can
+		tag:      `encode($::bytea, 'hex')::uuid`,
+		inactive: `state <> 1::"char"`,
+		stale:    `state = 1::"char" AND compartment = $ AND version <> $::bigint::bit(32)::integer`,
+		check:    checkPostgres,
+		scrub:    func(context.Context, *sql.DB) error { return nil }, // no statement of a plain role can
 	}
 }
 
@@ -68,7 +68,7 @@ func postgresTables() []string {
 			compartment text    NOT NULL,
 			sealed      bytea   NOT NULL CHECK (length(sealed) >= 32)
 		)`,
-		`CREATE INDEX rahasia_tombstones ON rahasia_keys (tag) WHERE state = 2::"char"`,
+		`CREATE INDEX rahasia_inactive ON rahasia_keys (tag) WHERE state <> 1::"char"`,
 	}
 }
 

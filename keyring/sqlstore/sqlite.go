@@ -18,12 +18,12 @@ func sqlite() dialect {
 		keyValues:  `($, $, $, $, $, $, $)`,
 		keyReplace: `compartment = excluded.compartment, generation = excluded.generation, version = excluded.version,
 			state = excluded.state, wrapped = excluded.wrapped, commitment = excluded.commitment`,
-		keyRead:   columns,
-		tag:       `$`,
-		tombstone: `state = 2`,
-		stale:     `state = 1 AND compartment = $ AND version <> $`,
-		check:     checkSQLite,
-		scrub:     scrubSQLite,
+		keyRead:  columns,
+		tag:      `$`,
+		inactive: `state <> 1`,
+		stale:    `state = 1 AND compartment = $ AND version <> $`,
+		check:    checkSQLite,
+		scrub:    scrubSQLite,
 	}
 }
 
@@ -55,7 +55,7 @@ func sqliteTables() []string {
 			wrapped     BLOB    NOT NULL,
 			commitment  BLOB    NOT NULL CHECK (length(commitment) = 32)
 		) STRICT, WITHOUT ROWID`,
-		`CREATE INDEX IF NOT EXISTS rahasia_tombstones ON rahasia_keys (tag) WHERE state = 2`,
+		`CREATE INDEX IF NOT EXISTS rahasia_inactive ON rahasia_keys (tag) WHERE state <> 1`,
 	}
 }
 

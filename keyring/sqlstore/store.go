@@ -314,9 +314,9 @@ func (s *Store) StaleKeys(ctx context.Context, compartment string, version uint3
 	return s.page(ctx, after, limit, s.dialect.stale, compartment, int64(version))
 }
 
-// Tombstones returns tombstones by ascending tag.
-func (s *Store) Tombstones(ctx context.Context, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
-	return s.page(ctx, after, limit, s.dialect.tombstone)
+// Inactive returns records that are not Active, by ascending tag.
+func (s *Store) Inactive(ctx context.Context, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
+	return s.page(ctx, after, limit, s.dialect.inactive)
 }
 
 // page returns the first records after a tag, of those where a condition holds.

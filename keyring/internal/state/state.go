@@ -25,6 +25,7 @@ const (
 	Destroyed   State = 2 // its key is gone; Tink's DESTROYED
 	Deactivated State = 3 // processes what it protected; enabled and not the primary
 	Suspended   State = 4 // neither, for now; Tink's DISABLED
+	Retained    State = 5 // of a subject key alone: sealed to a custodian
 )
 
 // legal are the changes by Set. A version is made Active, and becomes
@@ -49,6 +50,8 @@ func (s State) String() string {
 		return "deactivated"
 	case Suspended:
 		return "suspended"
+	case Retained:
+		return "retained"
 	}
 	return fmt.Sprintf("state %d", uint8(s))
 }
