@@ -32,23 +32,18 @@ func (r *Ring) Anchor(ctx context.Context, name string, prev, place uint64, dige
 	if err != nil {
 		return err
 	}
-	unlock, err := c.lock(ctx)
-	if err != nil {
+	return c.exclusive(ctx, func() error {
+		if _, known := c.mark(name); !known {
+			return fmt.Errorf("keyring: anchor %q: %w", name, ErrNoKeyset)
+		}
+		if now := c.anchor(name).Revision; now != prev {
+			return fmt.Errorf("keyring: anchor %q: the newest place is %d: %w", name, now, ErrConflict)
+		} else if now >= place {
+			return nil
+		}
+		_, err := c.write(ctx, "", &journal.Entry{Kind: journal.Anchor, Anchor: journal.Mark{Name: name, Revision: place, Digest: digest}})
 		return err
-	}
-	defer unlock()
-	if err := c.settleLocked(ctx); err != nil {
-		return err
-	}
-	if _, known := c.mark(name); !known {
-		return fmt.Errorf("keyring: anchor %q: %w", name, ErrNoKeyset)
-	}
-	if now := c.anchor(name).Revision; now != prev {
-		return fmt.Errorf("keyring: anchor %q: the newest place is %d: %w", name, now, ErrConflict)
-	} else if now >= place {
-		return nil
-	}
-	return c.write(ctx, &journal.Entry{Kind: journal.Anchor, Anchor: journal.Mark{Name: name, Revision: place, Digest: digest}})
+	})
 }
 
 // Anchored returns the newest place that was anchored under that name, and its

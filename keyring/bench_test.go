@@ -42,7 +42,7 @@ func BenchmarkFirstTouch(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			c.subjectTag("clinical", "p")
-			if _, err := unwrapSubject(c.ring, ks, &recs[0], c.erasureTag("p")); err != nil {
+			if _, err := unwrapSubject(c.ring, ks, &recs[0], c.erasureTag("p"), c.span(recs[0].Tag)); err != nil {
 				b.Fatal(err)
 			}
 		}

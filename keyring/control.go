@@ -3,7 +3,9 @@ package keyring
 import (
 	"bytes"
 	"crypto/hmac"
+	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/rahasia/rahasia/internal/lp"
 	"github.com/rahasia/rahasia/internal/secret"
@@ -17,7 +19,10 @@ const (
 	labelTombstoneKey = "rahasia/tombstone-key/v1" // PRF of the control keyset: ring
 	labelSubjectTag   = "rahasia/subject-tag/v1"   // MAC under the index key: compartment, subject
 	labelErasureTag   = "rahasia/erasure-tag/v1"   // MAC under the index key: subject
+	labelCustodyTag   = "rahasia/custody-tag/v1"   // MAC under the index key: erasure tag
 	labelTombstone    = "rahasia/tombstone/v1"     // MAC under the tombstone key: ring, compartment, tag, erasure tag
+	labelStub         = "rahasia/stub/v1"          // the same, then until and basis
+	labelCustodyRow   = "rahasia/custody-row/v1"   // the same, then the package
 )
 
 // control is what the control keyset derives.
@@ -60,42 +65,92 @@ func (c *control) erasureTag(subject string) Tag {
 // buryRow returns the tombstone of a row: nothing of the key, and proof that
 // a holder of the ring's keys erased it.
 func (c *control) buryRow(compartment string, tag, erasure Tag) KeyRecord {
-	mac := c.tombstoneMAC(compartment, tag, erasure)
+	mac := c.rowMAC(labelTombstone, compartment, tag, erasure, nil)
 	return KeyRecord{
 		Tag: tag, Compartment: compartment, State: Destroyed,
 		Wrapped: append(bytes.Clone(erasure[:]), mac[:]...),
 	}
 }
 
-// buried checks a tombstone and returns the erasure tag in it.
-func (c *control) buried(rec *KeyRecord) (Tag, error) {
-	bad := fmt.Errorf("keyring: tombstone in compartment %q: %w", rec.Compartment, ErrCorrupt)
-	if len(rec.Wrapped) != len(Tag{})+32 {
+// stubRow returns what a retention leaves of a row: nothing of the key, until
+// when and why it is with the custodian, and proof of it.
+func (c *control) stubRow(compartment string, tag, erasure Tag, until time.Time, basis string) KeyRecord {
+	why := append(binary.BigEndian.AppendUint64(nil, uint64(until.Unix())), basis...)
+	mac := c.rowMAC(labelStub, compartment, tag, erasure, why)
+	return KeyRecord{
+		Tag: tag, Compartment: compartment, State: Retained,
+		Wrapped: append(append(bytes.Clone(erasure[:]), mac[:]...), why...),
+	}
+}
+
+// custodyTag names the row that holds a retained subject's package.
+func (c *control) custodyTag(erasure Tag) Tag {
+	sum := secret.Sum(c.index, lp.Append(nil, labelCustodyTag, string(erasure[:])))
+	return Tag(sum[:16])
+}
+
+// custodyRow returns the row of a package, or of none where the retention is over.
+func (c *control) custodyRow(erasure Tag, sealed []byte) KeyRecord {
+	tag := c.custodyTag(erasure)
+	mac := c.rowMAC(labelCustodyRow, controlKeyset, tag, erasure, sealed)
+	return KeyRecord{
+		Tag: tag, Compartment: controlKeyset, State: Retained,
+		Wrapped: append(append(bytes.Clone(erasure[:]), mac[:]...), sealed...),
+	}
+}
+
+// markerSize is of the erasure tag and the MAC that a row out of service begins with.
+const markerSize = len(Tag{}) + 32
+
+// marked checks a row that is out of service, and returns the erasure tag in it.
+func (c *control) marked(rec *KeyRecord) (Tag, error) {
+	bad := fmt.Errorf("keyring: row out of service in compartment %q: %w", rec.Compartment, ErrCorrupt)
+	if len(rec.Wrapped) < markerSize {
 		return Tag{}, bad
 	}
-	erasure := Tag(rec.Wrapped[:16])
-	if want := c.buryRow(rec.Compartment, rec.Tag, erasure); !sameTombstone(&want, rec) {
+	erasure, rest := Tag(rec.Wrapped[:16]), rec.Wrapped[markerSize:]
+	var want KeyRecord
+	switch {
+	case rec.State == Destroyed:
+		want = c.buryRow(rec.Compartment, rec.Tag, erasure)
+	case rec.State == Retained && rec.Compartment == controlKeyset:
+		want = c.custodyRow(erasure, rest)
+	case rec.State == Retained && len(rest) > 8:
+		want = c.stubRow(rec.Compartment, rec.Tag, erasure, stubUntil(rest), string(rest[8:]))
+	}
+	if !sameRow(&want, rec) {
 		return Tag{}, bad
 	}
 	return erasure, nil
 }
 
-func sameTombstone(a, b *KeyRecord) bool {
+// stubUntil returns the time in what follows the MAC of a stub.
+func stubUntil(why []byte) time.Time {
+	return time.Unix(int64(binary.BigEndian.Uint64(why)), 0).UTC()
+}
+
+// sameRow compares rows, those with a MAC in constant time.
+func sameRow(a, b *KeyRecord) bool {
 	return a.Tag == b.Tag && a.Compartment == b.Compartment && a.State == b.State &&
 		a.Generation == b.Generation && a.Version == b.Version && a.Commitment == b.Commitment &&
 		hmac.Equal(a.Wrapped, b.Wrapped)
 }
 
-func (c *control) tombstoneMAC(compartment string, tag, erasure Tag) [32]byte {
-	b := lp.Append(nil, labelTombstone, c.ring, compartment)
-	return secret.Sum(c.tombstone, lp.Append(b, tag[:], erasure[:]))
+// rowMAC is the proof in a row out of service; what follows it is more.
+func (c *control) rowMAC(label, compartment string, tag, erasure Tag, more []byte) [32]byte {
+	b := lp.Append(nil, label, c.ring, compartment)
+	return secret.Sum(c.tombstone, append(lp.Append(b, tag[:], erasure[:]), more...))
 }
 
-// tombstones returns the rows that e, a shred, leaves.
-func (c *control) tombstones(e *journal.Entry) []KeyRecord {
+// markers returns the rows that e, a shred or a retention, leaves.
+func (c *control) markers(e *journal.Entry) []KeyRecord {
 	recs := make([]KeyRecord, len(e.Wipes))
 	for i, w := range e.Wipes {
-		recs[i] = c.buryRow(w.Compartment, w.Tag, e.Erasure)
+		if e.Kind == journal.Retain {
+			recs[i] = c.stubRow(w.Compartment, w.Tag, e.Erasure, e.Retention.Until, e.Retention.Basis)
+		} else {
+			recs[i] = c.buryRow(w.Compartment, w.Tag, e.Erasure)
+		}
 	}
 	return recs
 }

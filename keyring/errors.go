@@ -13,7 +13,7 @@ import (
 // or a value. Errors of a [Store] are wrapped too, so that errors.Is finds
 // them; errors of a [KEK] are only quoted.
 var (
-	// ErrName is a ring id, a keyset name or a subject id that breaks its grammar.
+	// ErrName is a ring id, a keyset name, a subject id or a reason that breaks its grammar.
 	ErrName = errors.New("malformed name")
 	// ErrEmpty is an argument that must not be empty and is: fail closed.
 	ErrEmpty = kek.ErrEmpty
@@ -31,9 +31,11 @@ var (
 	ErrNoSubjectKey = errors.New("no subject key")
 	// ErrShredded is a subject that was erased by [Ring.Shred].
 	ErrShredded = errors.New("subject erased")
+	// ErrRetained is a subject whose keys are with the custodian; see [RetainedError].
+	ErrRetained = errors.New("subject retained")
 	// ErrUnknownVersion is a keyset version that is not there or not enabled.
 	ErrUnknownVersion = state.ErrUnknownVersion
-	// ErrState is a change of a version's state that is not legal, or not yet.
+	// ErrState is a change of a version's or a subject's state that is not legal, or not yet.
 	ErrState = state.ErrState
 	// ErrInUse is a keyset version that still wraps subject keys.
 	ErrInUse = errors.New("keyset version in use")

@@ -41,7 +41,7 @@ func (r *Ring) CreateKeyset(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.revise(ctx, name, true, nil, addVersion)
+	_, err = c.revise(ctx, createKeyset, name, nil, addVersion)
 	return err
 }
 
@@ -60,30 +60,21 @@ func (r *Ring) Rotate(ctx context.Context, name string) (version uint32, err err
 	if err != nil {
 		return 0, err
 	}
-	ks, err := c.revise(ctx, name, false, nil, addVersion)
+	ks, err := c.revise(ctx, "rotate", name, nil, addVersion)
 	if err != nil {
 		return 0, err
 	}
 	return ks.Primary(), nil
 }
 
+// createKeyset is the action that makes a keyset; others revise one.
+const createKeyset = "create-keyset"
+
 // revise writes the first or the next revision of a keyset: staged, journalled,
 // committed, read back, and only then used. It is wrapped by to, or by the
 // keyset's own KEK if that is nil.
-func (c *core) revise(ctx context.Context, name string, create bool, to KEK, change edit) (*Keyset, error) {
+func (c *core) revise(ctx context.Context, action, name string, to KEK, change edit) (ks *Keyset, err error) {
 	kek, err := c.keks.of(name)
-	if err != nil {
-		return nil, err
-	}
-	unlock, err := c.lock(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	if err := c.settleLocked(ctx); err != nil {
-		return nil, err
-	}
-	old, err := c.revisable(ctx, kek, name, create)
 	if err != nil {
 		return nil, err
 	}
@@ -91,34 +82,42 @@ func (c *core) revise(ctx context.Context, name string, create bool, to KEK, cha
 	if !moves {
 		to = kek
 	}
-	rec, ks, err := newRevision(ctx, to, c.ring, name, old, change)
-	if err != nil {
-		return nil, err
-	}
-	staged := func() {}
-	if moves { // once journalled, whoever comes next may commit it
-		staged = func() { c.keks.set(name, AnyKEK(to, kek)) }
-	}
-	if err := c.persist(ctx, rec, ks, staged); err != nil {
-		return nil, err
-	}
-	if moves {
-		c.keks.set(name, to)
-	}
-	return ks, nil
+	err = c.exclusive(ctx, func() error {
+		old, err := c.revisable(ctx, kek, name, action == createKeyset)
+		if err != nil {
+			return err
+		}
+		rec, next, err := newRevision(ctx, to, c.ring, name, old, change)
+		if err != nil {
+			return err
+		}
+		staged := func() {}
+		if moves { // once journalled, whoever comes next may commit it
+			staged = func() { c.keks.set(name, AnyKEK(to, kek)) }
+		}
+		if err := c.persist(ctx, action, rec, next, staged); err != nil {
+			return err
+		}
+		if moves {
+			c.keks.set(name, to)
+		}
+		ks = next
+		return nil
+	})
+	return ks, err
 }
 
 // persist makes rec the active revision of its keyset, and ks what the ring
 // uses, and calls staged before it is journalled. The lock is held, and store and
 // journal are level.
-func (c *core) persist(ctx context.Context, rec KeysetRecord, ks *Keyset, staged func()) error {
+func (c *core) persist(ctx context.Context, action string, rec KeysetRecord, ks *Keyset, staged func()) error {
 	name := rec.Name
 	if err := c.store.StageKeyset(ctx, rec); err != nil {
 		return fmt.Errorf("keyring: stage keyset %q: %w", name, err)
 	}
 	staged()
 	m := markOf(rec)
-	if err := c.write(ctx, &journal.Entry{Kind: journal.Keyset, Keyset: m}); err != nil {
+	if _, err := c.write(ctx, action, &journal.Entry{Kind: journal.Keyset, Keyset: m}); err != nil {
 		return err
 	}
 	if err := c.readBack(ctx, m); err != nil {

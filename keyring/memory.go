@@ -149,11 +149,6 @@ func (s *memoryStore) SwapKeys(ctx context.Context, swaps []Swap) (swapped int, 
 	return swapped, nil
 }
 
-func sameRow(a, b *KeyRecord) bool {
-	return a.Tag == b.Tag && a.Compartment == b.Compartment && a.Generation == b.Generation && a.Version == b.Version &&
-		a.State == b.State && a.Commitment == b.Commitment && bytes.Equal(a.Wrapped, b.Wrapped)
-}
-
 func (s *memoryStore) StaleKeys(ctx context.Context, compartment string, version uint32, after *Tag, limit int) ([]KeyRecord, error) {
 	return s.page(ctx, after, limit, func(r *KeyRecord) bool {
 		return r.State == Active && r.Compartment == compartment && r.Version != version

@@ -3,6 +3,7 @@ package keyring
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -78,7 +79,10 @@ func (c *core) replay(ctx context.Context, steps []journal.Step) error {
 
 func (c *core) buryRest(ctx context.Context, head Head, steps []journal.Step) error {
 	for _, s := range steps {
-		err := c.store.Commit(ctx, Change{Prev: head, Head: head, Keys: c.tombstones(s.Entry)})
+		marks, err := c.leave(ctx, s.Entry)
+		if err == nil {
+			err = c.store.Commit(ctx, Change{Prev: head, Head: head, Keys: marks})
+		}
 		if err != nil {
 			return fmt.Errorf("keyring: replay entry %d: %w", s.Entry.Seq, err)
 		}
@@ -93,17 +97,25 @@ func (c *core) buryRest(ctx context.Context, head Head, steps []journal.Step) er
 // buryBatch is how many rows rebury compares in one call of the store.
 const buryBatch = 500
 
-// rebury writes the tombstone of every erasure that the journal tells of and
-// the store has not, single rows restored from a backup among them.
+// rebury writes the tombstone of every erasure, and the stub of every retention,
+// that the journal tells of and the store has not, single rows restored from a
+// backup among them.
 func (c *core) rebury(ctx context.Context) error {
 	head, err := c.store.Head(ctx)
 	if err != nil {
 		return fmt.Errorf("keyring: store's head: %w", err)
 	}
-	var wants []KeyRecord
-	_, err = c.walk(func(s journal.Step) { wants = append(wants, c.tombstones(s.Entry)...) })
-	if err != nil {
+	var entries []*journal.Entry
+	if _, err = c.walk(func(s journal.Step) { entries = append(entries, s.Entry) }); err != nil {
 		return err
+	}
+	var wants []KeyRecord
+	for _, e := range entries {
+		marks, err := c.leave(ctx, e)
+		if err != nil {
+			return err
+		}
+		wants = append(wants, marks...)
 	}
 	for batch := range slices.Chunk(wants, buryBatch) {
 		if err := c.buryBatch(ctx, head, batch); err != nil {
@@ -125,7 +137,7 @@ func (c *core) buryBatch(ctx context.Context, head Head, batch []KeyRecord) erro
 		return fmt.Errorf("keyring: load subject keys: %w", err)
 	}
 	for i := range have {
-		if want := missing[have[i].Tag]; sameTombstone(&want, &have[i]) {
+		if want := missing[have[i].Tag]; sameRow(&want, &have[i]) {
 			delete(missing, have[i].Tag)
 		}
 	}
@@ -177,11 +189,11 @@ func Reseed(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	erasures, err := c.erasureEntries(ctx)
+	rows, err := c.rowEntries(ctx)
 	if err != nil {
 		return err
 	}
-	return c.reseed(ctx, head, append(keysets, erasures...))
+	return c.reseed(ctx, head, append(keysets, rows...))
 }
 
 // reseed journals a reseed entry and those that tell the store's state, all in
@@ -218,35 +230,57 @@ func (c *core) keysetEntries(ctx context.Context) ([]*journal.Entry, error) {
 	return entries, nil
 }
 
-// erasureEntries returns an entry for each erasure that the store knows and
-// what is left of the journal does not.
-func (c *core) erasureEntries(ctx context.Context) ([]*journal.Entry, error) {
-	known := map[Tag]*journal.Entry{}
-	at := func(erasure Tag) *journal.Entry {
-		if known[erasure] == nil {
-			known[erasure] = &journal.Entry{Kind: journal.Shred, Erasure: erasure}
-		}
-		return known[erasure]
-	}
+// rowEntries returns an entry for each erasure and each retention that the
+// store knows and what is left of the journal does not.
+func (c *core) rowEntries(ctx context.Context) ([]*journal.Entry, error) {
+	erased, retained, digests := map[Tag]*journal.Entry{}, map[Tag]*journal.Entry{}, map[Tag][32]byte{}
 	for after := (*Tag)(nil); ; {
 		recs, err := c.store.Inactive(ctx, after, buryBatch)
 		if err != nil {
-			return nil, fmt.Errorf("keyring: list tombstones: %w", err)
+			return nil, fmt.Errorf("keyring: list rows out of service: %w", err)
 		}
 		for i := range recs {
-			erasure, err := c.buried(&recs[i])
+			rec := &recs[i]
+			erasure, err := c.marked(rec)
 			if err != nil {
 				return nil, err
 			}
-			if !c.isErased(erasure) {
-				at(erasure).AddWipe(journal.Wipe{Compartment: recs[i].Compartment, Tag: recs[i].Tag})
+			wipe := journal.Wipe{Compartment: rec.Compartment, Tag: rec.Tag, Had: rec.State == Retained}
+			switch after = &rec.Tag; {
+			case rec.State == Destroyed:
+				entryOf(erased, journal.Shred, erasure).AddWipe(wipe)
+			case rec.Compartment == controlKeyset:
+				digests[erasure] = sha256.Sum256(rec.Wrapped)
+			default:
+				e := entryOf(retained, journal.Retain, erasure)
+				e.Retention.Until, e.Retention.Basis = stubUntil(rec.Wrapped[markerSize:]), string(rec.Wrapped[markerSize+8:])
+				e.AddWipe(wipe)
 			}
-			after = &recs[i].Tag
 		}
 		if len(recs) < buryBatch {
 			break
 		}
 	}
-	byTag := func(a, b *journal.Entry) int { return bytes.Compare(a.Erasure[:], b.Erasure[:]) }
-	return slices.SortedFunc(maps.Values(known), byTag), nil
+	var entries []*journal.Entry
+	for erasure, e := range retained {
+		if _, known := c.retention(erasure); !known && erased[erasure] == nil && !c.isErased(erasure) {
+			e.Retention.Digest = digests[erasure]
+			entries = append(entries, e)
+		}
+	}
+	for erasure, e := range erased {
+		if !c.isErased(erasure) {
+			entries = append(entries, e)
+		}
+	}
+	slices.SortFunc(entries, func(a, b *journal.Entry) int { return bytes.Compare(a.Erasure[:], b.Erasure[:]) })
+	return entries, nil
+}
+
+// entryOf returns the entry of a subject, made if need be.
+func entryOf(entries map[Tag]*journal.Entry, kind journal.Kind, erasure Tag) *journal.Entry {
+	if entries[erasure] == nil {
+		entries[erasure] = &journal.Entry{Kind: kind, Erasure: erasure}
+	}
+	return entries[erasure]
 }

@@ -140,3 +140,42 @@ func (c *core) readBack(ctx context.Context, want journal.Mark) error {
 func markOf(rec KeysetRecord) journal.Mark {
 	return journal.Mark{Name: rec.Name, Revision: rec.Revision, Digest: rec.Digest}
 }
+
+// settledKeyset returns the journal's revision of a keyset. The lock is held:
+// [core.keyset] would wait for it where the two differ.
+func (c *core) settledKeyset(ctx context.Context, name string) (*Keyset, error) {
+	want, known := c.mark(name)
+	if !known {
+		return nil, fmt.Errorf("keyring: keyset %q: %w", name, ErrNoKeyset)
+	}
+	if at := c.slots.get(name); at != nil {
+		if l := at.loaded.Load(); l != nil && l.keyset.digest == want.Digest {
+			return l.keyset, nil
+		}
+	}
+	ks, mark, err := c.readKeyset(ctx, name)
+	if err == nil && mark != want {
+		return nil, fmt.Errorf("keyring: keyset %q is not the journal's revision: %w", name, ErrRolledBack)
+	}
+	return ks, err
+}
+
+// storedKeyset returns the store's revision of a keyset, for rows that a backup
+// holds under it.
+func (c *core) storedKeyset(ctx context.Context, name string) (*Keyset, error) {
+	ks, _, err := c.readKeyset(ctx, name)
+	return ks, err
+}
+
+func (c *core) readKeyset(ctx context.Context, name string) (*Keyset, journal.Mark, error) {
+	rec, err := c.store.Keyset(ctx, name)
+	if err != nil {
+		return nil, journal.Mark{}, fmt.Errorf("keyring: load keyset %q: %w", name, err)
+	}
+	kek, err := c.keks.of(name)
+	if err != nil {
+		return nil, journal.Mark{}, err
+	}
+	ks, _, err := openRevision(ctx, kek, c.ring, name, rec)
+	return ks, markOf(rec), err
+}

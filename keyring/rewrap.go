@@ -186,7 +186,7 @@ func (w *rewrap) keyset(ctx context.Context, name string) (moved bool, err error
 	}
 	same := func(*tinkpb.Keyset) error { return nil }
 	if !w.DryRun {
-		_, err = w.revise(ctx, name, false, w.KEK, same)
+		_, err = w.revise(ctx, "rewrap", name, w.KEK, same)
 		return err == nil, err
 	}
 	from, err := w.keks.of(name)

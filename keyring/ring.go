@@ -33,8 +33,15 @@ type Config struct {
 	// CacheAge is how long a subject key is kept in memory. 0 means 5 minutes.
 	// An erasure takes it out within 5 seconds whatever the age.
 	CacheAge time.Duration
+	// Custodian is whom [Ring.Retain] seals keys to. The zero Custodian refuses.
+	Custodian Custodian
 	// Metrics counts calls and hits, if it is not nil.
 	Metrics Metrics
+	// Events is told, if it is not nil, of every change that this process made
+	// to the ring, once it is in the journal and the caller's goroutine has let go
+	// of the lock. A process that dies in between tells nobody: the journal is
+	// the record, this a notice.
+	Events func(Event)
 }
 
 func (cfg *Config) check() error {
@@ -80,6 +87,10 @@ type core struct {
 	slots   slots
 	metrics Metrics
 
+	custodian Custodian
+	tell      func(Event)
+	noted     []Event // guarded by the journal's lock
+
 	mu    sync.RWMutex // guards chain
 	chain *journal.Chain
 
@@ -100,6 +111,7 @@ func newCore(cfg Config, control control) *core {
 		control: control, store: cfg.Store, log: cfg.Journal.log,
 		keks:  keks{common: cfg.KEK, own: maps.Clone(cfg.KEKs)},
 		cache: cache.New[*SubjectKey](entries, age), checking: make(chan struct{}, 1), metrics: cfg.Metrics,
+		custodian: cfg.Custodian, tell: cfg.Events,
 		chain: journal.NewChain(control.journal, control.ring),
 	}
 }
@@ -180,7 +192,16 @@ func Create(ctx context.Context, id string, cfg Config) (*Ring, error) {
 	if err := errors.Join(cfg.check(), checkRing(id)); err != nil {
 		return nil, err
 	}
-	cfg = cfg.metered()
+	c, err := create(ctx, id, cfg.metered())
+	if err != nil {
+		return nil, err
+	}
+	c.tellAll(c.noted)
+	c.noted = nil
+	return newRing(c), nil
+}
+
+func create(ctx context.Context, id string, cfg Config) (*core, error) {
 	kek, err := cfg.kekOf(controlKeyset)
 	if err != nil {
 		return nil, err
@@ -206,14 +227,14 @@ func Create(ctx context.Context, id string, cfg Config) (*Ring, error) {
 	if err := c.store.StageKeyset(ctx, rec); err != nil {
 		return nil, fmt.Errorf("keyring: create ring: %w", err)
 	}
-	if err := c.write(ctx, e); err != nil {
+	if _, err := c.write(ctx, "create", e); err != nil {
 		return nil, err
 	}
 	if err := c.readBack(ctx, e.Keyset); err != nil {
 		return nil, err
 	}
 	c.checked.Store(c.cache.Now())
-	return newRing(c), nil
+	return c, nil
 }
 
 // checkNew makes sure that store and journal are empty. A journal whose one

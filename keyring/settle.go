@@ -91,11 +91,7 @@ func (c *core) reread() (torn bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	for tag, seq := range c.chain.Erased { // what this process saw erased stays so, whatever the file says now
-		if _, ok := again.Erased[tag]; !ok {
-			again.Erased[tag] = seq
-		}
-	}
+	again.Keep(c.chain) // what this process saw erased stays so, whatever the file says now
 	c.chain = again
 	c.checked.Store(-int64(checkEvery)) // compare with the store before anything else
 	c.cache.Clear()
@@ -117,14 +113,14 @@ func (c *core) readFrom(chain *journal.Chain) (torn bool, err error) {
 
 // observe drops from the caches what new entries make stale. c.mu is held.
 func (c *core) observe() {
-	erased, keysets := c.chain.News()
+	touched, keysets := c.chain.News()
 	c.slots.renew(keysets)
-	if len(erased)+len(keysets) == 0 {
+	if len(touched)+len(keysets) == 0 {
 		return
 	}
 	// Also what a keyset's older revision opened: a version may be suspended.
-	gone := make(map[Tag]bool, len(erased))
-	for _, t := range erased {
+	gone := make(map[Tag]bool, len(touched))
+	for _, t := range touched {
 		gone[t] = true
 	}
 	c.cache.Drop(func(k *SubjectKey) bool { return gone[k.erasure] || slices.Contains(keysets, k.compartment) })
@@ -132,21 +128,34 @@ func (c *core) observe() {
 
 // settle brings store and journal level, alone among all writers.
 func (c *core) settle(ctx context.Context) error {
+	return c.exclusive(ctx, func() error { return nil })
+}
+
+// exclusive runs do alone among all writers, with store and journal level.
+func (c *core) exclusive(ctx context.Context, do func() error) error {
 	unlock, err := c.lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	return c.settleLocked(ctx)
+	if err := c.settleLocked(ctx); err != nil {
+		return err
+	}
+	return do()
 }
 
-// lock waits for the right to write.
+// lock waits for the right to write. Whoever unlocks tells of what was done.
 func (c *core) lock(ctx context.Context) (unlock func(), err error) {
-	unlock, err = c.log.Lock(ctx)
+	release, err := c.log.Lock(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("keyring: %w", err)
 	}
-	return unlock, nil
+	return func() {
+		events := c.noted
+		c.noted = nil
+		release()
+		c.tellAll(events)
+	}, nil
 }
 
 func (c *core) settleLocked(ctx context.Context) error {
@@ -205,7 +214,11 @@ func (c *core) align(ctx context.Context) (Head, error) {
 // redo commits an entry whose writer is gone. The keyset that it activates may
 // be active already: a reseed only tells of it.
 func (c *core) redo(ctx context.Context, s journal.Step) error {
-	ch := c.change(s)
+	marks, err := c.leave(ctx, s.Entry)
+	if err != nil {
+		return err
+	}
+	ch := c.change(s, marks)
 	if want := s.Entry.Keyset; want.Name != "" {
 		rec, err := c.store.Keyset(ctx, want.Name)
 		if err != nil && !errors.Is(err, ErrNoKeyset) {
@@ -215,13 +228,17 @@ func (c *core) redo(ctx context.Context, s journal.Step) error {
 			ch.Activate = KeysetRecord{}
 		}
 	}
-	return c.store.Commit(ctx, ch)
+	if err := c.store.Commit(ctx, ch); err != nil {
+		return err
+	}
+	c.note("complete", s)
+	return nil
 }
 
-// change is what a step does to a store.
-func (c *core) change(s journal.Step) Change {
+// change is what a step does to a store, and to its rows.
+func (c *core) change(s journal.Step, rows []KeyRecord) Change {
 	e := s.Entry
-	ch := Change{Prev: Head(s.Prev), Head: Head(s.Head), Keys: c.tombstones(e)}
+	ch := Change{Prev: Head(s.Prev), Head: Head(s.Head), Keys: rows}
 	if e.Kind == journal.Create || e.Kind == journal.Keyset {
 		ch.Activate = KeysetRecord{Name: e.Keyset.Name, Revision: e.Keyset.Revision, Digest: e.Keyset.Digest}
 	}
@@ -231,17 +248,19 @@ func (c *core) change(s journal.Step) Change {
 // write journals e, which nobody acknowledged yet, and commits it. The lock is
 // held and store and journal are level. Once it is journalled it counts: if the
 // commit fails, whoever comes next completes it.
-func (c *core) write(ctx context.Context, e *journal.Entry) error {
+func (c *core) write(ctx context.Context, action string, e *journal.Entry) (journal.Step, error) {
 	s, err := c.append(e)
 	if err != nil {
-		return err
+		return s, err
 	}
+	c.note(action, s)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitPatience)
 	defer cancel()
-	if err := c.store.Commit(ctx, c.change(s)); err != nil {
-		return fmt.Errorf("keyring: commit entry %d: %w", e.Seq, err)
+	marks := c.markers(e)
+	if err := c.store.Commit(ctx, c.change(s, marks)); err != nil {
+		return s, fmt.Errorf("keyring: commit entry %d: %w", e.Seq, err)
 	}
-	return nil
+	return s, c.confirm(ctx, marks) // a trigger in a database may swallow them
 }
 
 // append adds e to the journal and to the chain.

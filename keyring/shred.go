@@ -3,6 +3,7 @@ package keyring
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,68 +56,66 @@ func remains() []string {
 // The view must hold every compartment of the ring, otherwise [ErrNotGranted].
 // A subject that has no key in any compartment is [ErrNoSubjectKey]: a
 // mistyped id must not look like an erasure.
+//
+// A subject that is retained is a [RetainedError] until the end date.
 func (r *Ring) Shred(ctx context.Context, subject string) (Receipt, error) {
-	c, err := r.allow()
-	if err != nil {
-		return Receipt{}, err
-	}
-	if err := checkSubject(subject); err != nil {
-		return Receipt{}, err
-	}
-	unlock, err := c.lock(ctx)
-	if err != nil {
-		return Receipt{}, err
-	}
-	defer unlock()
-	if err := c.settleLocked(ctx); err != nil {
-		return Receipt{}, err
-	}
-	if _, err := r.allow(c.compartments()...); err != nil {
-		return Receipt{}, err
-	}
-	erasure := c.erasureTag(subject)
-	if c.isErased(erasure) {
-		return c.receiptOf(erasure)
-	}
-	e, err := c.wipes(ctx, subject, erasure)
-	if err != nil {
-		return Receipt{}, err
-	}
-	if err := c.write(ctx, e); err != nil {
-		return Receipt{}, err
-	}
-	return c.receipt(journal.Step{Entry: e, Head: journal.Head(c.newest())}), nil
+	return r.shred(ctx, subject, "")
 }
 
-func (c *core) newest() Head {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return Head(c.chain.Head)
+// ShredRetained erases like [Ring.Shred], even a subject that is retained and
+// whose end date has not come, by an authority that says so: a court, a
+// regulator's order, 1 to 128 printable ASCII characters without underscores,
+// otherwise [ErrName]. It stands in journal and receipt.
+func (r *Ring) ShredRetained(ctx context.Context, subject, authority string) (Receipt, error) {
+	if !journal.Phrase(authority) {
+		return Receipt{}, fmt.Errorf("keyring: shred: authority: %w", ErrName)
+	}
+	return r.shred(ctx, subject, authority)
+}
+
+func (r *Ring) shred(ctx context.Context, subject, authority string) (receipt Receipt, err error) {
+	err = r.alone(ctx, subject, func(c *core, erasure Tag) error {
+		if c.isErased(erasure) {
+			s, err := c.stepOf(erasure)
+			if err != nil {
+				return err
+			}
+			receipt = c.receipt(s)
+			return c.confirm(ctx, c.markers(s.Entry))
+		}
+		if until, ok := c.retention(erasure); ok && authority == "" && time.Now().Before(until.Until) {
+			return c.barred(erasure)
+		}
+		e, err := c.wipes(ctx, subject, erasure)
+		if err != nil {
+			return err
+		}
+		e.Authority = authority
+		s, err := c.write(ctx, "shred", e)
+		if err != nil {
+			return err
+		}
+		receipt = c.receipt(s)
+		return nil
+	})
+	if err != nil {
+		return Receipt{}, err
+	}
+	return receipt, nil
 }
 
 // wipes returns the entry that erases a subject, which must have a key.
 func (c *core) wipes(ctx context.Context, subject string, erasure Tag) (*journal.Entry, error) {
-	e := &journal.Entry{Kind: journal.Shred, Erasure: erasure}
-	var tags []Tag
-	for _, name := range c.compartments() {
-		tag := c.subjectTag(name, subject)
-		tags = append(tags, tag)
-		e.Wipes = append(e.Wipes, journal.Wipe{Compartment: name, Tag: tag})
-	}
-	recs, err := c.store.Keys(ctx, tags)
+	rows, err := c.rows(ctx, subject, erasure)
 	if err != nil {
-		return nil, fmt.Errorf("keyring: load subject keys: %w", err)
+		return nil, err
 	}
-	any := false
-	for i := range e.Wipes {
-		for _, rec := range recs {
-			if rec.Tag == e.Wipes[i].Tag {
-				e.Wipes[i].Had, any = rec.State != Destroyed, true
-			}
-		}
-	}
-	if !any {
+	e := &journal.Entry{Kind: journal.Shred, Erasure: erasure, Wipes: rows.wipes()}
+	if !slices.ContainsFunc(rows.recs, func(rec *KeyRecord) bool { return rec != nil }) {
 		return nil, fmt.Errorf("keyring: shred: %w", ErrNoSubjectKey)
+	}
+	if rows.custody != nil {
+		e.AddWipe(journal.Wipe{Compartment: controlKeyset, Tag: rows.custodyTag, Had: len(rows.custody.Wrapped) > markerSize})
 	}
 	return e, nil
 }
@@ -124,27 +123,26 @@ func (c *core) wipes(ctx context.Context, subject string, erasure Tag) (*journal
 func (c *core) receipt(s journal.Step) Receipt {
 	r := Receipt{Ring: c.ring, Entry: s.Entry.Seq, Hash: s.Head.Hash, Time: s.Entry.At, Remains: remains()}
 	for _, w := range s.Entry.Wipes {
-		if w.Had {
+		if w.Had && w.Compartment != controlKeyset {
 			r.Compartments = append(r.Compartments, w.Compartment)
 		}
 	}
 	return r
 }
 
-// receiptOf returns the receipt of an erasure in the past.
-func (c *core) receiptOf(erasure Tag) (Receipt, error) {
-	var receipt Receipt
-	found := false
+// stepOf returns the erasure of a subject that was erased before.
+func (c *core) stepOf(erasure Tag) (journal.Step, error) {
+	var step journal.Step
 	_, err := c.walk(func(s journal.Step) {
-		if !found && s.Entry.Kind == journal.Shred && s.Entry.Erasure == erasure {
-			receipt, found = c.receipt(s), true
+		if step.Entry == nil && s.Entry.Kind == journal.Shred && s.Entry.Erasure == erasure {
+			step = s
 		}
 	})
 	if err != nil {
-		return Receipt{}, err
+		return journal.Step{}, err
 	}
-	if !found { // the journal was cut since it was read
-		return Receipt{}, fmt.Errorf("keyring: shred: the journal lost the entry: %w", ErrJournalLost)
+	if step.Entry == nil { // the journal was cut since it was read
+		return journal.Step{}, fmt.Errorf("keyring: shred: the journal lost the entry: %w", ErrJournalLost)
 	}
-	return receipt, nil
+	return step, nil
 }

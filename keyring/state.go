@@ -87,7 +87,7 @@ func (r *Ring) setState(ctx context.Context, name string, version uint32, to Sta
 	if err != nil {
 		return 0, err
 	}
-	_, err = c.revise(ctx, name, false, nil, func(set *tinkpb.Keyset) error {
+	_, err = c.revise(ctx, "state", name, nil, func(set *tinkpb.Keyset) error {
 		primary := set.GetPrimaryKeyId()
 		if err := state.Set(set, version, state.State(to)); err != nil || to != Destroyed {
 			return err

@@ -66,8 +66,8 @@ func (c *core) missed(ctx context.Context, create bool, subject string, compartm
 	} else if err != nil {
 		return nil, err
 	}
-	if c.isErased(keys[0].erasure) { // while they were loaded, or while this caller joined the load
-		return nil, shredded()
+	if err := c.barred(keys[0].erasure); err != nil { // while they were loaded, or while this caller joined the load
+		return nil, err
 	}
 	return keys, nil
 }
@@ -123,7 +123,16 @@ func (c *core) isErased(erasure Tag) bool {
 	return ok
 }
 
-func shredded() error { return fmt.Errorf("keyring: subject key: %w", ErrShredded) }
+// barred returns why a subject's keys are not in service, by the journal.
+func (c *core) barred(erasure Tag) error {
+	if c.isErased(erasure) {
+		return fmt.Errorf("keyring: subject key: %w", ErrShredded)
+	}
+	if r, ok := c.retention(erasure); ok {
+		return &RetainedError{Until: r.Until, Basis: r.Basis}
+	}
+	return nil
+}
 
 // open unwraps the records of those wants that have one.
 func (c *core) open(ctx context.Context, wants []want, recs []KeyRecord, erasure Tag) error {
@@ -134,8 +143,8 @@ func (c *core) open(ctx context.Context, wants []want, recs []KeyRecord, erasure
 			return fmt.Errorf("keyring: the store returned a key that was not asked for: %w", ErrCorrupt)
 		}
 		switch rec.State {
-		case Destroyed:
-			return c.checkTombstone(rec, erasure)
+		case Destroyed, Retained:
+			return c.checkMarker(rec, erasure)
 		case Active:
 		default:
 			return fmt.Errorf("keyring: subject key in compartment %q: state %d: %w", rec.Compartment, rec.State, ErrCorrupt)
@@ -147,7 +156,7 @@ func (c *core) open(ctx context.Context, wants []want, recs []KeyRecord, erasure
 			}
 			w.keyset = ks
 		}
-		key, err := unwrapSubject(c.ring, w.keyset, rec, erasure)
+		key, err := unwrapSubject(c.ring, w.keyset, rec, erasure, c.span(rec.Tag))
 		if err != nil {
 			return err
 		}
@@ -165,25 +174,28 @@ func wanted(wants []want, rec *KeyRecord) *want {
 	return nil
 }
 
-// checkTombstone returns ErrShredded for a tombstone of this subject that the
-// journal tells of, and another error for one that it does not: then one of
-// the two was changed or is old.
-func (c *core) checkTombstone(rec *KeyRecord, erasure Tag) error {
-	was, err := c.buried(rec)
+// checkMarker returns why a subject with a tombstone or a stub is barred, if the
+// journal tells of it, and another error if it does not: then one of the two was
+// changed or is old.
+func (c *core) checkMarker(rec *KeyRecord, erasure Tag) error {
+	was, err := c.marked(rec)
 	if err != nil {
 		return err
 	}
 	if was != erasure {
-		return fmt.Errorf("keyring: tombstone in compartment %q is another subject's: %w", rec.Compartment, ErrCorrupt)
+		return fmt.Errorf("keyring: a row out of service in compartment %q is another subject's: %w", rec.Compartment, ErrCorrupt)
 	}
-	if c.isErased(erasure) {
-		return shredded()
-	}
-	if _, err := c.catchUp(); err != nil { // another process may have erased just now
+	if err := c.barred(erasure); err != nil {
 		return err
 	}
-	if c.isErased(erasure) {
-		return shredded()
+	if _, err := c.catchUp(); err != nil { // another process may have written just now
+		return err
+	}
+	if err := c.barred(erasure); err != nil {
+		return err
+	}
+	if rec.State == Retained { // of a backup older than the end of the retention; EndRetention brings it back
+		return fmt.Errorf("keyring: subject key in compartment %q is with the custodian, by a retention that is over: %w", rec.Compartment, ErrRolledBack)
 	}
 	return fmt.Errorf("keyring: the store knows an erasure that the journal does not: %w", ErrJournalLost)
 }

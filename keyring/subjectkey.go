@@ -9,13 +9,14 @@ import (
 
 	"github.com/rahasia/rahasia/internal/lp"
 	"github.com/rahasia/rahasia/internal/secret"
+	"github.com/rahasia/rahasia/keyring/internal/journal"
 )
 
 // The labels of a subject key and of what is derived from it.
 const (
 	labelWrap       = "rahasia/wrap/v1"        // PRF of the compartment's keyset: compartment, tag
 	labelSubjectKey = "rahasia/subject-key/v1" // associated data of the wrapped key
-	labelCommitment = "rahasia/commitment/v1"  // HKDF-Expand of the subject key
+	labelCommitment = "rahasia/commitment/v1"  // HKDF-Expand of the subject key; then the older one, if there is one
 	labelRecordKey  = "rahasia/record-key/v1"  // HKDF-Expand of the subject key
 )
 
@@ -30,6 +31,7 @@ type SubjectKey struct {
 	erasure     Tag
 	key         secret.Key
 	record      secret.AEAD
+	older       secret.AEAD // of the generation before, between Rekey and EndRekey; else zero
 }
 
 // Compartment returns the compartment whose fields the key seals.
@@ -43,12 +45,15 @@ func (k *SubjectKey) Version() uint32 { return k.version }
 
 // Record returns the AES-256-GCM that seals this subject's records in this
 // compartment, prepared under the key derived by "rahasia/record-key/v1". A
-// generation that the subject has not is [ErrUnknownGeneration].
+// generation that the subject has not, or no longer, is [ErrUnknownGeneration].
 func (k *SubjectKey) Record(generation uint32) (secret.AEAD, error) {
-	if generation != k.generation {
-		return secret.AEAD{}, fmt.Errorf("keyring: compartment %q generation %d: %w", k.compartment, generation, ErrUnknownGeneration)
+	switch {
+	case generation == k.generation:
+		return k.record, nil
+	case generation == k.generation-1 && !k.older.IsZero():
+		return k.older, nil
 	}
-	return k.record, nil
+	return secret.AEAD{}, fmt.Errorf("keyring: compartment %q generation %d: %w", k.compartment, generation, ErrUnknownGeneration)
 }
 
 // Derive returns HKDF-Expand (SHA-256, 32 bytes) of the newest generation's key
@@ -68,17 +73,43 @@ func (k *SubjectKey) text() string {
 	return fmt.Sprintf("keyring.SubjectKey(%s, generation %d)", k.compartment, k.generation)
 }
 
+// rowKeys are the keys in one row: the newest generation's, and, between Rekey
+// and EndRekey, that of the one before.
+type rowKeys struct{ newest, older secret.Key }
+
 // wrapSubject returns the record of a fresh random key under the primary of ks.
 func wrapSubject(ring string, ks *Keyset, tag Tag) (KeyRecord, error) {
-	rec := KeyRecord{Tag: tag, Compartment: ks.name, Generation: 1, Version: ks.Primary(), State: Active}
-	key := secret.Random()
-	wrap, err := wrapKey(ks, rec.Version, tag)
+	rec := KeyRecord{Tag: tag, Compartment: ks.name, Generation: 1}
+	err := wrapRow(ring, ks, &rec, rowKeys{newest: secret.Random()})
+	return rec, err
+}
+
+// wrapRow fills rec, which has a tag, a compartment and a generation, with keys
+// wrapped under the primary of ks.
+func wrapRow(ring string, ks *Keyset, rec *KeyRecord, keys rowKeys) error {
+	rec.State, rec.Version = Active, ks.Primary()
+	wrap, err := wrapKey(ks, rec.Version, rec.Tag)
 	if err != nil {
-		return KeyRecord{}, err
+		return err
 	}
-	rec.Commitment = [32]byte(secret.Expose(secret.Derive(key, lp.Append(nil, labelCommitment))))
-	rec.Wrapped = secret.SealRandom(wrap, nil, secret.Expose(key), subjectAD(ring, &rec))
-	return rec, nil
+	rec.Commitment = [32]byte(secret.Expose(secret.Derive(keys.newest, commitmentInfo(keys))))
+	var buf [2 * secret.KeySize]byte
+	defer clear(buf[:])
+	plaintext := append(buf[:0], secret.Expose(keys.newest)...)
+	if !keys.older.IsZero() {
+		plaintext = append(plaintext, secret.Expose(keys.older)...)
+	}
+	rec.Wrapped = secret.SealRandom(wrap, nil, plaintext, subjectAD(ring, rec))
+	return nil
+}
+
+// commitmentInfo makes the newest key commit to itself and to the older one.
+func commitmentInfo(keys rowKeys) []byte {
+	info := lp.Append(nil, labelCommitment)
+	if keys.older.IsZero() {
+		return info
+	}
+	return lp.Append(info, secret.Expose(keys.older))
 }
 
 // badRow says what is wrong with a record.
@@ -87,68 +118,102 @@ func badRow(rec *KeyRecord, what string) error {
 		rec.Compartment, rec.Version, rec.Generation, what, ErrCorrupt)
 }
 
-// openRow unwraps the key in a record; its commitment is still to be checked.
-func openRow(ring string, ks *Keyset, rec *KeyRecord) (secret.Key, error) {
+// openRow unwraps the keys in a record; their commitment is still to be checked.
+func openRow(ring string, ks *Keyset, rec *KeyRecord) (keys rowKeys, err error) {
 	wrap, err := wrapKey(ks, rec.Version, rec.Tag)
 	if err != nil {
-		return secret.Key{}, err
+		return rowKeys{}, err
 	}
-	var buf [secret.KeySize]byte
+	var buf [2 * secret.KeySize]byte
 	defer clear(buf[:])
 	raw, err := secret.OpenRandom(wrap, buf[:0], rec.Wrapped, subjectAD(ring, rec))
-	if err != nil || len(raw) != secret.KeySize {
-		return secret.Key{}, badRow(rec, "does not unwrap")
+	if err != nil || len(raw) != secret.KeySize && (len(raw) != 2*secret.KeySize || rec.Generation < 2) {
+		return rowKeys{}, badRow(rec, "does not unwrap")
 	}
-	return secret.NewKey(raw)
+	if keys.newest, err = secret.NewKey(raw[:secret.KeySize]); err == nil && len(raw) > secret.KeySize {
+		keys.older, err = secret.NewKey(raw[secret.KeySize:])
+	}
+	return keys, err
 }
 
-// rewrapRow returns the record of the same key under the primary of ks, proved
-// to unwrap to it.
+// openCommitted unwraps the keys in a record and checks their commitment.
+func openCommitted(ring string, ks *Keyset, rec *KeyRecord) (rowKeys, error) {
+	keys, err := openRow(ring, ks, rec)
+	if err != nil {
+		return rowKeys{}, err
+	}
+	if subtle.ConstantTimeCompare(secret.Expose(secret.Derive(keys.newest, commitmentInfo(keys))), rec.Commitment[:]) != 1 {
+		return rowKeys{}, badRow(rec, "commitment differs")
+	}
+	return keys, nil
+}
+
+// wrapRowProved is [wrapRow], proved to unwrap to the same keys.
+func wrapRowProved(ring string, ks *Keyset, rec *KeyRecord, keys rowKeys) error {
+	if err := wrapRow(ring, ks, rec, keys); err != nil {
+		return err
+	}
+	back, err := openCommitted(ring, ks, rec)
+	if err != nil {
+		return err
+	}
+	if !equalKeys(back, keys) {
+		return badRow(rec, "unwraps to another key")
+	}
+	return nil
+}
+
+func equalKeys(a, b rowKeys) bool {
+	if a.older.IsZero() != b.older.IsZero() {
+		return false
+	}
+	same := subtle.ConstantTimeCompare(secret.Expose(a.newest), secret.Expose(b.newest))
+	if !a.older.IsZero() {
+		same &= subtle.ConstantTimeCompare(secret.Expose(a.older), secret.Expose(b.older))
+	}
+	return same == 1
+}
+
+// rewrapRow returns the record of the same keys under the primary of ks, proved
+// to unwrap to them.
 func rewrapRow(ring string, ks *Keyset, old *KeyRecord) (KeyRecord, error) {
-	key, err := openRow(ring, ks, old)
+	keys, err := openCommitted(ring, ks, old)
 	if err != nil {
 		return KeyRecord{}, err
-	}
-	if subtle.ConstantTimeCompare(secret.Expose(secret.Derive(key, lp.Append(nil, labelCommitment))), old.Commitment[:]) != 1 {
-		return KeyRecord{}, badRow(old, "commitment differs")
 	}
 	rec := *old
-	rec.Version = ks.Primary()
-	wrap, err := wrapKey(ks, rec.Version, rec.Tag)
-	if err != nil {
-		return KeyRecord{}, err
-	}
-	rec.Wrapped = secret.SealRandom(wrap, nil, secret.Expose(key), subjectAD(ring, &rec))
-	back, err := openRow(ring, ks, &rec)
-	if err != nil {
-		return KeyRecord{}, err
-	}
-	if subtle.ConstantTimeCompare(secret.Expose(back), secret.Expose(key)) != 1 {
-		return KeyRecord{}, badRow(&rec, "unwraps to another key")
-	}
-	return rec, nil
+	return rec, wrapRowProved(ring, ks, &rec, keys)
 }
 
-// unwrapSubject opens a record whose tag and compartment were checked.
-func unwrapSubject(ring string, ks *Keyset, rec *KeyRecord, erasure Tag) (*SubjectKey, error) {
-	key, err := openRow(ring, ks, rec)
+// unwrapSubject opens a record whose tag and compartment were checked. Of its
+// generations those from span on are in service.
+func unwrapSubject(ring string, ks *Keyset, rec *KeyRecord, erasure Tag, span journal.Span) (*SubjectKey, error) {
+	if rec.Generation < span.Newest {
+		return nil, fmt.Errorf("keyring: subject key in compartment %q is of generation %d, the journal's newest is %d: %w",
+			rec.Compartment, rec.Generation, span.Newest, ErrRolledBack)
+	}
+	keys, err := openRow(ring, ks, rec)
 	if err != nil {
 		return nil, err
 	}
 	// GCM does not commit to its key; without this a record could be made to
 	// unwrap to two keys.
-	derived := secret.DeriveAll(key, lp.Append(nil, labelCommitment), lp.Append(nil, labelRecordKey))
+	derived := secret.DeriveAll(keys.newest, commitmentInfo(keys), lp.Append(nil, labelRecordKey))
 	if subtle.ConstantTimeCompare(secret.Expose(derived[0]), rec.Commitment[:]) != 1 {
 		return nil, badRow(rec, "commitment differs")
 	}
-	record, err := secret.NewAEAD(derived[1])
-	if err != nil {
+	k := &SubjectKey{
+		compartment: ks.name, generation: rec.Generation, version: rec.Version, erasure: erasure, key: keys.newest,
+	}
+	if k.record, err = secret.NewAEAD(derived[1]); err != nil {
 		return nil, badRow(rec, "record key")
 	}
-	return &SubjectKey{
-		compartment: ks.name, generation: rec.Generation, version: rec.Version,
-		erasure: erasure, key: key, record: record,
-	}, nil
+	if !keys.older.IsZero() && rec.Generation-1 >= span.Floor {
+		if k.older, err = secret.NewAEAD(secret.Derive(keys.older, lp.Append(nil, labelRecordKey))); err != nil {
+			return nil, badRow(rec, "record key")
+		}
+	}
+	return k, nil
 }
 
 // wrapKey derives the key that wraps this one subject's keys: no key wraps

@@ -69,8 +69,11 @@ func (r *Ring) subjects(ctx context.Context, create bool, subjects, compartments
 		return nil, err
 	}
 	for _, l := range loads {
-		if l.err == nil && c.isErased(l.erasure) { // while they were loaded
-			l.keys, l.err = nil, shredded()
+		if l.err == nil {
+			l.err = c.barred(l.erasure) // while they were loaded
+		}
+		if l.err != nil {
+			l.keys = nil
 		}
 		out[at[l.subject]] = SubjectKeys{l.keys, l.err}
 	}
@@ -156,8 +159,7 @@ func (c *core) prepare(ctx context.Context, loads []lookup, compartments []strin
 	for i := range loads {
 		l := &loads[i]
 		l.erasure = c.erasureTag(l.subject)
-		if c.isErased(l.erasure) {
-			l.err = shredded()
+		if l.err = c.barred(l.erasure); l.err != nil {
 			continue
 		}
 		l.wants = make([]want, len(compartments))

@@ -54,18 +54,12 @@ func (r *Ring) ImportKeyset(ctx context.Context, name string, encrypted []byte, 
 	if err != nil {
 		return err
 	}
-	unlock, err := c.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if err := c.settleLocked(ctx); err != nil {
-		return err
-	}
-	if _, err := c.revisable(ctx, kek, name, true); err != nil {
-		return err
-	}
-	return c.persist(ctx, rec, ks, func() {})
+	return c.exclusive(ctx, func() error {
+		if _, err := c.revisable(ctx, kek, name, true); err != nil {
+			return err
+		}
+		return c.persist(ctx, "import", rec, ks, func() {})
+	})
 }
 
 // ExportKeyset returns a keyset with all its versions but destroyed ones,
@@ -125,6 +119,7 @@ func (r *Ring) ExportKeyset(ctx context.Context, name string, wraps KEK) ([]byte
 	if err != nil {
 		return nil, fmt.Errorf("keyring: export keyset %q: cannot be serialized", name)
 	}
+	c.exported(name)
 	return out, nil
 }
 

@@ -59,7 +59,8 @@ func importKeyset(r *Ring, name string, serialized []byte) error {
 	if err := c.store.StageKeyset(ctx, rec); err != nil {
 		return err
 	}
-	return c.write(ctx, &journal.Entry{Kind: journal.Keyset, Keyset: markOf(rec)})
+	_, err = c.write(ctx, "import", &journal.Entry{Kind: journal.Keyset, Keyset: markOf(rec)})
+	return err
 }
 
 func serialize(t *testing.T, h *keyset.Handle) []byte {

@@ -163,7 +163,7 @@ func TestVector(t *testing.T) {
 		Wrapped: get("wrapped"), Commitment: [32]byte(get("commitment")),
 	}
 	require.Equal(t, get("subject_key_associated_data"), subjectAD(vectorRing, &rec))
-	key, err := unwrapSubject(vectorRing, ks, &rec, erasure)
+	key, err := unwrapSubject(vectorRing, ks, &rec, erasure, journal.Span{})
 	require.NoError(t, err)
 	require.Equal(t, get("subject_key"), SubjectSecrets(key)[0])
 	require.Equal(t, get("record_key"), SubjectSecrets(key)[1])

@@ -28,17 +28,30 @@ type Chain struct {
 	Changed map[string]time.Time // when the newest revisions were journalled
 	Anchors map[string]Mark      // newest places of records kept elsewhere
 
+	Retained map[Tag]Retention // by erasure tag, while it lasts
+	Spans    map[Tag]Span      // by the row's tag, of subjects that were rekeyed
+	Rekeyed  map[Tag]time.Time // by erasure tag: when that last began
+
 	key  secret.MAC
 	ring string
 	owed uint64 // entries that an unfinished reseed still owes
 
-	newErased  []Tag    // since News was last called
+	newTouched []Tag    // since News was last called
 	newKeysets []string // since News was last called
 }
 
 // NewChain returns the chain of a ring before its first entry.
 func NewChain(key secret.MAC, ring string) *Chain {
-	return &Chain{key: key, ring: ring, Erased: map[Tag]uint64{}, Keysets: map[string]Mark{}, Changed: map[string]time.Time{}, Anchors: map[string]Mark{}}
+	c := &Chain{key: key, ring: ring}
+	c.forget()
+	return c
+}
+
+// forget makes new maps.
+func (c *Chain) forget() {
+	c.Erased, c.Keysets, c.Changed, c.Anchors = map[Tag]uint64{}, map[string]Mark{}, map[string]time.Time{}, map[string]Mark{}
+	c.Retained, c.Spans, c.Rekeyed = map[Tag]Retention{}, map[Tag]Span{}, map[Tag]time.Time{}
+	c.newTouched, c.newKeysets = nil, nil
 }
 
 // Step is one entry and the heads of a store before and after it.
@@ -120,7 +133,22 @@ func (c *Chain) take(e *Entry, line []byte) {
 		if _, again := c.Erased[e.Erasure]; !again {
 			c.Erased[e.Erasure] = e.Seq
 		}
-		c.newErased = append(c.newErased, e.Erasure)
+		delete(c.Retained, e.Erasure)
+		c.newTouched = append(c.newTouched, e.Erasure)
+	case Retain:
+		c.Retained[e.Erasure] = e.Retention
+		c.newTouched = append(c.newTouched, e.Erasure)
+	case Resume:
+		delete(c.Retained, e.Erasure)
+		c.newTouched = append(c.newTouched, e.Erasure)
+	case Rekey:
+		for _, s := range e.Spans {
+			c.Spans[s.Tag] = s.Span
+			if s.Floor < s.Newest {
+				c.Rekeyed[e.Erasure] = e.At
+			}
+		}
+		c.newTouched = append(c.newTouched, e.Erasure)
 	case Anchor:
 		c.Anchors[e.Anchor.Name] = e.Anchor
 	case Reseed:
@@ -132,19 +160,39 @@ func (c *Chain) take(e *Entry, line []byte) {
 	c.Offset += int64(len(line)) + 1
 }
 
-// News returns what was erased and which keysets changed since the last call.
-func (c *Chain) News() (erased []Tag, keysets []string) {
-	erased, keysets = c.newErased, c.newKeysets
-	c.newErased, c.newKeysets = nil, nil
-	return erased, keysets
+// News returns whose keys, by erasure tag, and which keysets changed since the
+// last call.
+func (c *Chain) News() (touched []Tag, keysets []string) {
+	touched, keysets = c.newTouched, c.newKeysets
+	c.newTouched, c.newKeysets = nil, nil
+	return touched, keysets
+}
+
+// Keep takes over what an older reading of the journal had shut and c has not:
+// erasures, retentions and floors.
+func (c *Chain) Keep(older *Chain) {
+	for tag, seq := range older.Erased {
+		if _, ok := c.Erased[tag]; !ok {
+			c.Erased[tag] = seq
+		}
+	}
+	for tag, r := range older.Retained {
+		if _, ok := c.Retained[tag]; !ok {
+			c.Retained[tag] = r
+		}
+	}
+	for tag, s := range older.Spans {
+		if now := c.Spans[tag]; now.Newest < s.Newest || now.Floor < s.Floor {
+			c.Spans[tag] = Span{max(now.Newest, s.Newest), max(now.Floor, s.Floor)}
+		}
+	}
 }
 
 // Write gives the entries their places, sequence numbers and time, and calls
 // add with their lines in one piece. If that succeeds they are the newest.
 func (c *Chain) Write(add func([]byte) error, entries ...*Entry) error {
 	next := *c
-	next.Erased, next.Keysets, next.Anchors, next.newErased, next.newKeysets = map[Tag]uint64{}, map[string]Mark{}, map[string]Mark{}, nil, nil
-	next.Changed = map[string]time.Time{}
+	next.forget() // c's own must not change before the lines are written
 	var text []byte
 	for _, e := range entries {
 		e.Seq, e.Prev = max(next.Head.Seq, e.Base.Seq)+1, next.Head.Hash

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -29,7 +30,9 @@ var ErrCorrupt = errors.New("record changed or damaged")
 const (
 	format     = "rahasia/journal/v1"
 	timeLayout = "2006-01-02T15:04:05.000000000Z"
-	macHex     = 2 * sha256.Size
+
+	untilLayout = "2006-01-02T15:04:05Z"
+	macHex      = 2 * sha256.Size
 
 	maxLine = 64 << 10 // bytes, newline included
 )
@@ -44,10 +47,16 @@ type Kind string
 const (
 	Create Kind = "create" // RING DIGEST, of the control keyset at revision 1
 	Keyset Kind = "keyset" // NAME REVISION DIGEST
-	Shred  Kind = "shred"  // ERASURE-TAG [+-]COMPARTMENT:TAG ... by ascending compartment; + if a key was there
+	Shred  Kind = "shred"  // ERASURE-TAG AUTHORITY [+-]COMPARTMENT:TAG ... by ascending compartment; + if a key was there
+	Retain Kind = "retain" // ERASURE-TAG UNTIL BASIS DIGEST [+-]COMPARTMENT:TAG ...: the same; the digest is of the custody row
+	Resume Kind = "resume" // ERASURE-TAG: the retention is over, and the keys are back
+	Rekey  Kind = "rekey"  // ERASURE-TAG COMPARTMENT:TAG:NEWEST:FLOOR ... by ascending compartment
 	Anchor Kind = "anchor" // NAME PLACE DIGEST: how far a record kept elsewhere has grown
 	Reseed Kind = "reseed" // RING SEQ HASH COUNT: the store's head, and how many entries tell its state
 )
+
+// none stands for no authority.
+const none = "-"
 
 // Tag names a row, or a subject's erasure.
 type Tag = [16]byte
@@ -66,11 +75,29 @@ type Mark struct {
 	Digest   [32]byte
 }
 
-// Wipe is one row that a shred turns into a tombstone.
+// Wipe is one row that a shred turns into a tombstone, or a retention into a
+// stub. The custody row has the control keyset's name as its compartment.
 type Wipe struct {
 	Compartment string
 	Tag         Tag
 	Had         bool // a key was there when the entry was written
+}
+
+// Span is the generations of the key in one row that may be used.
+type Span struct{ Newest, Floor uint32 }
+
+// Respan gives a row its span.
+type Respan struct {
+	Compartment string
+	Tag         Tag
+	Span
+}
+
+// Retention is why and until when a subject's keys are with the custodian.
+type Retention struct {
+	Until  time.Time // UTC, whole seconds
+	Basis  string    // see Phrase
+	Digest [32]byte  // SHA-256 of the custody row
 }
 
 // Entry is one line of the journal.
@@ -80,13 +107,16 @@ type Entry struct {
 	Prev [32]byte
 	Kind Kind
 
-	Ring    string // create, reseed
-	Keyset  Mark   // create, keyset
-	Anchor  Mark   // anchor; the revision is the place
-	Erasure Tag    // shred
-	Wipes   []Wipe // shred
-	Base    Head   // reseed
-	Count   uint64 // reseed
+	Ring      string    // create, reseed
+	Keyset    Mark      // create, keyset
+	Anchor    Mark      // anchor; the revision is the place
+	Erasure   Tag       // shred, retain, resume, rekey
+	Authority string    // shred: a phrase, or empty
+	Retention Retention // retain
+	Wipes     []Wipe    // shred, retain
+	Spans     []Respan  // rekey
+	Base      Head      // reseed
+	Count     uint64    // reseed
 }
 
 // body returns the line without its MAC.
@@ -102,17 +132,47 @@ func (e *Entry) body() []byte {
 	case Reseed:
 		b = fmt.Appendf(b, " %s %d %x %d", e.Ring, e.Base.Seq, e.Base.Hash, e.Count)
 	case Shred:
+		b = appendWipes(fmt.Appendf(b, " %x %s", e.Erasure, word(cmp.Or(e.Authority, none))), e.Wipes)
+	case Retain:
+		r := &e.Retention
+		b = fmt.Appendf(b, " %x %s %s %x", e.Erasure, r.Until.UTC().Format(untilLayout), word(r.Basis), r.Digest)
+		b = appendWipes(b, e.Wipes)
+	case Resume:
 		b = fmt.Appendf(b, " %x", e.Erasure)
-		for _, w := range e.Wipes {
-			sign := '-'
-			if w.Had {
-				sign = '+'
-			}
-			b = fmt.Appendf(b, " %c%s:%x", sign, w.Compartment, w.Tag)
+	case Rekey:
+		b = fmt.Appendf(b, " %x", e.Erasure)
+		for _, s := range e.Spans {
+			b = fmt.Appendf(b, " %s:%x:%d:%d", s.Compartment, s.Tag, s.Newest, s.Floor)
 		}
 	}
 	return b
 }
+
+func appendWipes(b []byte, wipes []Wipe) []byte {
+	for _, w := range wipes {
+		sign := '-'
+		if w.Had {
+			sign = '+'
+		}
+		b = fmt.Appendf(b, " %c%s:%x", sign, w.Compartment, w.Tag)
+	}
+	return b
+}
+
+// Phrase reports whether s can stand in an entry as a basis or an authority: 1
+// to 128 printable ASCII characters without the underscore, and not one dash.
+func Phrase(s string) bool {
+	for _, c := range []byte(s) {
+		if c < ' ' || c > '~' || c == '_' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 128 && s != none
+}
+
+// word is a phrase as one field of a line; phrase is the way back.
+func word(s string) string   { return strings.ReplaceAll(s, " ", "_") }
+func phrase(s string) string { return strings.ReplaceAll(s, "_", " ") }
 
 // Line returns the whole line, without its newline.
 func (e *Entry) Line(key secret.MAC) []byte {
@@ -129,7 +189,7 @@ func parse(line []byte) (*Entry, []byte, error) {
 	}
 	e := &Entry{Kind: Kind(f[4])}
 	mac := make([]byte, sha256.Size)
-	ok := parseUint(f[1], &e.Seq) && parseTime(f[2], &e.At) && parseHex(f[3], e.Prev[:]) &&
+	ok := parseUint(f[1], &e.Seq) && parseTime(timeLayout, f[2], &e.At) && parseHex(f[3], e.Prev[:]) &&
 		parseHex(f[len(f)-1], mac) && e.parseArguments(f[5:len(f)-1])
 	if !ok || e.Seq == 0 || string(e.body())+" "+hex.EncodeToString(mac) != string(line) {
 		return nil, nil, fmt.Errorf("malformed: %w", ErrCorrupt)
@@ -147,10 +207,58 @@ func (e *Entry) parseArguments(args []string) bool {
 		return e.Anchor.parse(args) && name.Keyset(args[0])
 	case Reseed:
 		return e.parseReseed(args)
+	}
+	return len(args) > 0 && parseHex(args[0], e.Erasure[:]) && e.parseSubject(args[1:])
+}
+
+// parseSubject parses what follows the erasure tag.
+func (e *Entry) parseSubject(args []string) bool {
+	switch e.Kind {
 	case Shred:
-		return len(args) > 0 && parseHex(args[0], e.Erasure[:]) && e.parseWipes(args[1:])
+		if len(args) == 0 {
+			return false
+		}
+		if args[0] != none {
+			e.Authority = phrase(args[0])
+			if !Phrase(e.Authority) {
+				return false
+			}
+		}
+		return e.parseWipes(args[1:])
+	case Retain:
+		r := &e.Retention
+		if len(args) < 3 {
+			return false
+		}
+		r.Basis = phrase(args[1])
+		return parseTime(untilLayout, args[0], &r.Until) && Phrase(r.Basis) && parseHex(args[2], r.Digest[:]) && e.parseWipes(args[3:])
+	case Resume:
+		return len(args) == 0
+	case Rekey:
+		return e.parseSpans(args)
 	}
 	return false
+}
+
+func (e *Entry) parseSpans(args []string) bool {
+	if len(args) == 0 || len(args) > MaxCompartments {
+		return false
+	}
+	for _, a := range args {
+		f := strings.Split(a, ":")
+		if len(f) != 4 || !name.Compartment(f[0]) {
+			return false
+		}
+		s := Respan{Compartment: f[0]}
+		if !parseHex(f[1], s.Tag[:]) || !parseGeneration(f[2], &s.Newest) || !parseGeneration(f[3], &s.Floor) || s.Floor > s.Newest {
+			return false
+		}
+		if n := len(e.Spans); n > 0 && e.Spans[n-1].Compartment >= s.Compartment {
+			return false
+		}
+		e.Spans = append(e.Spans, s)
+	}
+	return true
 }
 
 func (m *Mark) parse(args []string) bool {
@@ -178,12 +286,12 @@ func (e *Entry) parseRing(s string) bool {
 }
 
 func (e *Entry) parseWipes(args []string) bool {
-	if len(args) > MaxCompartments {
+	if len(args) > MaxCompartments+1 { // the custody row is one more
 		return false
 	}
 	for _, a := range args {
 		sign, tag, ok := strings.Cut(a, ":")
-		if !ok || sign == "" || sign[0] != '+' && sign[0] != '-' || !name.Compartment(sign[1:]) {
+		if !ok || sign == "" || sign[0] != '+' && sign[0] != '-' || sign[1:] != name.Control && !name.Compartment(sign[1:]) {
 			return false
 		}
 		w := Wipe{Compartment: sign[1:], Had: sign[0] == '+'}
@@ -217,8 +325,14 @@ func parseUint(s string, to *uint64) bool {
 	return err == nil
 }
 
-func parseTime(s string, to *time.Time) bool {
-	t, err := time.Parse(timeLayout, s)
+func parseGeneration(s string, to *uint32) bool {
+	n, err := strconv.ParseUint(s, 10, 32)
+	*to = uint32(n)
+	return err == nil && n > 0
+}
+
+func parseTime(layout, s string, to *time.Time) bool {
+	t, err := time.Parse(layout, s)
 	*to = t
 	return err == nil
 }

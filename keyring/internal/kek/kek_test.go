@@ -176,8 +176,8 @@ func TestAttackKeyFileMode(t *testing.T) {
 }
 
 func TestKeyFileContent(t *testing.T) {
-	good := formatKeyFile(secret.Random())
-	_, err := parseKeyFile(good)
+	good := formatSecret(keyFilePrefix, secret.Random())
+	_, err := parseSecret(keyFilePrefix, good)
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "kek")
 	for name, text := range map[string][]byte{
@@ -312,11 +312,11 @@ func FuzzParsePassphrase(f *testing.F) {
 func FuzzParseKeyFile(f *testing.F) {
 	key, err := secret.NewKey(bytes.Repeat([]byte{9}, 32))
 	require.NoError(f, err)
-	f.Add(formatKeyFile(key))
+	f.Add(formatSecret(keyFilePrefix, key))
 	f.Add([]byte(keyFilePrefix))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, text []byte) {
-		key, err := parseKeyFile(text)
+		key, err := parseSecret(keyFilePrefix, text)
 		if err != nil {
 			if !key.IsZero() {
 				t.Fatal("a key beside an error")
@@ -326,7 +326,7 @@ func FuzzParseKeyFile(f *testing.F) {
 			}
 			return
 		}
-		if !bytes.Equal(formatKeyFile(key), text) {
+		if !bytes.Equal(formatSecret(keyFilePrefix, key), text) {
 			t.Fatal("what parses is written otherwise")
 		}
 	})

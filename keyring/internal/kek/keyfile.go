@@ -15,10 +15,10 @@ import (
 	"github.com/rahasia/rahasia/keyring/internal/folder"
 )
 
-// A key file is keyFilePrefix, 32 bytes in unpadded base64url, and a newline.
+// A key file is a prefix, 32 bytes in unpadded base64url, and a newline.
 const (
 	keyFilePrefix = "rahasia-key-file-v1:"
-	keyFileSize   = len(keyFilePrefix) + 43 + 1
+	secretSize    = 43 + 1
 )
 
 // keyFileFormat starts what a key file wraps: format(1) || nonce(12) || sealed.
@@ -33,20 +33,9 @@ type KeyFile struct{ aead secret.AEAD }
 // CreateKeyFile makes a new random key in a new file at path, with mode 0600,
 // durable when it returns. A path that is there is [ErrExists].
 func CreateKeyFile(path string) (*KeyFile, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("keyring: create key file: %w", ErrExists)
-	} else if err != nil {
-		return nil, fmt.Errorf("keyring: create key file: %w", err)
-	}
-	key := secret.Random()
-	text := formatKeyFile(key)
-	defer clear(text)
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close(), folder.Sync(path))
+	key, err := CreateSecret(path, keyFilePrefix)
 	if err != nil {
-		_ = os.Remove(path) // half a key is worse than none: it would look like one
-		return nil, fmt.Errorf("keyring: create key file: %w", err)
+		return nil, err
 	}
 	return newKeyFile(key)
 }
@@ -54,40 +43,66 @@ func CreateKeyFile(path string) (*KeyFile, error) {
 // OpenKeyFile reads what [CreateKeyFile] made. A file whose mode is wider than
 // 0600, or whose content has another form, is [ErrKEK].
 func OpenKeyFile(path string) (*KeyFile, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("keyring: key file: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat() // of the open file: the path may be swapped meanwhile
-	if err != nil {
-		return nil, fmt.Errorf("keyring: key file: %w", err)
-	}
-	if !info.Mode().IsRegular() || info.Mode().Perm()&^0o600 != 0 {
-		return nil, fmt.Errorf("keyring: key file has mode %v, wider than 0600: %w", info.Mode(), ErrKEK)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, int64(keyFileSize)+1))
-	if err != nil {
-		return nil, fmt.Errorf("keyring: key file: %w", err)
-	}
-	defer clear(text)
-	key, err := parseKeyFile(text)
+	key, err := OpenSecret(path, keyFilePrefix)
 	if err != nil {
 		return nil, err
 	}
 	return newKeyFile(key)
 }
 
-func formatKeyFile(key secret.Key) []byte {
-	text := base64.RawURLEncoding.AppendEncode([]byte(keyFilePrefix), secret.Expose(key))
+// CreateSecret makes a new random key in a new file at path, behind a prefix
+// that says what it is for.
+func CreateSecret(path, prefix string) (secret.Key, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return secret.Key{}, fmt.Errorf("keyring: create key file: %w", ErrExists)
+	} else if err != nil {
+		return secret.Key{}, fmt.Errorf("keyring: create key file: %w", err)
+	}
+	key := secret.Random()
+	text := formatSecret(prefix, key)
+	defer clear(text)
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Sync(), f.Close(), folder.Sync(path))
+	if err != nil {
+		_ = os.Remove(path) // half a key is worse than none: it would look like one
+		return secret.Key{}, fmt.Errorf("keyring: create key file: %w", err)
+	}
+	return key, nil
+}
+
+// OpenSecret reads what [CreateSecret] made.
+func OpenSecret(path, prefix string) (secret.Key, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return secret.Key{}, fmt.Errorf("keyring: key file: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat() // of the open file: the path may be swapped meanwhile
+	if err != nil {
+		return secret.Key{}, fmt.Errorf("keyring: key file: %w", err)
+	}
+	if !info.Mode().IsRegular() || info.Mode().Perm()&^0o600 != 0 {
+		return secret.Key{}, fmt.Errorf("keyring: key file has mode %v, wider than 0600: %w", info.Mode(), ErrKEK)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, int64(len(prefix)+secretSize)+1))
+	if err != nil {
+		return secret.Key{}, fmt.Errorf("keyring: key file: %w", err)
+	}
+	defer clear(text)
+	return parseSecret(prefix, text)
+}
+
+func formatSecret(prefix string, key secret.Key) []byte {
+	text := base64.RawURLEncoding.AppendEncode([]byte(prefix), secret.Expose(key))
 	return append(text, '\n')
 }
 
-// parseKeyFile accepts exactly what formatKeyFile writes. Its error quotes nothing.
-func parseKeyFile(text []byte) (secret.Key, error) {
-	bad := fmt.Errorf("keyring: not a key file of version 1: %w", ErrKEK)
-	body, ok := bytes.CutPrefix(text, []byte(keyFilePrefix))
-	if !ok || len(text) != keyFileSize {
+// parseSecret accepts exactly what formatSecret writes. Its error quotes nothing.
+func parseSecret(prefix string, text []byte) (secret.Key, error) {
+	bad := fmt.Errorf("keyring: not a key file of version 1, or not of this kind: %w", ErrKEK)
+	body, ok := bytes.CutPrefix(text, []byte(prefix))
+	if !ok || len(body) != secretSize {
 		return secret.Key{}, bad
 	}
 	var b [secret.KeySize + 1]byte
