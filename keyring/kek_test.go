@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -119,8 +120,10 @@ func TestKEKDown(t *testing.T) {
 	_, err = r.Shred(ctx, alice)
 	require.NoError(t, err, "erasing needs no KEK")
 	w.kek.fail.Store(nil)
-	_, err = r.Keyset(ctx, "identity")
-	require.NoError(t, err, "and works when it is back")
+	require.Eventually(t, func() bool {
+		_, err := r.Keyset(ctx, "identity")
+		return err == nil
+	}, 10*time.Second, 100*time.Millisecond, "and works when it is back")
 }
 
 // slowKEK waits for its context.

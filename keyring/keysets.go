@@ -126,7 +126,7 @@ func (c *core) persist(ctx context.Context, rec KeysetRecord, ks *Keyset, staged
 	}
 	if name != controlKeyset { // whose keys are derived already, and never change
 		at := c.slots.add(name)
-		c.slots.fill(at, ks, at.want.Load())
+		c.slots.fill(at, &loaded{ks, rec, at.want.Load(), ks.unwrapped})
 	}
 	return nil
 }

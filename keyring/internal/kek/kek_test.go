@@ -26,7 +26,7 @@ var (
 )
 
 func passphrase(t testing.TB, p string) *Passphrase {
-	k, err := NewPassphrase(p)
+	k, err := NewPassphrase(p, Argon2id{})
 	require.NoError(t, err)
 	return k
 }
@@ -67,7 +67,7 @@ func TestPassphrase(t *testing.T) {
 
 	_, err = passphrase(t, "incorrect horse").Unwrap(ctx, wrapped, ad)
 	require.ErrorIs(t, err, ErrKEK)
-	_, err = NewPassphrase("")
+	_, err = NewPassphrase("", Argon2id{})
 	require.ErrorIs(t, err, ErrEmpty)
 }
 
@@ -115,7 +115,7 @@ func TestPassphraseRemembersFewSalts(t *testing.T) {
 	a, err := secret.NewAEAD(secret.Random())
 	require.NoError(t, err)
 	for i := range 3 * maxSalts {
-		k.keep(argonParams{passes: uint32(i)}, a)
+		k.keep(argonParams{cost: Argon2id{Passes: uint32(i)}}, a)
 	}
 	require.Len(t, k.proved, maxSalts)
 	wrapped, err := k.Wrap(t.Context(), plain, ad)
@@ -286,11 +286,11 @@ func TestLeak(t *testing.T) {
 }
 
 func FuzzParsePassphrase(f *testing.F) {
-	p := argonParams{memory: argonMemory, passes: argonPasses, lanes: argonLanes}
+	p := argonParams{cost: Argon2id{argonMemory, argonPasses, argonLanes}}
 	f.Add(append(p.header(), make([]byte, 28)...))
 	f.Add(p.header())
 	f.Add([]byte{})
-	p.memory = 1
+	p.cost.Memory = 1
 	f.Add(p.header())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, sealed, err := parsePassphrase(b)
@@ -303,7 +303,7 @@ func FuzzParsePassphrase(f *testing.F) {
 		if !bytes.Equal(append(p.header(), sealed...), b) {
 			t.Fatal("what parses is written otherwise")
 		}
-		if p.memory < argonMemory || p.memory > argonMaxMemory || p.passes < argonPasses || p.passes > argonMaxPasses || p.lanes == 0 {
+		if p.cost.Memory < argonMemory || p.cost.Memory > argonMaxMemory || p.cost.Passes < argonPasses || p.cost.Passes > argonMaxPasses || p.cost.Lanes == 0 {
 			t.Fatal("a cost out of bounds")
 		}
 	})
