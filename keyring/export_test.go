@@ -18,8 +18,8 @@ func Backup(s Store) Store {
 	return &memoryStore{head: m.head, active: maps.Clone(m.active), staged: maps.Clone(m.staged), keys: maps.Clone(m.keys)}
 }
 
-// Restore makes a memory store what a backup was.
-func Restore(s, backup Store) {
+// PutBack makes a memory store what a backup was.
+func PutBack(s, backup Store) {
 	m, b := s.(*memoryStore), Backup(backup).(*memoryStore)
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -263,8 +263,8 @@ func wrapProved(ctx context.Context, kek KEK, name string, plaintext []byte, key
 	return bytes.Clone(wrapped), nil
 }
 
-// opensUnbound reports whether kek unwraps under other associated data, which
-// is that of no keyset: the last byte of a name is ASCII. Where there is none,
+// opensUnbound reports whether kek unwraps under associated data that differ in
+// their last byte, and so are no keyset's: names are ASCII. Where there are none,
 // for Tink's readers, nothing is bound.
 func opensUnbound(ctx context.Context, kek KEK, wrapped, ad []byte) bool {
 	if len(ad) == 0 {
