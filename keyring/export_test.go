@@ -70,3 +70,15 @@ func SubjectSecrets(keys ...*SubjectKey) (out [][]byte) {
 // Import makes serialized, a Tink keyset in clear, a keyset of the ring without
 // any of the checks of ImportKeyset.
 func (r *Ring) Import(name string, serialized []byte) error { return importKeyset(r, name, serialized) }
+
+// Exposed returns the bytes of a key.
+func Exposed(k secret.Key) []byte { return secret.Expose(k) }
+
+// ReformatExport parses an export and writes it again.
+func ReformatExport(b []byte) ([]byte, error) {
+	e, err := parseExport(b)
+	if err != nil {
+		return nil, err
+	}
+	return formatExport(e), nil
+}

@@ -24,7 +24,7 @@ import (
 // level then, and nothing else changed. Find a newer export. One that is malformed
 // or another ring's, or whose control keyset does not verify the journal, is
 // [ErrCorrupt]; one that was changed elsewhere, or is under another KEK, [ErrKEK],
-// as is a KEK of cfg that is missing or fails. Errors about store and journal
+// as is a KEK of cfg that is missing or fails: then too nothing else changed. Errors about store and journal
 // are those of Replay: a keyset revision that the store lacks is lost to it,
 // and a journal that is lost cannot be seeded anew before the KEKs are back
 // ([ErrJournalLost]).
@@ -61,7 +61,7 @@ func Restore(ctx context.Context, cfg Config, export []byte, kek KEK) error {
 		return err
 	}
 	for _, m := range moves {
-		if err := w.move(ctx, m); err != nil {
+		if err := w.persist(ctx, m.rec, m.keyset, func() {}); err != nil {
 			return err
 		}
 	}
@@ -101,16 +101,14 @@ func (w *restoring) load(ctx context.Context, cfg Config) (*core, error) {
 	return newCore(cfg, ctl), nil
 }
 
-// move is a keyset to be put under its KEK, from the revision that the store
-// has.
+// move is the next revision of a keyset, under its KEK.
 type move struct {
-	kek  KEK
-	name string
-	old  *revision
+	rec    KeysetRecord
+	keyset *Keyset
 }
 
-// plan opens all that shall move, before any does, so that an export that
-// cannot serve changes nothing.
+// plan opens and wraps all that shall move, before any does, so that an export
+// or a KEK that cannot serve changes nothing.
 func (w *restoring) plan(ctx context.Context) ([]move, error) {
 	recs, err := w.store.Keysets(ctx)
 	if err != nil {
@@ -124,7 +122,8 @@ func (w *restoring) plan(ctx context.Context) ([]move, error) {
 		if err != nil {
 			return nil, err
 		}
-		_, _, failed := openRevision(ctx, namedKEK{kek, ringsOwn}, w.ring, rec.Name, rec)
+		kek = namedKEK{kek, ringsOwn}
+		_, _, failed := openRevision(ctx, kek, w.ring, rec.Name, rec)
 		if failed == nil {
 			continue // moved already
 		} else if !errors.Is(failed, ErrKEK) {
@@ -135,11 +134,14 @@ func (w *restoring) plan(ctx context.Context) ([]move, error) {
 			lacking, why = append(lacking, rec.Name), failed
 			continue
 		}
-		_, old, err := k.open(ctx, w.kek, w.ring)
+		if len(lacking) > 0 {
+			continue // only to name them all
+		}
+		m, err := w.move(ctx, kek, k)
 		if err != nil {
 			return nil, err
 		}
-		moves = append(moves, move{namedKEK{kek, ringsOwn}, rec.Name, old})
+		moves = append(moves, m)
 	}
 	if len(lacking) > 0 {
 		return nil, fmt.Errorf("keyring: restore: the export lacks the revision that the store has of keysets %q: %w (%v)", lacking, ErrRolledBack, why)
@@ -147,11 +149,12 @@ func (w *restoring) plan(ctx context.Context) ([]move, error) {
 	return moves, nil
 }
 
-// move writes the next revision of a keyset. The lock is held.
-func (w *restoring) move(ctx context.Context, m move) error {
-	rec, ks, err := wrapRevision(ctx, m.kek, w.ring, m.name, revision{m.old.number + 1, m.old.set})
+// move makes the next revision of a keyset from the export's.
+func (w *restoring) move(ctx context.Context, kek KEK, k *exportedKeyset) (move, error) {
+	_, old, err := k.open(ctx, w.kek, w.ring)
 	if err != nil {
-		return err
+		return move{}, err
 	}
-	return w.persist(ctx, rec, ks, func() {})
+	rec, ks, err := wrapRevision(ctx, kek, w.ring, k.Name, revision{old.number + 1, old.set})
+	return move{rec, ks}, err
 }
