@@ -82,3 +82,6 @@ func ReformatExport(b []byte) ([]byte, error) {
 	}
 	return formatExport(e), nil
 }
+
+// KeysetAD is the associated data of a wrapped keyset.
+func KeysetAD(ring, name string) []byte { return keysetAD(ring, name) }
