@@ -101,7 +101,7 @@ func (s *slots) underWay(at *slot) (*call, error) {
 		return at.call, at.explain(at.call.overdue(), s.grace)
 	}
 	if f := at.failure; f != nil && time.Since(f.at) < askPause {
-		return nil, f.err
+		return nil, at.explain(f.err, s.grace)
 	}
 	return nil, nil
 }
@@ -131,7 +131,7 @@ func (c *core) ask(ctx context.Context, at *slot, rec KeysetRecord, seen uint64,
 	case at.call != nil:
 		return at.call, at.explain(at.call.overdue(), s.grace)
 	case f != nil && f.digest == rec.Digest && time.Since(f.at) < pause:
-		return nil, f.err
+		return nil, at.explain(f.err, s.grace)
 	}
 	asked := &call{name: at.name, rec: rec, done: make(chan struct{})}
 	// The caller's values, for a KEK that looks at them; not its end, for others wait too.
@@ -164,9 +164,10 @@ func (s *slots) answered(at *slot, asked *call, ks *Keyset, seen uint64, err err
 	if err == nil {
 		err = s.take(at, &loaded{ks, asked.rec, seen, ks.unwrapped})
 	}
-	if asked.err = at.explain(err, s.grace); err != nil {
-		at.failure = &failure{asked.rec.Digest, time.Now(), asked.err}
+	if err != nil {
+		at.failure = &failure{asked.rec.Digest, time.Now(), err}
 	}
+	asked.err = at.explain(err, s.grace)
 	close(asked.done)
 }
 

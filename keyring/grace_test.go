@@ -366,6 +366,7 @@ func TestFaultKEKLies(t *testing.T) {
 				time.Sleep(time.Minute)
 				synctest.Wait()
 				err = useSubject(t, r, alice)
+				require.Error(t, err)
 				if what == "garbage" {
 					requireError(t, err, keyring.ErrCorrupt)
 				} else if what == "panic" {
@@ -388,12 +389,12 @@ func TestFaultKEKLies(t *testing.T) {
 // What another process changed needs the KEK at once: a version may have been
 // suspended, and the old revision is no answer.
 func TestFaultKEKChangedMeanwhile(t *testing.T) {
-	within(t, nil, func(t *testing.T, w *world, r *keyring.Ring) {
+	within(t, nil, func(t *testing.T, w *world, _ *keyring.Ring) {
 		down := newKEK()
 		_, err := w.ring.Rewrap(t.Context(), keyring.Rewrapping{KEK: down, Keysets: []string{"clinical"}})
 		require.NoError(t, err)
 		w.KEKs = map[string]keyring.KEK{"clinical": down}
-		r = w.open(t)
+		r := w.open(t)
 		defer r.Close()
 		require.NoError(t, useKeyset(t, r, "clinical"))
 		_, err = w.ring.Rotate(t.Context(), "clinical")

@@ -15,11 +15,13 @@ import (
 
 // KEK is a key-encryption key: it wraps keysets and never leaves its home, a
 // key-management service, an HSM, a file or a memory of a passphrase. A ring
-// calls it when it creates or rotates a keyset and once per process to load
-// each one, never for a record.
+// calls it when it creates or rotates a keyset, once per process to load each
+// one, and every few minutes to see whether it still may ([Config.Grace]); never
+// for a record.
 //
 // Both methods bind associatedData, which the other must be given again; a KEK
-// that cannot bind it must not be used. Wrapping is authenticated and
+// that does not is refused when it wraps: what it wrapped is then unwrapped once
+// under other associated data, which must fail. Wrapping is authenticated and
 // randomised. Errors must not contain the plaintext; the ring quotes those of
 // Unwrap. Methods are safe for concurrent use, keep no slice that they are
 // given, and return slices that are the caller's, to be overwritten.
@@ -29,7 +31,8 @@ type KEK interface {
 	// service that takes only 4 KiB directly, as AWS KMS does, serves 39
 	// versions. The result must not exceed 64 KiB.
 	Wrap(ctx context.Context, plaintext, associatedData []byte) ([]byte, error)
-	// Unwrap returns what Wrap was given.
+	// Unwrap returns what Wrap was given. The call's context ends after
+	// 10 seconds at most where a keyset is loaded; an answer that comes later counts still.
 	Unwrap(ctx context.Context, wrapped, associatedData []byte) ([]byte, error)
 }
 
