@@ -167,22 +167,40 @@ func TestFaultKEKIsAskedAgain(t *testing.T) {
 	}
 }
 
-// A proof neither puts off the next reading of the store nor is put off by it.
+// A proof is no reading of the store: another process's rotation is seen in its
+// time.
 func TestFaultKEKProofLeavesTheReading(t *testing.T) {
 	within(t, nil, func(t *testing.T, w *world, r *keyring.Ring) {
-		require.NoError(t, useKeyset(t, r, "clinical"))
-		for range 30 {
-			time.Sleep(59 * time.Second)
-			_, err := w.ring.Rotate(t.Context(), "clinical")
-			require.NoError(t, err)
-			time.Sleep(61 * time.Second)
+		use := func(after time.Duration) *keyring.Keyset {
+			time.Sleep(after)
 			synctest.Wait()
 			k, err := r.Keyset(t.Context(), "clinical")
 			require.NoError(t, err)
-			want, err := w.ring.Keyset(t.Context(), "clinical")
-			require.NoError(t, err)
-			require.Equal(t, want.Primary(), k.Primary())
+			return k
 		}
+		use(0)
+		use(250 * time.Second)
+		time.Sleep(55 * time.Second)
+		calls := w.kek.opens.Load()
+		require.NoError(t, useSubject(t, r, alice))
+		synctest.Wait()
+		require.Equal(t, calls+1, w.kek.opens.Load(), "proved")
+		_, err := w.ring.Rotate(t.Context(), "clinical")
+		require.NoError(t, err)
+		require.EqualValues(t, 2, use(5*time.Second).Primary(), "60 seconds after the last reading")
+	})
+}
+
+// A KEK that is slower than a short grace is an error, not a loop.
+func TestFaultKEKSlowerThanTheGrace(t *testing.T) {
+	within(t, func(c *keyring.Config) {
+		c.Grace = 2 * time.Second
+		c.KEKs = map[string]keyring.KEK{"clinical": kekFunc{c.KEK, func() error { time.Sleep(5 * time.Second); return nil }}}
+	}, func(t *testing.T, w *world, r *keyring.Ring) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := r.Keyset(ctx, "clinical")
+		requireError(t, err, keyring.ErrKEK)
 	})
 }
 
@@ -304,6 +322,39 @@ func TestFaultKEKHangsOnFirstLoad(t *testing.T) {
 		synctest.Wait()
 		require.NoError(t, atOnce(t, func() error { return useKeyset(t, r, "clinical") }), "a late answer counts")
 		require.EqualValues(t, 1, gate.calls.Load())
+	})
+}
+
+// Who gives up takes nobody along: neither those who wait for the same call, nor
+// a proof that its request began.
+func TestFaultKEKCallerGivesUp(t *testing.T) {
+	gate := &gateKEK{}
+	within(t, func(c *keyring.Config) { gate.KEK = c.KEK; c.KEKs = map[string]keyring.KEK{"clinical": gate} }, func(t *testing.T, w *world, r *keyring.Ring) {
+		open := gate.shut()
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := r.Keyset(short, "clinical")
+		requireError(t, err, context.DeadlineExceeded)
+		done := make(chan error)
+		go func() { _, err := r.Keyset(t.Context(), "clinical"); done <- err }()
+		synctest.Wait()
+		open()
+		require.NoError(t, <-done)
+		require.EqualValues(t, 1, gate.calls.Load())
+
+		time.Sleep(5 * time.Minute)
+		open = gate.shut()
+		request, end := context.WithCancel(t.Context())
+		_, err = r.Keyset(request, "clinical")
+		require.NoError(t, err)
+		end()
+		synctest.Wait()
+		require.EqualValues(t, 1, gate.inside.Load(), "the proof goes on")
+		open()
+		synctest.Wait()
+		time.Sleep(15*time.Minute - time.Second)
+		gate.shut()
+		require.NoError(t, atOnce(t, func() error { return useKeyset(t, r, "clinical") }), "and counts")
 	})
 }
 

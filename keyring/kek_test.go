@@ -109,6 +109,24 @@ func TestRewrapUnderTheFirst(t *testing.T) {
 	w.open(t)
 }
 
+// wrapsOnly unwraps nothing.
+type wrapsOnly struct{ keyring.KEK }
+
+func (wrapsOnly) Unwrap(context.Context, []byte, []byte) ([]byte, error) {
+	return nil, errors.New("may not")
+}
+
+// The first of AnyKEK must give back by itself what it wrapped: the others go.
+func TestSaboteurFirstOfAny(t *testing.T) {
+	w := newWorld(t, "clinical")
+	good := newKEK()
+	report, err := w.ring.Rewrap(t.Context(), keyring.Rewrapping{KEK: keyring.AnyKEK(wrapsOnly{good}, good, w.kek)})
+	require.NoError(t, err)
+	require.Equal(t, 2, report.Failed)
+	requireError(t, report.Failures[0].Err, keyring.ErrKEK)
+	w.open(t)
+}
+
 // A KEK that gives a keyset to whoever names another is refused where it wraps,
 // by name, and is no hindrance where it unwraps what it wrapped before.
 func TestSaboteurUnboundKEK(t *testing.T) {

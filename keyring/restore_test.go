@@ -291,16 +291,25 @@ func TestRestoreAttackTamperedExport(t *testing.T) {
 		}
 	}
 	for what, change := range map[string]func(string) string{
-		"format":           func(s string) string { return strings.Replace(s, "ring-export/v1", "ring-export/v2", 1) },
-		"ring":             func(s string) string { return strings.Replace(s, `"clinic"`, `"clinik"`, 1) },
-		"malformed ring":   func(s string) string { return strings.Replace(s, `"clinic"`, `"clin ic"`, 1) },
-		"unknown member":   func(s string) string { return strings.Replace(s, `"ring"`, `"more":1,"ring"`, 1) },
-		"space":            func(s string) string { return strings.Replace(s, `,"ring"`, `, "ring"`, 1) },
-		"case":             func(s string) string { return strings.Replace(s, `"ring":`, `"Ring":`, 1) },
-		"no newline":       func(s string) string { return strings.TrimSuffix(s, "\n") },
-		"two of them":      func(s string) string { return s + s },
-		"cut":              func(s string) string { return s[:len(s)/2] },
-		"revision 0":       func(s string) string { return strings.Replace(s, `"revision":1`, `"revision":0`, 1) },
+		"format":         func(s string) string { return strings.Replace(s, "ring-export/v1", "ring-export/v2", 1) },
+		"ring":           func(s string) string { return strings.Replace(s, `"clinic"`, `"clinik"`, 1) },
+		"malformed ring": func(s string) string { return strings.Replace(s, `"clinic"`, `"clin ic"`, 1) },
+		"unknown member": func(s string) string { return strings.Replace(s, `"ring"`, `"more":1,"ring"`, 1) },
+		"space":          func(s string) string { return strings.Replace(s, `,"ring"`, `, "ring"`, 1) },
+		"case":           func(s string) string { return strings.Replace(s, `"ring":`, `"Ring":`, 1) },
+		"no newline":     func(s string) string { return strings.TrimSuffix(s, "\n") },
+		"two of them":    func(s string) string { return s + s },
+		"cut":            func(s string) string { return s[:len(s)/2] },
+		"revision 0":     func(s string) string { return strings.Replace(s, `"revision":1`, `"revision":0`, 1) },
+		"order": func(s string) string {
+			a, b := strings.Index(s, `{"name":"clinical"`), strings.Index(s, `,{"name":"identity"`)
+			c := strings.Index(s, `,{"name":"lookup`)
+			return s[:a] + s[b+1:c] + "," + s[a:b] + s[c:]
+		},
+		"one twice": func(s string) string {
+			a, b := strings.Index(s, `{"name":"clinical"`), strings.Index(s, `,{"name":"identity"`)
+			return s[:b+1] + s[a:b] + s[b:]
+		},
 		"no control":       func(s string) string { return strings.Replace(s, `"name":"ring"`, `"name":"rinh"`, 1) },
 		"short digest":     func(s string) string { return strings.Replace(s, `"digest":"`, `"digest":"","x":"`, 1) },
 		"no keysets":       func(s string) string { return s[:strings.Index(s, "[")] + "[]}\n" },
@@ -315,6 +324,29 @@ func TestRestoreAttackTamperedExport(t *testing.T) {
 	}
 	require.NoError(t, w.restore(t))
 	w.requireRestored(t)
+}
+
+// The keys of an older export under the name, revision and digest of a newer one
+// do not open: a version would be lost.
+func TestRestoreAttackOldKeysInANewExport(t *testing.T) {
+	w := newLostWorld(t)
+	wrapped := func(export []byte) []byte {
+		_, rest, _ := bytes.Cut(export, []byte(`"wrapped":"`))
+		first, _, _ := bytes.Cut(rest, []byte(`"`))
+		return first // of "clinical"
+	}
+	older := wrapped(w.export)
+	w.kek.fail.Store(nil)
+	_, err := w.ring.Rotate(t.Context(), "clinical")
+	require.NoError(t, err)
+	newer, err := w.ring.Export(t.Context(), w.second)
+	require.NoError(t, err)
+	w.renew()
+	w.export = bytes.Replace(newer, wrapped(newer), older, 1)
+	require.NotEqual(t, newer, w.export)
+	requireError(t, w.restore(t), keyring.ErrKEK)
+	w.export = newer
+	require.NoError(t, w.restore(t))
 }
 
 // faultyJournal fails at one append, or at its sync, with or without doing it.
