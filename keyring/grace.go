@@ -98,18 +98,20 @@ func (s *slots) underWay(at *slot) (*call, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if at.call != nil {
-		return at.call, at.explain(at.call.overdue(), s.grace)
+		return at.call, at.call.overdue()
 	}
 	if f := at.failure; f != nil && time.Since(f.at) < askPause {
-		return nil, at.explain(f.err, s.grace)
+		return nil, f.err
 	}
 	return nil, nil
 }
 
 // explain adds to a KEK's error that the grace is over, if it is.
-func (at *slot) explain(err error, grace time.Duration) error {
+func (s *slots) explain(at *slot, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if at.expired && errors.Is(err, ErrKEK) {
-		return fmt.Errorf("%w; unreachable for longer than the grace time of %v", err, grace)
+		return fmt.Errorf("%w; unreachable for longer than the grace time of %v", err, s.grace)
 	}
 	return err
 }
@@ -129,9 +131,9 @@ func (c *core) ask(ctx context.Context, at *slot, rec KeysetRecord, seen uint64,
 	case s.closed:
 		return nil, fmt.Errorf("keyring: %w", ErrClosed)
 	case at.call != nil:
-		return at.call, at.explain(at.call.overdue(), s.grace)
+		return at.call, at.call.overdue()
 	case f != nil && f.digest == rec.Digest && time.Since(f.at) < pause:
-		return nil, at.explain(f.err, s.grace)
+		return nil, f.err
 	}
 	asked := &call{name: at.name, rec: rec, done: make(chan struct{})}
 	// The caller's values, for a KEK that looks at them; not its end, for others wait too.
@@ -167,7 +169,7 @@ func (s *slots) answered(at *slot, asked *call, ks *Keyset, seen uint64, err err
 	if err != nil {
 		at.failure = &failure{asked.rec.Digest, time.Now(), err}
 	}
-	asked.err = at.explain(err, s.grace)
+	asked.err = err
 	close(asked.done)
 }
 

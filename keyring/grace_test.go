@@ -287,6 +287,14 @@ func TestFaultKEKHangs(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(time.Second)
 		require.NoError(t, useSubject(t, r, alice), "it answers again")
+
+		time.Sleep(15 * time.Minute) // nobody used it; whoever waits for the next answer is told the same
+		synctest.Wait()
+		defer gate.shut()()
+		err := useSubject(t, r, alice)
+		requireError(t, err, keyring.ErrKEK)
+		require.ErrorContains(t, err, "no answer within 10s")
+		require.ErrorContains(t, err, "grace time")
 	})
 }
 

@@ -195,8 +195,11 @@ func (c *core) loadKeyset(ctx context.Context, name string, unknown uint32) (*Ke
 		if ks := at.current(); ks != nil && !(first && at.worthReading(ks, unknown)) {
 			return ks, nil
 		}
-		if ks, err := c.readKeyset(ctx, at); err != nil || ks != nil {
-			return ks, err
+		ks, err := c.readKeyset(ctx, at)
+		if err != nil {
+			return nil, c.slots.explain(at, err)
+		} else if ks != nil {
+			return ks, nil
 		}
 	}
 	return nil, fmt.Errorf("keyring: %w", ErrClosed)
