@@ -1,7 +1,6 @@
 package consent
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -257,8 +256,13 @@ func (c *Config) auditKey(ctx context.Context, action, subject string) ([]*keyri
 	if action != "give" || !errors.Is(err, keyring.ErrNoSubjectKey) {
 		return keys, err
 	}
-	if given, err := c.Ledger.of(ctx, subject); err != nil || len(given) > 0 {
-		return nil, cmp.Or(err, errAuditKey)
+	if given, err := c.Ledger.of(ctx, subject); err != nil {
+		return nil, err
+	} else if len(given) > 0 { // another process's first act, perhaps, which made the key since
+		if keys, err = c.Ring.Subject(ctx, subject, auditCompartment); errors.Is(err, keyring.ErrNoSubjectKey) {
+			return nil, errAuditKey
+		}
+		return keys, err
 	}
 	return c.Ring.CreateSubject(ctx, subject, auditCompartment)
 }

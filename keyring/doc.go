@@ -11,12 +11,14 @@
 // A [Ring] is the named keysets of one system and the subject keys under them.
 // A compartment ("identity", "clinical") divides what is held about a subject; a
 // domain ("research/ui-2026") is one recipient or purpose of pseudonyms. A
-// [KEK] is called when a keyset is made, and once per process to load each:
-// never for a record.
+// [KEK] is called when a keyset is made, once per process to load each, and every
+// few minutes while it is used: never for a record.
 //
 // [Ring.Rotate] gives a keyset a new version, [Ring.Rewrap] moves subject keys
 // under it, or keysets under another KEK, beside readers and writers, and
-// [Ring.SetState] suspends and destroys what nothing needs any more.
+// [Ring.SetState] suspends and destroys what nothing needs any more. [Ring.Export]
+// and [Restore] are for the day on which the KEKs are gone; docs/RESTORE.md is
+// the drill.
 //
 // # Erasure
 //

@@ -367,7 +367,7 @@ func TestAttackBothRestoredUnderARunningProcess(t *testing.T) {
 	store, text := keyring.Backup(w.Store), w.text(t)
 	_, err := w.ring.Shred(ctx, alice)
 	require.NoError(t, err)
-	keyring.Restore(w.Store, store)
+	keyring.PutBack(w.Store, store)
 	w.rewrite(t, text)
 	require.NoError(t, w.ring.CreateKeyset(ctx, "audit")) // makes it read the journal again
 	_, err = w.ring.Subject(ctx, alice, "clinical")
@@ -419,7 +419,7 @@ func TestReplayAcrossAReseed(t *testing.T) {
 	require.Equal(t, 2, strings.Count(w.text(t), " shred "), "what the journal still knows is not told again")
 	_, err = w.open(t).Shred(ctx, alice)
 	require.NoError(t, err)
-	keyring.Restore(w.Store, old)
+	keyring.PutBack(w.Store, old)
 	_, err = keyring.Open(ctx, w.Config)
 	requireError(t, err, keyring.ErrRolledBack)
 	require.NoError(t, keyring.Replay(ctx, w.Config))
@@ -514,13 +514,13 @@ func TestAttackOldStoreRestored(t *testing.T) {
 	_, err := w.ring.Shred(ctx, alice)
 	require.NoError(t, err)
 
-	keyring.Restore(w.Store, backup) // one entry behind: completed
+	keyring.PutBack(w.Store, backup) // one entry behind: completed
 	w.requireErased(t, w.ring)
 	require.Equal(t, keyring.Destroyed, keyring.Rows(w.Store)[w.ring.TagOf("clinical", alice)].State)
 
 	_, err = w.ring.Rotate(ctx, "clinical")
 	require.NoError(t, err)
-	keyring.Restore(w.Store, backup) // two behind
+	keyring.PutBack(w.Store, backup) // two behind
 	_, err = keyring.Open(ctx, w.Config)
 	requireError(t, err, keyring.ErrRolledBack)
 	_, err = w.ring.CreateSubject(ctx, "someone new", "clinical") // its keyset is not the journal's
@@ -541,7 +541,7 @@ func TestReplay(t *testing.T) {
 		_, err := w.ring.Shred(ctx, id)
 		require.NoError(t, err)
 	}
-	keyring.Restore(w.Store, backup)
+	keyring.PutBack(w.Store, backup)
 	_, err = keyring.Open(ctx, w.Config)
 	requireError(t, err, keyring.ErrRolledBack)
 	requireError(t, keyring.Reseed(ctx, w.Config), keyring.ErrRolledBack) // it is no way round
@@ -574,7 +574,7 @@ func TestReplayActivatesWhatIsStaged(t *testing.T) {
 	k, err := r.Keyset(ctx, "clinical")
 	require.NoError(t, err)
 	require.EqualValues(t, 2, k.Primary())
-	keyring.Restore(w.Store, backup)
+	keyring.PutBack(w.Store, backup)
 	_, err = keyring.Open(ctx, w.Config)
 	requireError(t, err, keyring.ErrRolledBack)
 	require.NoError(t, keyring.Replay(ctx, w.Config))
@@ -607,11 +607,11 @@ func TestAttackJournalLost(t *testing.T) {
 		"forked": func(t *testing.T, w *world, before string) {
 			// Copies of both, from before, went another way elsewhere.
 			store, text := keyring.Backup(w.Store), w.text(t)
-			keyring.Restore(w.Store, old)
+			keyring.PutBack(w.Store, old)
 			w.rewrite(t, before)
 			require.NoError(t, w.open(t).CreateKeyset(ctx, "audit"))
 			require.Equal(t, strings.Count(text, "\n"), strings.Count(w.text(t), "\n"))
-			keyring.Restore(w.Store, store)
+			keyring.PutBack(w.Store, store)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -652,7 +652,7 @@ func TestReseedKeepsWhatEitherSideErased(t *testing.T) {
 	_, err = w.ring.Shred(ctx, alice)
 	require.NoError(t, err)
 	diverged := w.text(t) // knows alice's
-	keyring.Restore(w.Store, store)
+	keyring.PutBack(w.Store, store)
 	w.rewrite(t, text)
 	_, err = w.open(t).Shred(ctx, "third") // this store knows the third's
 	require.NoError(t, err)
@@ -681,14 +681,14 @@ func TestReseedInterrupted(t *testing.T) {
 	lines := strings.SplitAfter(whole, "\n")
 	require.Len(t, lines, 6, "reseed, three keysets, one erasure, and nothing after the last newline")
 	for n := range len(lines) - 1 {
-		keyring.Restore(w.Store, before)
+		keyring.PutBack(w.Store, before)
 		w.rewrite(t, strings.Join(lines[:n], "")+lines[n][:len(lines[n])/2])
 		_, err = keyring.Open(ctx, w.Config)
 		requireError(t, err, keyring.ErrJournalLost)
 		require.NoError(t, keyring.Reseed(ctx, w.Config))
 		w.requireErased(t)
 	}
-	keyring.Restore(w.Store, before)
+	keyring.PutBack(w.Store, before)
 	w.rewrite(t, whole)
 	_, err = keyring.Open(ctx, w.Config)
 	requireError(t, err, keyring.ErrRolledBack)
@@ -727,7 +727,7 @@ func TestReplayPastALostKeyset(t *testing.T) {
 	require.NoError(t, err)
 	_, err = w.ring.Shred(ctx, alice)
 	require.NoError(t, err)
-	keyring.Restore(w.Store, backup)
+	keyring.PutBack(w.Store, backup)
 	err = keyring.Replay(ctx, w.Config)
 	requireError(t, err, keyring.ErrRolledBack)
 	require.ErrorContains(t, err, `"clinical"`)

@@ -10,7 +10,8 @@ import (
 // export, which is not. It names no subject and holds no key.
 type Event struct {
 	// Action is what happened: "create" of the ring; "create-keyset",
-	// "rotate", "rewrap", "state", "import", "export" of a keyset; "shred",
+	// "rotate", "rewrap", "restore", "state", "import", "export" of a keyset, or
+	// with no Keyset the export of the ring; "shred",
 	// "retain", "resume", "rekey", "end-rekey" of a subject; "complete", when
 	// this process finished what another had journalled before it died.
 	Action string

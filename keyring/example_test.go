@@ -220,3 +220,28 @@ func ExampleReseed() {
 	// true
 	// <nil>
 }
+
+// The KEK is gone; the ring comes back under another, from its export.
+func ExampleRestore() {
+	ctx := context.Background()
+	ring, cfg := newRing()
+	second, err := keyring.Passphrase("of the export; random, and in other hands")
+	if err != nil {
+		log.Fatal(err)
+	}
+	export, err := ring.Export(ctx, second) // after every change of a keyset
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	cfg.KEK, err = keyring.PassphraseCost("a new one", keyring.Argon2id{Memory: 96 << 10, Passes: 3, Lanes: 4})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := keyring.Restore(ctx, cfg, export, second); err != nil {
+		log.Fatal(err)
+	}
+	ring, err = keyring.Open(ctx, cfg)
+	fmt.Println(ring, err)
+	// Output: keyring.Ring(clinic) <nil>
+}

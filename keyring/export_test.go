@@ -18,8 +18,8 @@ func Backup(s Store) Store {
 	return &memoryStore{head: m.head, active: maps.Clone(m.active), staged: maps.Clone(m.staged), keys: maps.Clone(m.keys)}
 }
 
-// Restore makes a memory store what a backup was.
-func Restore(s, backup Store) {
+// PutBack makes a memory store what a backup was.
+func PutBack(s, backup Store) {
 	m, b := s.(*memoryStore), Backup(backup).(*memoryStore)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -70,3 +70,18 @@ func SubjectSecrets(keys ...*SubjectKey) (out [][]byte) {
 // Import makes serialized, a Tink keyset in clear, a keyset of the ring without
 // any of the checks of ImportKeyset.
 func (r *Ring) Import(name string, serialized []byte) error { return importKeyset(r, name, serialized) }
+
+// Exposed returns the bytes of a key.
+func Exposed(k secret.Key) []byte { return secret.Expose(k) }
+
+// ReformatExport parses an export and writes it again.
+func ReformatExport(b []byte) ([]byte, error) {
+	e, err := parseExport(b)
+	if err != nil {
+		return nil, err
+	}
+	return formatExport(e), nil
+}
+
+// KeysetAD is the associated data of a wrapped keyset.
+func KeysetAD(ring, name string) []byte { return keysetAD(ring, name) }

@@ -15,11 +15,13 @@ import (
 
 // KEK is a key-encryption key: it wraps keysets and never leaves its home, a
 // key-management service, an HSM, a file or a memory of a passphrase. A ring
-// calls it when it creates or rotates a keyset and once per process to load
-// each one, never for a record.
+// calls it when it creates or rotates a keyset, once per process to load each
+// one, and every few minutes to see whether it still may ([Config.Grace]); never
+// for a record.
 //
 // Both methods bind associatedData, which the other must be given again; a KEK
-// that cannot bind it must not be used. Wrapping is authenticated and
+// that does not is refused when it wraps: what it wrapped is then unwrapped once
+// under other associated data, which must fail. Wrapping is authenticated and
 // randomised. Errors must not contain the plaintext; the ring quotes those of
 // Unwrap. Methods are safe for concurrent use, keep no slice that they are
 // given, and return slices that are the caller's, to be overwritten.
@@ -29,7 +31,8 @@ type KEK interface {
 	// service that takes only 4 KiB directly, as AWS KMS does, serves 39
 	// versions. The result must not exceed 64 KiB.
 	Wrap(ctx context.Context, plaintext, associatedData []byte) ([]byte, error)
-	// Unwrap returns what Wrap was given.
+	// Unwrap returns what Wrap was given. The call's context ends after
+	// 10 seconds at most where a keyset is loaded; an answer that comes later counts still.
 	Unwrap(ctx context.Context, wrapped, associatedData []byte) ([]byte, error)
 }
 
@@ -43,8 +46,23 @@ type KEK interface {
 // An empty one is [ErrEmpty]; no other weakness is refused, and whoever has the
 // store can guess at it for as long as they like: use a random one of at least
 // 80 bits, or a key file, or a key service.
-func Passphrase(passphrase string) (KEK, error) {
-	k, err := kek.NewPassphrase(passphrase)
+func Passphrase(passphrase string) (KEK, error) { return PassphraseCost(passphrase, Argon2id{}) }
+
+// Argon2id is the cost of a guess at a passphrase (RFC 9106). The zero value is
+// that of [Passphrase].
+type Argon2id struct {
+	Memory uint32 // in KiB, 65,536 to 262,144
+	Passes uint32 // 3 to 10
+	Lanes  uint8  // 1 to 16; they share the memory, and make no guess dearer
+}
+
+// PassphraseCost is [Passphrase] at a higher cost. A cost out of bounds is
+// [ErrKEK]. What was wrapped under the passphrase at another cost is unwrapped
+// all the same; [Ring.Rewrap] under this KEK wraps anew what was wrapped with less
+// memory or fewer passes. Nothing is ever wrapped at a lower cost than what the
+// KEK has unwrapped.
+func PassphraseCost(passphrase string, cost Argon2id) (KEK, error) {
+	k, err := kek.NewPassphrase(passphrase, kek.Argon2id(cost))
 	if err != nil {
 		return nil, err // not k: a nil pointer in an interface is not nil
 	}
@@ -139,6 +157,47 @@ func (k anyKEK) Unwrap(ctx context.Context, wrapped, ad []byte) ([]byte, error) 
 	return nil, errors.Join(failed...)
 }
 
+// writer returns the KEK that wraps where k has more than one that unwraps.
+func writer(k KEK) KEK {
+	switch k := k.(type) {
+	case anyKEK:
+		return writer(k.keks()[0])
+	case meteredKEK:
+		return meteredKEK{writer(k.KEK), k.metrics}
+	case namedKEK:
+		return namedKEK{writer(k.KEK), k.name}
+	}
+	return k
+}
+
+// outdated reports whether a KEK that unwraps wrapped would now wrap it in a
+// stronger form.
+func outdated(k KEK, wrapped []byte) bool {
+	switch k := writer(k).(type) {
+	case meteredKEK:
+		return outdated(k.KEK, wrapped)
+	case namedKEK:
+		return outdated(k.KEK, wrapped)
+	case *kek.Passphrase:
+		return k.Older(wrapped)
+	}
+	return false
+}
+
+// namedKEK says in errors which KEK failed, where two are called.
+type namedKEK struct {
+	KEK
+	name string
+}
+
+// by returns what an error says of the KEK.
+func by(k KEK) string {
+	if named, ok := k.(namedKEK); ok {
+		return " by " + named.name
+	}
+	return ""
+}
+
 // keks are the KEKs of a ring.
 type keks struct {
 	mu     sync.RWMutex // guards own
@@ -171,40 +230,63 @@ func (k *keks) set(name string, kek KEK) {
 
 // wrapProved wraps plaintext and proves that the KEK gives it back: a keyset
 // that nobody can unwrap again would lose every record sealed under it. It
-// also refuses a KEK that leaves one of the keys readable.
+// also refuses a KEK that leaves one of the keys readable, and one that gives
+// the plaintext back to whoever names another keyset.
 func wrapProved(ctx context.Context, kek KEK, name string, plaintext []byte, keys [][]byte, ad []byte) ([]byte, error) {
+	kek = writer(kek) // which must do it alone
+	bad := func(what string) error {
+		return fmt.Errorf("keyring: wrap keyset %q%s%s: %w", name, by(kek), what, ErrKEK)
+	}
 	wrapped, err := kek.Wrap(ctx, bytes.Clone(plaintext), bytes.Clone(ad))
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("keyring: wrap keyset %q: %w", name, ctx.Err())
+		return nil, fmt.Errorf("keyring: wrap keyset %q%s: %w", name, by(kek), ctx.Err())
 	} else if err != nil {
-		// The cause is not quoted: this KEK was given the keys.
-		return nil, fmt.Errorf("keyring: wrap keyset %q: %w", name, ErrKEK)
+		return nil, bad("") // The cause is not quoted: this KEK was given the keys.
 	}
 	for _, k := range keys {
 		if bytes.Contains(wrapped, k) {
-			return nil, fmt.Errorf("keyring: wrap keyset %q: the result contains a key: %w", name, ErrKEK)
+			return nil, bad(": the result contains a key")
 		}
 	}
 	if len(wrapped) > maxWrapped {
-		return nil, fmt.Errorf("keyring: wrap keyset %q: %d bytes, more than %d: %w", name, len(wrapped), maxWrapped, ErrKEK)
+		return nil, bad(fmt.Sprintf(": %d bytes, more than %d", len(wrapped), maxWrapped))
 	}
+	if opensUnbound(ctx, kek, wrapped, ad) {
+		return nil, bad(": it does not bind the associated data")
+	}
+	// After that probe, so that a KEK which fails at everything by now fails here.
 	back, err := unwrap(ctx, kek, name, wrapped, ad)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(back)
 	if subtle.ConstantTimeCompare(back, plaintext) != 1 {
-		return nil, fmt.Errorf("keyring: wrap keyset %q: unwraps to something else: %w", name, ErrKEK)
+		return nil, bad(": unwraps to something else")
 	}
 	return bytes.Clone(wrapped), nil
 }
 
+// opensUnbound reports whether kek unwraps under associated data that differ in
+// their last byte, and so are no keyset's: names are ASCII. Where there are none,
+// for Tink's readers, nothing is bound.
+func opensUnbound(ctx context.Context, kek KEK, wrapped, ad []byte) bool {
+	if len(ad) == 0 {
+		return false
+	}
+	other := bytes.Clone(ad)
+	other[len(other)-1] ^= 0x80
+	plaintext, err := kek.Unwrap(ctx, bytes.Clone(wrapped), other)
+	clear(plaintext)
+	return err == nil
+}
+
 func unwrap(ctx context.Context, kek KEK, name string, wrapped, ad []byte) ([]byte, error) {
 	plaintext, err := kek.Unwrap(ctx, bytes.Clone(wrapped), bytes.Clone(ad))
-	if ctx.Err() != nil {
-		return nil, fmt.Errorf("keyring: unwrap keyset %q: %w", name, ctx.Err())
-	} else if err != nil {
-		return nil, fmt.Errorf("keyring: unwrap keyset %q: %w: %v", name, ErrKEK, err)
+	switch {
+	case err == nil:
+		return plaintext, nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("keyring: unwrap keyset %q%s: %w", name, by(kek), ctx.Err())
 	}
-	return plaintext, nil
+	return nil, fmt.Errorf("keyring: unwrap keyset %q%s: %w: %v", name, by(kek), ErrKEK, err)
 }

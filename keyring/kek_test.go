@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -32,6 +34,133 @@ func TestPassphraseRing(t *testing.T) {
 	requireError(t, err, keyring.ErrKEK)
 	_, err = keyring.Passphrase("")
 	requireError(t, err, keyring.ErrEmpty)
+}
+
+// With the same passphrase and a higher cost, Rewrap is an upgrade; a lower
+// cost changes nothing.
+func TestPassphraseUpgrade(t *testing.T) {
+	ctx := t.Context()
+	low, err := keyring.Passphrase("pass")
+	require.NoError(t, err)
+	w := newWorld(t)
+	cfg := keyring.Config{Store: keyring.NewMemoryStore(), Journal: keyring.NewMemoryJournal(), KEK: low}
+	r, err := keyring.Create(ctx, "clinic", cfg)
+	require.NoError(t, err)
+	require.NoError(t, r.CreateKeyset(ctx, "clinical"))
+	keys, err := r.CreateSubject(ctx, alice, "clinical")
+	require.NoError(t, err)
+	higher := func() keyring.KEK {
+		k, err := keyring.PassphraseCost("pass", keyring.Argon2id{Memory: 64<<10 + 8, Passes: 4, Lanes: 2})
+		require.NoError(t, err)
+		return k
+	}
+	costs := func() (out []string) {
+		for _, rec := range keyring.ActiveKeysets(cfg.Store) {
+			out = append(out, fmt.Sprintf("%x", rec.Wrapped[:10]))
+		}
+		return out
+	}
+	const before, after = "01000100000000000304", "01000100080000000402"
+	require.Equal(t, []string{before, before}, costs())
+
+	report, err := r.Rewrap(ctx, keyring.Rewrapping{KEK: higher(), DryRun: true})
+	require.NoError(t, err)
+	require.Equal(t, keyring.Report{Left: 2}, report)
+	require.Equal(t, []string{before, before}, costs())
+	cfg.Metrics = &count{} // the notion reaches through what counts the calls, and through AnyKEK
+	r, err = keyring.Open(ctx, cfg)
+	require.NoError(t, err)
+	report, err = r.Rewrap(ctx, keyring.Rewrapping{KEK: keyring.AnyKEK(higher(), w.kek)})
+	require.NoError(t, err)
+	require.Equal(t, keyring.Report{Done: 2}, report)
+	require.Equal(t, []string{after, after}, costs())
+
+	cfg.KEK, err = keyring.Passphrase("pass")
+	require.NoError(t, err)
+	r, err = keyring.Open(ctx, cfg)
+	require.NoError(t, err)
+	for range 2 {
+		again, err := keyring.Passphrase("pass")
+		require.NoError(t, err)
+		report, err = r.Rewrap(ctx, keyring.Rewrapping{KEK: again})
+		require.NoError(t, err)
+		require.Equal(t, keyring.Report{}, report, "never a downgrade")
+		_, err = r.Rotate(ctx, "clinical")
+		require.NoError(t, err)
+		require.Equal(t, []string{after, after}, costs())
+	}
+	same, err := r.Subject(ctx, alice, "clinical")
+	require.NoError(t, err)
+	require.Equal(t, token(t, keys[0]), token(t, same[0]))
+	_, err = keyring.PassphraseCost("pass", keyring.Argon2id{Memory: 1 << 10, Passes: 3, Lanes: 4})
+	requireError(t, err, keyring.ErrKEK)
+	_, err = keyring.PassphraseCost("", keyring.Argon2id{})
+	requireError(t, err, keyring.ErrEmpty)
+}
+
+// Rewrap moves what an older KEK of AnyKEK opens under its first.
+func TestRewrapUnderTheFirst(t *testing.T) {
+	w := newWorld(t, "clinical")
+	next := newKEK()
+	report, err := w.ring.Rewrap(t.Context(), keyring.Rewrapping{KEK: keyring.AnyKEK(next, w.kek)})
+	require.NoError(t, err)
+	require.Equal(t, keyring.Report{Done: 2}, report)
+	w.KEK = next
+	w.open(t)
+}
+
+// wrapsOnly unwraps nothing.
+type wrapsOnly struct{ keyring.KEK }
+
+func (wrapsOnly) Unwrap(context.Context, []byte, []byte) ([]byte, error) {
+	return nil, errors.New("may not")
+}
+
+// The first of AnyKEK must give back by itself what it wrapped: the others go.
+func TestSaboteurFirstOfAny(t *testing.T) {
+	w := newWorld(t, "clinical")
+	good := newKEK()
+	report, err := w.ring.Rewrap(t.Context(), keyring.Rewrapping{KEK: keyring.AnyKEK(wrapsOnly{good}, good, w.kek)})
+	require.NoError(t, err)
+	require.Equal(t, 2, report.Failed)
+	requireError(t, report.Failures[0].Err, keyring.ErrKEK)
+	w.open(t)
+}
+
+// A KEK that gives a keyset to whoever names another is refused where it wraps,
+// by name, and is no hindrance where it unwraps what it wrapped before.
+func TestSaboteurUnboundKEK(t *testing.T) {
+	w := newWorld(t, "clinical")
+	unbound := newKEK()
+	unbound.wrap = func(p []byte) []byte { return unbound.aead.Seal(nil, nil, p, nil) }
+	unbound.unwrap_ = func(b []byte) []byte { p, _ := unbound.aead.Open(nil, nil, b, nil); return p }
+	const says = "does not bind the associated data"
+	report, err := w.ring.Rewrap(t.Context(), keyring.Rewrapping{KEK: unbound})
+	require.NoError(t, err)
+	require.Equal(t, 2, report.Failed)
+	require.ErrorContains(t, report.Failures[0].Err, says)
+	_, err = keyring.Create(t.Context(), "clinic", keyring.Config{Store: keyring.NewMemoryStore(), Journal: keyring.NewMemoryJournal(), KEK: unbound})
+	requireError(t, err, keyring.ErrKEK)
+	require.ErrorContains(t, err, says)
+	_, err = w.ring.Export(t.Context(), unbound)
+	require.ErrorContains(t, err, says)
+	_, err = w.ring.ExportKeyset(t.Context(), "clinical", unbound)
+	require.NoError(t, err, "Tink's form binds nothing")
+
+	bind := w.kek.aead
+	w.kek.unwrap_ = func(b []byte) []byte { // one of before the probe
+		for _, ad := range [][]byte{keyring.KeysetAD("clinic", "ring"), keyring.KeysetAD("clinic", "clinical")} {
+			if p, err := bind.Open(nil, nil, b, ad); err == nil {
+				return p
+			}
+		}
+		return nil
+	}
+	r := w.open(t)
+	_, err = r.Keyset(t.Context(), "clinical")
+	require.NoError(t, err, "loading asks nothing more")
+	_, err = r.Rotate(t.Context(), "clinical")
+	require.ErrorContains(t, err, says)
 }
 
 func TestKeyFileRing(t *testing.T) {
@@ -119,8 +248,10 @@ func TestKEKDown(t *testing.T) {
 	_, err = r.Shred(ctx, alice)
 	require.NoError(t, err, "erasing needs no KEK")
 	w.kek.fail.Store(nil)
-	_, err = r.Keyset(ctx, "identity")
-	require.NoError(t, err, "and works when it is back")
+	require.Eventually(t, func() bool {
+		_, err := r.Keyset(ctx, "identity")
+		return err == nil
+	}, 10*time.Second, 100*time.Millisecond, "and works when it is back")
 }
 
 // slowKEK waits for its context.

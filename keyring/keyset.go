@@ -2,13 +2,16 @@ package keyring
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"slices"
+	"time"
 
 	commonpb "github.com/tink-crypto/tink-go/v2/proto/common_go_proto"
 	prfpb "github.com/tink-crypto/tink-go/v2/proto/hkdf_prf_go_proto"
@@ -43,6 +46,8 @@ type Keyset struct {
 	versions []uint32              // enabled ones, primary first, then newest first
 	states   map[uint32]State      // of all versions
 	keys     map[uint32]secret.MAC // by version, prepared under the pseudorandom key of RFC 5869
+
+	unwrapped time.Time // when the KEK was asked that gave it
 }
 
 // Name returns the name of the keyset.
@@ -87,6 +92,20 @@ func (k *Keyset) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "keyring
 
 // LogValue is the name.
 func (k *Keyset) LogValue() slog.Value { return slog.StringValue("keyring.Keyset(" + k.name + ")") }
+
+// equal reports whether two keysets have the same keys in the same states.
+func (k *Keyset) equal(o *Keyset) bool {
+	same := slices.Equal(k.versions, o.versions) && maps.Equal(k.states, o.states)
+	for version, prf := range k.keys {
+		other, ok := o.keys[version]
+		if !ok {
+			return false
+		}
+		a, b := secret.Sum(prf, nil), secret.Sum(other, nil)
+		same = hmac.Equal(a[:], b[:]) && same
+	}
+	return same
+}
 
 // parseKeyset reads a binary Tink keyset. Its errors quote nothing of it.
 func parseKeyset(name string, digest [32]byte, serialized []byte) (*Keyset, *tinkpb.Keyset, error) {

@@ -10,10 +10,11 @@ import (
 // Keyset returns the keyset of that name as it is now. A rotation by this
 // process is seen at once, one by another process within 60 seconds. Once
 // loaded the call takes some ten nanoseconds; the KEK is called once per
-// revision and process.
+// revision and process, and then aside, as [Config.Grace] says.
 //
 // A keyset that was never created is [ErrNoKeyset]; one that this view does
-// not hold [ErrNotGranted]; one whose KEK does not unwrap it [ErrKEK]; one
+// not hold [ErrNotGranted]; one whose KEK does not unwrap it, or has not answered for 10
+// seconds, or for longer than the grace, [ErrKEK]; one
 // whose stored record is not the journal's newest [ErrRolledBack]. The control
 // keyset "ring" is nobody's: [ErrName].
 func (r *Ring) Keyset(ctx context.Context, name string) (*Keyset, error) {
@@ -125,7 +126,7 @@ func (c *core) persist(ctx context.Context, action string, rec KeysetRecord, ks 
 	}
 	if name != controlKeyset { // whose keys are derived already, and never change
 		at := c.slots.add(name)
-		c.slots.fill(at, ks, at.want.Load())
+		c.slots.fill(at, &loaded{ks, rec, at.want.Load(), ks.unwrapped})
 	}
 	return nil
 }

@@ -33,6 +33,11 @@ func Replay(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer unlock()
+	return c.replayLocked(ctx)
+}
+
+// replayLocked is Replay of a ring whose control keyset is known.
+func (c *core) replayLocked(ctx context.Context) error {
 	head, err := c.align(ctx)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
 	"google.golang.org/protobuf/proto"
@@ -29,6 +30,7 @@ func newRevision(ctx context.Context, kek KEK, ring, name string, old *revision,
 
 // wrapRevision makes the record of a revision.
 func wrapRevision(ctx context.Context, kek KEK, ring, name string, rev revision) (KeysetRecord, *Keyset, error) {
+	asked := time.Now()
 	wrapped, serialized, err := wrapSet(ctx, kek, name, rev.set, keysetAD(ring, name))
 	if err != nil {
 		return KeysetRecord{}, nil, err
@@ -37,7 +39,11 @@ func wrapRevision(ctx context.Context, kek KEK, ring, name string, rev revision)
 	rec := KeysetRecord{Name: name, Revision: rev.number, Wrapped: wrapped}
 	rec.Digest = keysetDigest(ring, name, rec.Revision, rec.Wrapped)
 	ks, _, err := parseKeyset(name, rec.Digest, serialized)
-	return rec, ks, err
+	if err != nil {
+		return KeysetRecord{}, nil, err
+	}
+	ks.unwrapped = asked
+	return rec, ks, nil
 }
 
 // wrapSet serializes set and wraps it, proved to unwrap. The caller clears
@@ -73,6 +79,7 @@ func openRevision(ctx context.Context, kek KEK, ring, name string, rec KeysetRec
 	if rec.Name != name || rec.Digest != keysetDigest(ring, name, rec.Revision, rec.Wrapped) {
 		return nil, nil, fmt.Errorf("keyring: keyset %q revision %d: record differs from its digest: %w", name, rec.Revision, ErrCorrupt)
 	}
+	asked := time.Now() // before the call: nothing is proved of later
 	serialized, err := unwrap(ctx, kek, name, rec.Wrapped, keysetAD(ring, name))
 	if err != nil {
 		return nil, nil, err
@@ -82,6 +89,7 @@ func openRevision(ctx context.Context, kek KEK, ring, name string, rec KeysetRec
 	if err != nil {
 		return nil, nil, err
 	}
+	ks.unwrapped = asked
 	return ks, &revision{rec.Revision, set}, nil
 }
 
@@ -153,7 +161,7 @@ func (c *core) settledKeyset(ctx context.Context, name string) (*Keyset, error) 
 			return l.keyset, nil
 		}
 	}
-	ks, mark, err := c.readKeyset(ctx, name)
+	ks, mark, err := c.openStored(ctx, name)
 	if err == nil && mark != want {
 		return nil, fmt.Errorf("keyring: keyset %q is not the journal's revision: %w", name, ErrRolledBack)
 	}
@@ -163,11 +171,11 @@ func (c *core) settledKeyset(ctx context.Context, name string) (*Keyset, error) 
 // storedKeyset returns the store's revision of a keyset, for rows that a backup
 // holds under it.
 func (c *core) storedKeyset(ctx context.Context, name string) (*Keyset, error) {
-	ks, _, err := c.readKeyset(ctx, name)
+	ks, _, err := c.openStored(ctx, name)
 	return ks, err
 }
 
-func (c *core) readKeyset(ctx context.Context, name string) (*Keyset, journal.Mark, error) {
+func (c *core) openStored(ctx context.Context, name string) (*Keyset, journal.Mark, error) {
 	rec, err := c.store.Keyset(ctx, name)
 	if err != nil {
 		return nil, journal.Mark{}, fmt.Errorf("keyring: load keyset %q: %w", name, err)

@@ -36,7 +36,8 @@ type Rewrapping struct {
 }
 
 // Report counts keysets or subject keys, whichever a [Rewrapping] moves. What
-// was where it belongs before is not counted.
+// was where it belongs before is not counted; a keyset under the same passphrase
+// at a lower cost does not belong there.
 type Report struct {
 	Done     int       // moved; in a dry run none
 	Left     int       // not moved, nor failed: in a dry run all that can be moved
@@ -171,13 +172,14 @@ func (w *rewrap) keysets(ctx context.Context, names []string) error {
 	return nil
 }
 
-// keyset moves one keyset, unless it is under the new KEK already.
+// keyset moves one keyset, unless it is under the new KEK already, in the form
+// in which that would wrap it now.
 func (w *rewrap) keyset(ctx context.Context, name string) (moved bool, err error) {
 	rec, err := w.core.record(ctx, name)
 	if err != nil {
 		return false, err
 	}
-	if _, _, err := openRevision(ctx, w.KEK, w.ring, name, rec); err == nil {
+	if _, _, err := openRevision(ctx, writer(w.KEK), w.ring, name, rec); err == nil && !outdated(w.KEK, rec.Wrapped) {
 		w.report.Left--
 		if !w.DryRun {
 			w.keks.set(name, w.KEK)

@@ -35,6 +35,22 @@ type Config struct {
 	CacheAge time.Duration
 	// Custodian is whom [Ring.Retain] seals keys to. The zero Custodian refuses.
 	Custodian Custodian
+	// Grace is how long this process goes on with a keyset after its KEK was
+	// last asked and unwrapped it; 0 means 15 minutes, less than a second a
+	// second. While the ring is in use each KEK is asked again 5 minutes after
+	// it unwrapped a keyset, or after a third of Grace if that is sooner, in the
+	// background. Once the grace is over, whatever needs the keyset or a subject
+	// key under it, kept in memory or not, is [ErrKEK], until the KEK unwraps it
+	// again; it is then asked at most once a second.
+	//
+	// Who disables a KEK, or takes it from a service, may rely on this: within
+	// Grace and 30 seconds, which calls under way may take, no process does
+	// anything with the keysets under it. Not so the control keyset, for erasing
+	// must go on; nor a passphrase or a key file, which a process keeps once it
+	// has them. Time for which a machine is suspended does not count. No erasure
+	// waits for a KEK, and none is seen later because of the grace; and a
+	// keyset that another process rotates or moves needs its KEK at once.
+	Grace time.Duration
 	// Metrics counts calls and hits, if it is not nil.
 	Metrics Metrics
 	// Events is told, if it is not nil, of every change that this process made
@@ -52,6 +68,8 @@ func (cfg *Config) check() error {
 		return fmt.Errorf("keyring: config: Journal: %w", ErrEmpty)
 	case cfg.CacheEntries < 0 || cfg.CacheAge < 0:
 		return errors.New("keyring: config: negative cache bound")
+	case cfg.Grace < 0:
+		return errors.New("keyring: config: negative grace time")
 	}
 	return nil
 }
@@ -107,13 +125,22 @@ func newCore(cfg Config, control control) *core {
 	if age == 0 {
 		age = defaultAge
 	}
-	return &core{
+	grace := max(cfg.Grace, leastGrace)
+	if cfg.Grace == 0 {
+		grace = defaultGrace
+	}
+	c := &core{
 		control: control, store: cfg.Store, log: cfg.Journal.log,
 		keks:  keks{common: cfg.KEK, own: maps.Clone(cfg.KEKs)},
 		cache: cache.New[*SubjectKey](entries, age), checking: make(chan struct{}, 1), metrics: cfg.Metrics,
 		custodian: cfg.Custodian, tell: cfg.Events,
 		chain: journal.NewChain(control.journal, control.ring),
 	}
+	c.slots.grace = grace
+	c.slots.forget = func(name string) {
+		c.cache.Drop(func(k *SubjectKey) bool { return k.compartment == name })
+	}
+	return c
 }
 
 func newRing(c *core) *Ring { return &Ring{core: func() *core { return c }} }

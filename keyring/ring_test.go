@@ -268,7 +268,7 @@ func TestKEKCallsAreCounted(t *testing.T) {
 	_, err = r.Rotate(ctx, "clinical")
 	require.NoError(t, err)
 	require.EqualValues(t, 1, w.kek.wraps.Load())
-	require.EqualValues(t, 5, w.kek.opens.Load(), "a rotation opens the old one and proves the new one")
+	require.EqualValues(t, 6, w.kek.opens.Load(), "a rotation opens the old one, proves the new one, and that it is bound")
 }
 
 func TestStoreCallsForAPatient(t *testing.T) {

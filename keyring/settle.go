@@ -39,6 +39,7 @@ func (c *core) fresh(ctx context.Context) (now int64, err error) {
 		return 0, err
 	}
 	c.checked.Store(now)
+	c.proveAll(ctx)
 	return now, nil
 }
 

@@ -114,7 +114,7 @@ func TestDestroyWithKeys(t *testing.T) {
 		require.NoError(t, r.SetState(ctx, "research/ui", 1, keyring.Destroyed), "nothing is counted in a domain")
 
 		// The store from before, put back whole, does not bring the version back.
-		keyring.Restore(w.Store, backup)
+		keyring.PutBack(w.Store, backup)
 		_, err = keyring.Open(ctx, w.Config)
 		requireError(t, err, keyring.ErrRolledBack)
 	})

@@ -14,6 +14,12 @@ import (
 // its list of keys.
 const maxImport = 256 << 10
 
+// Which of two KEKs an error is about.
+const (
+	ringsOwn    = "the ring's own KEK"
+	forTransfer = "the KEK given for the transfer"
+)
+
 // ImportKeyset makes a keyset that Tink wrote a new keyset of the ring. It
 // takes what tinkey and Tink's libraries write under a master key, as JSON or
 // binary, and the KEK that opens it, given no associated data, as Tink does:
@@ -46,7 +52,8 @@ func (r *Ring) ImportKeyset(ctx context.Context, name string, encrypted []byte, 
 	if err != nil {
 		return err
 	}
-	set, err := openForeign(ctx, opens, name, encrypted)
+	kek = namedKEK{kek, ringsOwn}
+	set, err := openForeign(ctx, namedKEK{opens, forTransfer}, name, encrypted)
 	if err != nil {
 		return err
 	}
@@ -98,7 +105,7 @@ func (r *Ring) ExportKeyset(ctx context.Context, name string, wraps KEK) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	_, rev, err := openRevision(ctx, kek, c.ring, name, rec)
+	_, rev, err := openRevision(ctx, namedKEK{kek, ringsOwn}, c.ring, name, rec)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +115,7 @@ func (r *Ring) ExportKeyset(ctx context.Context, name string, wraps KEK) ([]byte
 			set.Key = append(set.Key, k)
 		}
 	}
-	wrapped, serialized, err := wrapSet(ctx, wraps, name, set, nil)
+	wrapped, serialized, err := wrapSet(ctx, namedKEK{wraps, forTransfer}, name, set, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,8 @@ package keyring
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"errors"
 	"strings"
 	"testing"
 
@@ -22,7 +24,8 @@ import (
 	"github.com/rahasia/rahasia/keyring/internal/journal"
 )
 
-// plainKEK wraps by a fixed XOR: no protection, but the tests below read what it wrapped.
+// plainKEK wraps by a fixed XOR, and a hash of the associated data: no
+// protection, but the tests below read what it wrapped.
 type plainKEK struct{}
 
 func xor(b []byte) []byte {
@@ -33,8 +36,20 @@ func xor(b []byte) []byte {
 	return out
 }
 
-func (plainKEK) Wrap(_ context.Context, p, _ []byte) ([]byte, error)   { return xor(p), nil }
-func (plainKEK) Unwrap(_ context.Context, w, _ []byte) ([]byte, error) { return xor(w), nil }
+// plain returns what plainKEK wrapped.
+func plain(wrapped []byte) []byte { return xor(wrapped[:len(wrapped)-sha256.Size]) }
+
+func (plainKEK) Wrap(_ context.Context, p, ad []byte) ([]byte, error) {
+	sum := sha256.Sum256(ad)
+	return append(xor(p), sum[:]...), nil
+}
+
+func (plainKEK) Unwrap(_ context.Context, w, ad []byte) ([]byte, error) {
+	if sum := sha256.Sum256(ad); !bytes.HasSuffix(w, sum[:]) {
+		return nil, errors.New("other associated data")
+	}
+	return plain(w), nil
+}
 
 func plainRing(t *testing.T) (*Ring, Store) {
 	store := NewMemoryStore()
@@ -102,7 +117,7 @@ func TestTinkReadsOurKeysets(t *testing.T) {
 	k, err := r.Keyset(ctx, "clinical")
 	require.NoError(t, err)
 	require.Equal(t, []uint32{4, 3, 2, 1}, k.Versions())
-	requirePRF(t, k, xor(rec.Wrapped))
+	requirePRF(t, k, plain(rec.Wrapped))
 }
 
 // A keyset that Tink made, with its random ids, works as one of ours.
@@ -140,7 +155,7 @@ func TestTinkKeysetsImported(t *testing.T) {
 	require.Equal(t, []uint32{v, third, second, first}, k.Versions())
 	rec, err := store.Keyset(ctx, "clinical")
 	require.NoError(t, err)
-	requirePRF(t, k, xor(rec.Wrapped))
+	requirePRF(t, k, plain(rec.Wrapped))
 }
 
 func TestNextVersion(t *testing.T) {

@@ -349,9 +349,18 @@ func TestTinkExportErrors(t *testing.T) {
 	requireError(t, export(w.ring, "clinical", plain), keyring.ErrKEK)
 	down := errors.New("connection refused by the key service")
 	w.kek.fail.Store(&down)
-	requireError(t, export(w.ring, "clinical", good), keyring.ErrKEK)
-	requireError(t, w.ring.ImportKeyset(ctx, "audit", given, good), keyring.ErrKEK)
+	const own, transfer = "by the ring's own KEK: ", "by the KEK given for the transfer: "
+	for _, err := range []error{export(w.ring, "clinical", good), w.ring.ImportKeyset(ctx, "audit", given, good)} {
+		requireError(t, err, keyring.ErrKEK)
+		require.ErrorContains(t, err, own)
+	}
 	w.kek.fail.Store(nil)
+	broken := newKEK()
+	broken.fail.Store(&down)
+	for _, err := range []error{export(w.ring, "clinical", broken), w.ring.ImportKeyset(ctx, "audit", given, broken)} {
+		requireError(t, err, keyring.ErrKEK)
+		require.ErrorContains(t, err, transfer)
+	}
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
 	_, err := w.ring.ExportKeyset(cancelled, "clinical", good)

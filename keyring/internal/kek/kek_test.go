@@ -26,7 +26,7 @@ var (
 )
 
 func passphrase(t testing.TB, p string) *Passphrase {
-	k, err := NewPassphrase(p)
+	k, err := NewPassphrase(p, Argon2id{})
 	require.NoError(t, err)
 	return k
 }
@@ -67,7 +67,7 @@ func TestPassphrase(t *testing.T) {
 
 	_, err = passphrase(t, "incorrect horse").Unwrap(ctx, wrapped, ad)
 	require.ErrorIs(t, err, ErrKEK)
-	_, err = NewPassphrase("")
+	_, err = NewPassphrase("", Argon2id{})
 	require.ErrorIs(t, err, ErrEmpty)
 }
 
@@ -109,13 +109,82 @@ func TestAttackPassphraseCost(t *testing.T) {
 	}
 }
 
+// cheap makes k derive without the cost, but as distinctly.
+func cheap(k *Passphrase, p string) *Passphrase {
+	k.stretch = func(a argonParams) (secret.AEAD, error) {
+		key, err := secret.NewKey(argon2.IDKey([]byte(p), a.header(), 1, 8, 1, 32))
+		if err != nil {
+			return secret.AEAD{}, err
+		}
+		return secret.NewAEAD(key)
+	}
+	return k
+}
+
+func costly(t testing.TB, cost Argon2id) *Passphrase {
+	k, err := NewPassphrase("pass", cost)
+	require.NoError(t, err)
+	return cheap(k, "pass")
+}
+
+func costOf(t testing.TB, wrapped []byte) Argon2id {
+	p, _, err := parsePassphrase(wrapped)
+	require.NoError(t, err)
+	return p.cost
+}
+
+func TestPassphraseCost(t *testing.T) {
+	wrap := func(k *Passphrase) []byte {
+		b, err := k.Wrap(t.Context(), plain, ad)
+		require.NoError(t, err)
+		return b
+	}
+	unwrap := func(k *Passphrase, b []byte) {
+		got, err := k.Unwrap(t.Context(), b, ad)
+		require.NoError(t, err)
+		require.Equal(t, plain, got)
+	}
+	memory, passes := Argon2id{128 << 10, 3, 4}, Argon2id{64 << 10, 5, 2}
+	low, high := wrap(costly(t, Argon2id{})), wrap(costly(t, memory))
+	require.Equal(t, Argon2id{64 << 10, 3, 4}, costOf(t, low))
+	require.Equal(t, memory, costOf(t, high))
+
+	k := costly(t, memory)
+	unwrap(k, low)
+	require.True(t, k.Older(low))
+	require.False(t, k.Older(high))
+	up := wrap(k)
+	require.Equal(t, memory, costOf(t, up), "an upgrade")
+	require.NotEqual(t, low[10:26], up[10:26], "with a salt of its own")
+	require.Equal(t, up[:passphraseHeader], wrap(k)[:passphraseHeader], "which serves for all")
+	unwrap(costly(t, Argon2id{}), up)
+
+	k = costly(t, Argon2id{})
+	unwrap(k, low)
+	unwrap(k, high)
+	require.Equal(t, high[:passphraseHeader], wrap(k)[:passphraseHeader], "no downgrade, whatever was chosen")
+	require.True(t, k.Older(low), "what is left of an upgrade")
+
+	k = costly(t, passes)
+	unwrap(k, high)
+	require.True(t, k.Older(high))
+	require.Equal(t, Argon2id{128 << 10, 5, 2}, costOf(t, wrap(k)), "neither in memory nor in passes")
+	require.False(t, costly(t, Argon2id{64 << 10, 3, 1}).Older(low), "lanes are no cost")
+	require.False(t, k.Older([]byte("another form")))
+
+	for _, cost := range []Argon2id{{Memory: 1}, {64<<10 - 1, 3, 4}, {64 << 10, 2, 4}, {64 << 10, 3, 0}, {256<<10 + 1, 3, 4}, {64 << 10, 11, 4}, {64 << 10, 3, 17}} {
+		_, err := NewPassphrase("pass", cost)
+		require.ErrorIs(t, err, ErrKEK, "%v", cost)
+	}
+}
+
 func TestPassphraseRemembersFewSalts(t *testing.T) {
 	k := passphrase(t, "pass")
 	k.stretch = func(argonParams) (secret.AEAD, error) { return secret.NewAEAD(secret.Random()) }
 	a, err := secret.NewAEAD(secret.Random())
 	require.NoError(t, err)
 	for i := range 3 * maxSalts {
-		k.keep(argonParams{passes: uint32(i)}, a)
+		k.keep(argonParams{cost: Argon2id{Passes: uint32(i)}}, a)
 	}
 	require.Len(t, k.proved, maxSalts)
 	wrapped, err := k.Wrap(t.Context(), plain, ad)
@@ -286,11 +355,11 @@ func TestLeak(t *testing.T) {
 }
 
 func FuzzParsePassphrase(f *testing.F) {
-	p := argonParams{memory: argonMemory, passes: argonPasses, lanes: argonLanes}
+	p := argonParams{cost: Argon2id{argonMemory, argonPasses, argonLanes}}
 	f.Add(append(p.header(), make([]byte, 28)...))
 	f.Add(p.header())
 	f.Add([]byte{})
-	p.memory = 1
+	p.cost.Memory = 1
 	f.Add(p.header())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, sealed, err := parsePassphrase(b)
@@ -303,7 +372,7 @@ func FuzzParsePassphrase(f *testing.F) {
 		if !bytes.Equal(append(p.header(), sealed...), b) {
 			t.Fatal("what parses is written otherwise")
 		}
-		if p.memory < argonMemory || p.memory > argonMaxMemory || p.passes < argonPasses || p.passes > argonMaxPasses || p.lanes == 0 {
+		if p.cost.Memory < argonMemory || p.cost.Memory > argonMaxMemory || p.cost.Passes < argonPasses || p.cost.Passes > argonMaxPasses || p.cost.Lanes == 0 {
 			t.Fatal("a cost out of bounds")
 		}
 	})

@@ -20,9 +20,10 @@ const (
 	saltSize         = 16
 )
 
-// The cost used is the second recommended option of RFC 9106, section 4, and
-// it is the floor too: nothing cheaper was ever made here. The ceiling keeps an
-// edited blob from exhausting the process before its authentication can fail.
+// The cost used unless a caller chooses a higher one is the second recommended
+// option of RFC 9106, section 4, and the floor of memory and passes too: nothing
+// cheaper was ever made here. The ceiling keeps an edited blob from exhausting the
+// process before its authentication can fail.
 const (
 	argonMemory, argonMaxMemory = 64 << 10, 256 << 10 // KiB
 	argonPasses, argonMaxPasses = 3, 10
@@ -32,15 +33,28 @@ const (
 // maxSalts is how many derived keys a passphrase remembers; a ring has one.
 const maxSalts = 16
 
+// Argon2id is a cost; package keyring exports it.
+type Argon2id struct {
+	Memory uint32
+	Passes uint32
+	Lanes  uint8
+}
+
 // NewPassphrase returns a KEK derived from passphrase, which must not be empty,
-// with Argon2id (RFC 9106).
-func NewPassphrase(passphrase string) (*Passphrase, error) {
+// with Argon2id (RFC 9106) at a cost that is at least the one given.
+func NewPassphrase(passphrase string, cost Argon2id) (*Passphrase, error) {
 	if passphrase == "" {
 		return nil, fmt.Errorf("keyring: passphrase: %w", ErrEmpty)
 	}
+	if cost == (Argon2id{}) {
+		cost = Argon2id{argonMemory, argonPasses, argonLanes}
+	}
+	if err := cost.check(); err != nil {
+		return nil, err
+	}
 	return &Passphrase{
 		stretch: func(p argonParams) (secret.AEAD, error) {
-			raw := argon2.IDKey([]byte(passphrase), p.salt[:], p.passes, p.memory, p.lanes, secret.KeySize)
+			raw := argon2.IDKey([]byte(passphrase), p.salt[:], p.cost.Passes, p.cost.Memory, p.cost.Lanes, secret.KeySize)
 			defer clear(raw)
 			key, err := secret.NewKey(raw)
 			if err != nil {
@@ -48,16 +62,27 @@ func NewPassphrase(passphrase string) (*Passphrase, error) {
 			}
 			return secret.NewAEAD(key)
 		},
+		cost:   cost,
 		proved: map[argonParams]secret.AEAD{},
 	}, nil
 }
 
+func (c Argon2id) check() error {
+	if c.Memory < argonMemory || c.Memory > argonMaxMemory || c.Passes < argonPasses || c.Passes > argonMaxPasses ||
+		c.Lanes < 1 || c.Lanes > argonMaxLanes {
+		return fmt.Errorf("keyring: passphrase: Argon2id cost out of bounds: %w", ErrKEK)
+	}
+	return nil
+}
+
+// below reports whether c falls short of o in memory or in passes. Lanes divide
+// the same work, and are no cost.
+func (c Argon2id) below(o Argon2id) bool { return c.Memory < o.Memory || c.Passes < o.Passes }
+
 // argonParams are what besides the passphrase makes a key.
 type argonParams struct {
-	memory uint32 // KiB
-	passes uint32
-	lanes  uint8
-	salt   [saltSize]byte
+	cost Argon2id
+	salt [saltSize]byte
 }
 
 // Passphrase is a KEK that holds its passphrase only inside a closure.
@@ -66,17 +91,19 @@ type Passphrase struct {
 
 	mu     sync.Mutex // held while stretching: callers of one salt wait for one Argon2id
 	proved map[argonParams]secret.AEAD
-	params argonParams // to wrap with; zero until something was wrapped or unwrapped
+	cost   Argon2id    // the least to wrap at: what was chosen, and not below anything that was unwrapped
+	params argonParams // to wrap with, unless below cost
 }
 
 // Wrap encrypts and authenticates plaintext with ad. It uses the salt of the ring's other keysets where it knows it, so that
-// opening a ring costs one Argon2id.
+// opening a ring costs one Argon2id, unless that salt was made at a lower cost. It
+// never goes below what it unwrapped.
 func (k *Passphrase) Wrap(_ context.Context, plaintext, ad []byte) ([]byte, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	p := k.params
-	if p == (argonParams{}) {
-		p = argonParams{memory: argonMemory, passes: argonPasses, lanes: argonLanes}
+	if p.cost.below(k.cost) {
+		p = argonParams{cost: k.cost}
 		rand.Read(p.salt[:])
 	}
 	a, err := k.aead(p)
@@ -107,6 +134,15 @@ func (k *Passphrase) Unwrap(_ context.Context, wrapped, ad []byte) ([]byte, erro
 	return plaintext, nil
 }
 
+// Older reports whether wrapped, which it unwrapped, was made at a lower cost than
+// it wraps at.
+func (k *Passphrase) Older(wrapped []byte) bool {
+	p, _, err := parsePassphrase(wrapped)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return err == nil && p.cost.below(k.cost)
+}
+
 func (k *Passphrase) aead(p argonParams) (secret.AEAD, error) {
 	if a, ok := k.proved[p]; ok {
 		return a, nil
@@ -115,7 +151,8 @@ func (k *Passphrase) aead(p argonParams) (secret.AEAD, error) {
 }
 
 func (k *Passphrase) keep(p argonParams, a secret.AEAD) {
-	if k.params == (argonParams{}) {
+	k.cost.Memory, k.cost.Passes = max(k.cost.Memory, p.cost.Memory), max(k.cost.Passes, p.cost.Passes)
+	if k.params.cost.below(k.cost) {
 		k.params = p
 	}
 	if len(k.proved) < maxSalts {
@@ -126,9 +163,9 @@ func (k *Passphrase) keep(p argonParams, a secret.AEAD) {
 func (p argonParams) header() []byte {
 	b := make([]byte, 0, passphraseHeader)
 	b = append(b, passphraseFormat)
-	b = binary.BigEndian.AppendUint32(b, p.memory)
-	b = binary.BigEndian.AppendUint32(b, p.passes)
-	b = append(b, p.lanes)
+	b = binary.BigEndian.AppendUint32(b, p.cost.Memory)
+	b = binary.BigEndian.AppendUint32(b, p.cost.Passes)
+	b = append(b, p.cost.Lanes)
 	return append(b, p.salt[:]...)
 }
 
@@ -137,13 +174,10 @@ func parsePassphrase(wrapped []byte) (p argonParams, sealed []byte, err error) {
 	if len(wrapped) < passphraseHeader || wrapped[0] != passphraseFormat {
 		return p, nil, fmt.Errorf("keyring: not wrapped by a passphrase: %w", ErrKEK)
 	}
-	p.memory = binary.BigEndian.Uint32(wrapped[1:])
-	p.passes = binary.BigEndian.Uint32(wrapped[5:])
-	p.lanes = wrapped[9]
+	p.cost = Argon2id{binary.BigEndian.Uint32(wrapped[1:]), binary.BigEndian.Uint32(wrapped[5:]), wrapped[9]}
 	copy(p.salt[:], wrapped[10:])
-	if p.memory < argonMemory || p.memory > argonMaxMemory || p.passes < argonPasses || p.passes > argonMaxPasses ||
-		p.lanes < 1 || p.lanes > argonMaxLanes {
-		return argonParams{}, nil, fmt.Errorf("keyring: passphrase: Argon2id cost out of bounds: %w", ErrKEK)
+	if err := p.cost.check(); err != nil {
+		return argonParams{}, nil, err
 	}
 	return p, wrapped[passphraseHeader:], nil
 }
