@@ -69,6 +69,9 @@ func (c *control) buryRow(compartment string, tag, erasure Tag) KeyRecord {
 
 // buried checks a tombstone and returns the erasure tag in it.
 func (c *control) buried(rec *KeyRecord) (Tag, error) {
+	if !isCompartment(rec.Compartment) { // not quoted: whoever planted it would be
+		return Tag{}, fmt.Errorf("keyring: tombstone in no compartment: %w", ErrCorrupt)
+	}
 	bad := fmt.Errorf("keyring: tombstone in compartment %q: %w", rec.Compartment, ErrCorrupt)
 	if len(rec.Wrapped) != len(Tag{})+32 {
 		return Tag{}, bad
