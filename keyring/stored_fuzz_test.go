@@ -170,16 +170,36 @@ func TestStoredOpens(t *testing.T) {
 	s.requireErased(t, r)
 }
 
+// changes are a row and those that differ from it in one column.
+func changes(rec KeyRecord) []KeyRecord {
+	out := []KeyRecord{rec}
+	change := func(do func(*KeyRecord)) {
+		r := cloneKey(rec)
+		do(&r)
+		out = append(out, r)
+	}
+	change(func(r *KeyRecord) { r.Tag[3] ^= 1 })
+	change(func(r *KeyRecord) { r.Compartment = "identity" })
+	change(func(r *KeyRecord) { r.Compartment = "planted \x1b in the log" })
+	change(func(r *KeyRecord) { r.Generation++ })
+	change(func(r *KeyRecord) { r.Version++ })
+	change(func(r *KeyRecord) { r.Wrapped[20] ^= 1 })
+	change(func(r *KeyRecord) { r.Wrapped = r.Wrapped[1:] })
+	change(func(r *KeyRecord) { r.Commitment[31] ^= 1 })
+	for state := range State(7) {
+		change(func(r *KeyRecord) { r.State = state })
+	}
+	return out
+}
+
 // Whatever stands in a subject's row, it is the row that was written, or an
 // error; and no key is made beside it. So too for one that was erased.
 func FuzzKeyRecord(f *testing.F) {
 	s := newStored(f)
-	for _, rec := range []KeyRecord{s.live, s.dead} {
+	moved := s.dead
+	moved.Tag = s.live.Tag
+	for _, rec := range append(append(changes(s.live), changes(s.dead)...), moved) {
 		f.Add(rec.Tag[:], rec.Compartment, rec.Generation, rec.Version, uint8(rec.State), rec.Wrapped, rec.Commitment[:])
-		for state := range uint8(7) {
-			f.Add(s.live.Tag[:], rec.Compartment, rec.Generation, rec.Version, state, rec.Wrapped, rec.Commitment[:])
-		}
-		f.Add(s.live.Tag[:], "identity", rec.Generation+1, rec.Version+1, uint8(rec.State), rec.Wrapped[1:], rec.Commitment[:31])
 	}
 	f.Fuzz(func(t *testing.T, tag []byte, compartment string, generation, version uint32, state uint8, wrapped, commitment []byte) {
 		rec := KeyRecord{Compartment: compartment, Generation: generation, Version: version, State: State(state), Wrapped: wrapped}
@@ -219,10 +239,11 @@ func FuzzKeyRecord(f *testing.F) {
 // asks for the subject, and who makes the journal anew.
 func FuzzTombstone(f *testing.F) {
 	s := newStored(f)
-	f.Add(s.dead.Tag[:], s.dead.Compartment, uint32(0), uint32(0), uint8(Destroyed), s.dead.Wrapped, s.dead.Commitment[:])
-	f.Add(s.live.Tag[:], s.dead.Compartment, uint32(0), uint32(0), uint8(Destroyed), s.dead.Wrapped, s.dead.Commitment[:])
-	f.Add(s.dead.Tag[:], "planted \x1b in the log", uint32(0), uint32(0), uint8(Destroyed), s.dead.Wrapped, s.dead.Commitment[:])
-	f.Add(s.dead.Tag[:], s.live.Compartment, uint32(1), uint32(1), uint8(Destroyed), s.live.Wrapped, s.live.Commitment[:])
+	buried := s.live
+	buried.State = Destroyed
+	for _, rec := range append(changes(s.dead), buried) {
+		f.Add(rec.Tag[:], rec.Compartment, rec.Generation, rec.Version, uint8(rec.State), rec.Wrapped, rec.Commitment[:])
+	}
 	f.Fuzz(func(t *testing.T, tag []byte, compartment string, generation, version uint32, state uint8, wrapped, commitment []byte) {
 		rec := KeyRecord{Compartment: compartment, Generation: generation, Version: version, State: State(state), Wrapped: wrapped}
 		copy(rec.Tag[:], tag)
@@ -269,23 +290,28 @@ func FuzzKeyset(f *testing.F) {
 			rec.Digest = keysetDigest(vectorRing, name, revision, wrapped)
 		}
 		input := [][]byte{digest, wrapped, []byte(name)}
-		for at, true := range map[string]KeysetRecord{vectorCompartment: s.set, controlKeyset: control} {
-			cfg := s.config(s.text)
-			ActiveKeysets(cfg.Store)[at] = rec
-			r, err := Open(t.Context(), cfg)
-			if err == nil {
-				defer r.Close()
-				_, err = r.Subject(t.Context(), vectorSubject, vectorCompartment)
+		for at, was := range map[string]KeysetRecord{vectorCompartment: s.set, controlKeyset: control} {
+			for _, late := range []bool{false, at == vectorCompartment} { // or changed before it is first used
+				cfg := s.config(s.text)
+				if !late {
+					ActiveKeysets(cfg.Store)[at] = rec
+				}
+				r, err := Open(t.Context(), cfg)
+				ActiveKeysets(cfg.Store)[at] = rec
+				if err == nil {
+					defer r.Close()
+					_, err = r.Subject(t.Context(), vectorSubject, vectorCompartment)
+				}
+				if err != nil {
+					s.refusal(t, err, input, ErrCorrupt, ErrRolledBack, ErrKEK)
+					continue
+				}
+				if rec.Name != was.Name || rec.Revision != was.Revision || rec.Digest != was.Digest || !bytes.Equal(rec.Wrapped, was.Wrapped) {
+					t.Fatal("a keyset that was changed is used")
+				}
+				s.requireLiving(t, r)
+				s.requireErased(t, r)
 			}
-			if err != nil {
-				s.refusal(t, err, input, ErrCorrupt, ErrRolledBack, ErrKEK)
-				continue
-			}
-			if rec.Name != true.Name || rec.Revision != true.Revision || rec.Digest != true.Digest || !bytes.Equal(rec.Wrapped, true.Wrapped) {
-				t.Fatal("a keyset that was changed is used")
-			}
-			s.requireLiving(t, r)
-			s.requireErased(t, r)
 		}
 	})
 }
@@ -298,9 +324,12 @@ func FuzzHead(f *testing.F) {
 	f.Add(s.head.Ring, s.head.Seq, s.head.Hash[:])
 	f.Add("", uint64(0), make([]byte, 32))
 	f.Add("another", s.head.Seq, s.head.Hash[:])
-	for i := range 2 {
-		sum := sha256.Sum256(bytes.TrimSuffix(lines[i], []byte("\n")))
-		f.Add(s.head.Ring, uint64(i+1), sum[:])
+	f.Add(s.head.Ring, s.head.Seq, make([]byte, 32))
+	known := map[Head]bool{}
+	for i := range 3 {
+		head := Head{Ring: s.head.Ring, Seq: uint64(i + 1), Hash: sha256.Sum256(bytes.TrimSuffix(lines[i], []byte("\n")))}
+		known[head] = true
+		f.Add(head.Ring, head.Seq, head.Hash[:])
 	}
 	f.Fuzz(func(t *testing.T, ring string, seq uint64, hash []byte) {
 		head := Head{Ring: ring, Seq: seq}
@@ -323,6 +352,9 @@ func FuzzHead(f *testing.F) {
 				continue
 			}
 			defer r.Close()
+			if do == nil && !known[head] {
+				t.Fatal("a head that the journal has not is believed")
+			}
 			s.requireLiving(t, r)
 			s.requireErased(t, r)
 		}
@@ -342,6 +374,10 @@ func FuzzJournalFile(f *testing.F) {
 		f.Add(bytes.Join(append(append([][]byte{}, lines[n:]...), lines[:n]...), nil))
 	}
 	f.Add(append(bytes.Clone(s.text), "rahasia/journal/v1 4 2026-"...))
+	forger, err := secret.NewMAC(secret.Random())
+	require.NoError(f, err)
+	forged := journal.Entry{Kind: journal.Shred, Seq: 4, Prev: s.head.Hash, At: time.Unix(1700000000, 0), Wipes: []journal.Wipe{{Compartment: vectorCompartment, Tag: s.live.Tag}}}
+	f.Add(append(append(bytes.Clone(s.text), forged.Line(forger)...), '\n'))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		whole := text[:bytes.LastIndexByte(text, '\n')+1]
 		for _, do := range []func(context.Context, Config) error{nil, Replay, Reseed} {
