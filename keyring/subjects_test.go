@@ -176,16 +176,18 @@ func TestEconomy(t *testing.T) {
 			require.NoError(t, err)
 			for i, id := range ids { // as each record asks for its own
 				keys, err := r.Subject(ctx, id, compartments...)
-				require.NoError(t, err)
+				if err != nil { // 200,000 times: require would take most of the time
+					t.Fatal(err)
+				}
 				record, err := keys[0].Record(1)
-				require.NoError(t, err)
+				if err != nil {
+					t.Fatal(err)
+				}
 				if write {
 					sealed[from+i] = secret.SealRandom(record, nil, []byte(id), nil)
-					continue
+				} else if text, err := secret.OpenRandom(record, nil, sealed[from+i], nil); err != nil || string(text) != id {
+					t.Fatal("a record does not open as it was sealed")
 				}
-				text, err := secret.OpenRandom(record, nil, sealed[from+i], nil)
-				require.NoError(t, err)
-				require.Equal(t, id, string(text))
 			}
 			if from > 0 { // the first page loads the keysets
 				require.LessOrEqual(t, seen.n["store.calls"]-calls, int64(3), "with a comparison of store and journal, every 5 s")
