@@ -104,6 +104,9 @@ const markerSize = len(Tag{}) + 32
 
 // marked checks a row that is out of service, and returns the erasure tag in it.
 func (c *control) marked(rec *KeyRecord) (Tag, error) {
+	if rec.Compartment != controlKeyset && !isCompartment(rec.Compartment) { // not quoted: whoever planted it would be
+		return Tag{}, fmt.Errorf("keyring: row out of service in no compartment: %w", ErrCorrupt)
+	}
 	bad := fmt.Errorf("keyring: row out of service in compartment %q: %w", rec.Compartment, ErrCorrupt)
 	if len(rec.Wrapped) < markerSize {
 		return Tag{}, bad

@@ -150,6 +150,7 @@ type faultyStore struct {
 	at    int32 // 0: never
 	after bool  // do the call, then fail: the answer was lost
 	once  bool
+	trap  func(ctx context.Context, do func() error) error // instead of these, if it is not nil
 }
 
 func (s *faultyStore) fault() bool {
@@ -157,8 +158,14 @@ func (s *faultyStore) fault() bool {
 	return s.at > 0 && (n == s.at || n > s.at && !s.once)
 }
 
-func faulty[T any](s *faultyStore, do func() (T, error)) (T, error) {
+func faulty[T any](ctx context.Context, s *faultyStore, do func() (T, error)) (out T, err error) {
 	var zero T
+	if s.trap != nil {
+		if err = s.trap(ctx, func() error { out, err = do(); return err }); err != nil {
+			return zero, err
+		}
+		return out, nil
+	}
 	if s.fault() {
 		if s.after {
 			_, _ = do()
@@ -169,45 +176,45 @@ func faulty[T any](s *faultyStore, do func() (T, error)) (T, error) {
 }
 
 func (s *faultyStore) Head(ctx context.Context) (keyring.Head, error) {
-	return faulty(s, func() (keyring.Head, error) { return s.Store.Head(ctx) })
+	return faulty(ctx, s, func() (keyring.Head, error) { return s.Store.Head(ctx) })
 }
 
 func (s *faultyStore) Keysets(ctx context.Context) ([]keyring.KeysetRecord, error) {
-	return faulty(s, func() ([]keyring.KeysetRecord, error) { return s.Store.Keysets(ctx) })
+	return faulty(ctx, s, func() ([]keyring.KeysetRecord, error) { return s.Store.Keysets(ctx) })
 }
 
 func (s *faultyStore) Keyset(ctx context.Context, name string) (keyring.KeysetRecord, error) {
-	return faulty(s, func() (keyring.KeysetRecord, error) { return s.Store.Keyset(ctx, name) })
+	return faulty(ctx, s, func() (keyring.KeysetRecord, error) { return s.Store.Keyset(ctx, name) })
 }
 
 func (s *faultyStore) StageKeyset(ctx context.Context, rec keyring.KeysetRecord) error {
-	_, err := faulty(s, func() (any, error) { return nil, s.Store.StageKeyset(ctx, rec) })
+	_, err := faulty(ctx, s, func() (any, error) { return nil, s.Store.StageKeyset(ctx, rec) })
 	return err
 }
 
 func (s *faultyStore) Commit(ctx context.Context, c keyring.Change) error {
-	_, err := faulty(s, func() (any, error) { return nil, s.Store.Commit(ctx, c) })
+	_, err := faulty(ctx, s, func() (any, error) { return nil, s.Store.Commit(ctx, c) })
 	return err
 }
 
 func (s *faultyStore) Keys(ctx context.Context, tags []keyring.Tag) ([]keyring.KeyRecord, error) {
-	return faulty(s, func() ([]keyring.KeyRecord, error) { return s.Store.Keys(ctx, tags) })
+	return faulty(ctx, s, func() ([]keyring.KeyRecord, error) { return s.Store.Keys(ctx, tags) })
 }
 
 func (s *faultyStore) CreateKeys(ctx context.Context, recs []keyring.KeyRecord) ([]keyring.KeyRecord, error) {
-	return faulty(s, func() ([]keyring.KeyRecord, error) { return s.Store.CreateKeys(ctx, recs) })
+	return faulty(ctx, s, func() ([]keyring.KeyRecord, error) { return s.Store.CreateKeys(ctx, recs) })
 }
 
 func (s *faultyStore) Inactive(ctx context.Context, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
-	return faulty(s, func() ([]keyring.KeyRecord, error) { return s.Store.Inactive(ctx, after, limit) })
+	return faulty(ctx, s, func() ([]keyring.KeyRecord, error) { return s.Store.Inactive(ctx, after, limit) })
 }
 
 func (s *faultyStore) StaleKeys(ctx context.Context, compartment string, version uint32, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
-	return faulty(s, func() ([]keyring.KeyRecord, error) {
+	return faulty(ctx, s, func() ([]keyring.KeyRecord, error) {
 		return s.Store.StaleKeys(ctx, compartment, version, after, limit)
 	})
 }
 
 func (s *faultyStore) SwapKeys(ctx context.Context, swaps []keyring.Swap) (int, error) {
-	return faulty(s, func() (int, error) { return s.Store.SwapKeys(ctx, swaps) })
+	return faulty(ctx, s, func() (int, error) { return s.Store.SwapKeys(ctx, swaps) })
 }

@@ -66,9 +66,31 @@ func printed(v any) (out []string) {
 	return append(out, text.String(), structured.String(), fmt.Sprint(errors.Join(fmt.Errorf("%v", v))))
 }
 
+// sabotaged is a KEK that returns what it was given, and errors that quote it.
+type sabotaged struct{}
+
+func (sabotaged) Wrap(_ context.Context, p, _ []byte) ([]byte, error) {
+	return nil, fmt.Errorf("cannot wrap %q, %x", p, p)
+}
+
+func (sabotaged) Unwrap(_ context.Context, w, _ []byte) ([]byte, error) {
+	return nil, errors.New("not mine")
+}
+
+// withContext is a Tink AEAD of the form that takes a context.
+type withContext struct{ keyring.KEK }
+
+func (a withContext) EncryptWithContext(ctx context.Context, p, ad []byte) ([]byte, error) {
+	return a.Wrap(ctx, p, ad)
+}
+
+func (a withContext) DecryptWithContext(ctx context.Context, c, ad []byte) ([]byte, error) {
+	return a.Unwrap(ctx, c, ad)
+}
+
 func TestLeak(t *testing.T) {
 	ctx := t.Context()
-	const pass = "correct-horse-battery-staple"
+	const pass = "correct horse battery staple"
 	phrase, err := keyring.Passphrase(pass)
 	require.NoError(t, err)
 	file, err := keyring.CreateKeyFile(filepath.Join(t.TempDir(), "kek"))
@@ -99,18 +121,51 @@ func TestLeak(t *testing.T) {
 	require.NoError(t, err)
 	record, err := keys[0].Record(1)
 	require.NoError(t, err)
+	page, err := r.Subjects(ctx, []string{alice, budi}, "identity")
+	require.NoError(t, err)
+	_, err = r.Rotate(ctx, "clinical")
+	require.NoError(t, err)
+	_, err = r.CreateSubject(ctx, budi, "clinical")
+	require.NoError(t, err)
 	receipt, err := r.Shred(ctx, budi)
-	require.ErrorIs(t, err, keyring.ErrNoSubjectKey)
+	require.NoError(t, err)
+	wrong, err := keyring.Passphrase(pass + " and another")
+	require.NoError(t, err)
+	metered := cfg
+	metered.KEK, metered.KEKs, metered.Metrics = wrong, nil, keyring.LogMetrics(slog.New(slog.DiscardHandler))
+	_, wrongKEK := keyring.Open(ctx, metered)
+	require.ErrorIs(t, wrongKEK, keyring.ErrKEK)
+	metered.KEK, metered.KEKs = phrase, map[string]keyring.KEK{"clinical": file, "audit": tink}
+	counted, err := keyring.Open(ctx, metered)
+	require.NoError(t, err)
+	report, err := r.Rewrap(ctx, keyring.Rewrapping{DryRun: true})
+	require.NoError(t, err)
+	failing, err := r.Rewrap(ctx, keyring.Rewrapping{KEK: sabotaged{}, Keysets: []string{"clinical"}})
+	require.NoError(t, err)
+	require.Len(t, failing.Failures, 1)
+	keysets, err := cfg.Store.Keysets(ctx)
+	require.NoError(t, err)
+	rows, err := cfg.Store.StaleKeys(ctx, "clinical", 0, nil, 10)
+	require.NoError(t, err)
+	require.Len(t, rows, 1)
+	var refusals []error
+	for _, text := range []string{pass, string(raw), "p\x00"} {
+		_, err := r.Subject(ctx, text, "audit")
+		refusals = append(refusals, err, r.CreateKeyset(ctx, text), second(r.Keyset(ctx, text)))
+	}
 
 	secrets = append(secrets, keyring.SubjectSecrets(keys...)...)
 	secrets = append(secrets, []byte(pass), raw)
-	require.Len(t, secrets, 2*4+2*3+2)
+	require.Len(t, secrets, 2*4+2*2+2*3+2, "four keysets' keys, two more of the rotated one, three subject keys, two that KEKs are made of")
 	type nested struct{ inner any }
 	for name, v := range map[string]any{
 		"ring": r, "ring value": *r, "view": r.Only("clinical"), "keyset": ks, "keyset value": *ks, "subject key": keys[0], "subject key value": *keys[0],
 		"keys": keys, "passphrase": phrase, "key file": file, "tink": tink, "any KEK": keyring.AnyKEK(file, phrase, tink), "rewrapping": keyring.Rewrapping{KEK: phrase}, "config": cfg, "journal": cfg.Journal, "store": cfg.Store,
-		"derived": derivedKey, "record": record, "receipt": receipt,
-		"error": fmt.Errorf("%v %v %v", r, ks, keys[0]),
+		"derived": derivedKey, "record": record, "receipt": receipt, "page": page, "report": report,
+		"config with a passphrase": keyring.Config{KEK: phrase}, "metered config": metered, "metered ring": counted, "metrics": metered.Metrics,
+		"tink with context": keyring.TinkAEADWithContext(withContext{tink}), "failed report": failing, "failure": failing.Failures[0],
+		"keyset records": keysets, "rows": rows, "change": keyring.Change{Activate: keysets[0], Keys: rows}, "swap": keyring.Swap{Old: rows[0], New: rows[0]},
+		"error": fmt.Errorf("%v %v %v", r, ks, keys[0]), "KEK's error": wrongKEK, "errors": refusals,
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, v := range []any{v, &v, nested{v}, &nested{v}, []any{v}, map[string]any{"a": nested{v}}, struct{ K any }{v}} {

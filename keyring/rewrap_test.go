@@ -212,51 +212,6 @@ func TestRewrapRace(t *testing.T) {
 	requireSame(t, w.open(t), want, 2, "clinical")
 }
 
-// A store that fails at every call in turn, with or without doing it: the keys
-// are all there, and the next call moves the rest.
-func TestRewrapFault(t *testing.T) {
-	for _, kek := range []bool{false, true} {
-		for _, after := range []bool{false, true} {
-			for at := int32(1); ; at++ {
-				w := newWorld(t, "clinical")
-				want := people(t, w.ring, 4, "clinical")
-				_, err := w.ring.Rotate(t.Context(), "clinical")
-				require.NoError(t, err)
-				old, next := w.kek, newKEK()
-				job := keyring.Rewrapping{}
-				if kek {
-					job.KEK = next
-					w.KEK = keyring.AnyKEK(next, old)
-				}
-				cfg := w.Config
-				store := &faultyStore{Store: w.Store, after: after, once: true}
-				cfg.Store = store
-				r, err := keyring.Open(t.Context(), cfg)
-				require.NoError(t, err)
-				_, err = r.Keyset(t.Context(), "clinical")
-				require.NoError(t, err)
-				store.calls.Store(0)
-				store.at = at
-				_, err = r.Rewrap(t.Context(), job)
-				if store.calls.Load() < at {
-					require.NoError(t, err)
-					break
-				}
-				requireError(t, err, errStore)
-				again := w.open(t)
-				report, err := again.Rewrap(t.Context(), job)
-				require.NoError(t, err)
-				require.Zero(t, report.Left+report.Failed)
-				version := uint32(2)
-				if kek {
-					version, w.KEK = 1, next
-				}
-				requireSame(t, w.open(t), want, version, "clinical")
-			}
-		}
-	}
-}
-
 // Cancelled between two pages it says how far it came.
 func TestRewrapCancelled(t *testing.T) {
 	w := newWorld(t, "clinical", "identity")

@@ -186,39 +186,3 @@ func TestStateAttackLateWrap(t *testing.T) {
 		}
 	})
 }
-
-// A store that fails at every call in turn: the version is in its old state or
-// the new one, and every key opens again once it is readable.
-func TestStateFault(t *testing.T) {
-	for _, after := range []bool{false, true} {
-		for at := int32(1); ; at++ {
-			w := newWorld(t, "clinical")
-			want := people(t, w.ring, 2, "clinical")
-			_, err := w.ring.Rotate(t.Context(), "clinical")
-			require.NoError(t, err)
-			cfg := w.Config
-			store := &faultyStore{Store: w.Store, after: after, once: true}
-			cfg.Store = store
-			r, err := keyring.Open(t.Context(), cfg)
-			require.NoError(t, err)
-			store.calls.Store(0)
-			store.at = at
-			err = r.SetState(t.Context(), "clinical", 1, keyring.Suspended)
-			if store.calls.Load() < at {
-				require.NoError(t, err)
-				break
-			}
-			requireError(t, err, errStore)
-			again := w.open(t)
-			ks, err := again.Keyset(t.Context(), "clinical")
-			require.NoError(t, err)
-			switch ks.States()[1] {
-			case keyring.Suspended:
-				require.NoError(t, again.SetState(t.Context(), "clinical", 1, keyring.Deactivated))
-			default:
-				require.Equal(t, keyring.Deactivated, ks.States()[1])
-			}
-			requireSame(t, again, want, 1, "clinical")
-		}
-	}
-}

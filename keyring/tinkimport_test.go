@@ -371,39 +371,6 @@ func TestTinkExportErrors(t *testing.T) {
 	requireError(t, w.ring.ImportKeyset(ctx, "audit", given, good), keyring.ErrClosed)
 }
 
-// A store that fails at any call of an import leaves none of it, or all.
-func TestFaultTinkImport(t *testing.T) {
-	ctx, opens := t.Context(), keyring.TinkAEAD(tinkMaster(t))
-	given := tinkFile(t, "rotated.json")
-	for _, after := range []bool{false, true} {
-		for at := int32(1); ; at++ {
-			w := newWorld(t)
-			s := &faultyStore{Store: w.Store, after: after, once: true}
-			cfg := w.Config
-			cfg.Store = s
-			r, err := keyring.Open(ctx, cfg)
-			require.NoError(t, err)
-			s.calls.Store(0)
-			s.at = at
-			err = r.ImportKeyset(ctx, "clinical", given, opens)
-			if s.calls.Load() < at {
-				require.NoError(t, err)
-				require.Greater(t, at, int32(3), "every call was tried")
-				break
-			}
-			requireError(t, err, errStore)
-			again := w.open(t)
-			if err := again.ImportKeyset(ctx, "clinical", given, opens); !errors.Is(err, keyring.ErrExists) {
-				require.NoError(t, err)
-			}
-			k, err := again.Keyset(ctx, "clinical")
-			require.NoError(t, err)
-			v := readValues(t, "values.json")
-			requireValues(t, v.Inputs, v.Keysets["rotated"], k)
-		}
-	}
-}
-
 // No part of a key that is imported or exported shows in the store, the
 // journal, the export or an error.
 func TestLeakTinkImport(t *testing.T) {
