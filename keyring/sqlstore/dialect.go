@@ -25,8 +25,9 @@ type dialect struct {
 
 	// How rahasia_keys spells a row: tag, compartment, generation, version,
 	// state, wrapped and commitment, in this order wherever all are named.
-	keyColumns string // to insert into
-	keyValues  string // inserted: seven parameters
+	insert     string // an insertion up to its rows
+	row        string // one of them: seven parameters
+	inserted   string // what follows them
 	keyReplace string // set where the tag is there
 	keyRead    string // selected
 	tag        string // a tag as parameter
@@ -35,10 +36,16 @@ type dialect struct {
 
 	// check refuses a database that would not be durable or not forget.
 	check func(ctx context.Context, db *sql.DB) error
+	// intact returns how many of the tables there are. That one of them, or what
+	// hangs on it, is not what the migrations made is ErrCorrupt.
+	intact func(ctx context.Context, q querier) (tables int, err error)
 	// scrub runs after tombstones or a keyset were committed, so that the overwritten
 	// bytes leave the disk where the database can do that.
 	scrub func(ctx context.Context, db *sql.DB) error
 }
+
+// tables is how many the migrations make.
+const tables = 4
 
 // dialectOf asks the database what it is.
 func dialectOf(ctx context.Context, db *sql.DB) (dialect, error) {
@@ -57,6 +64,13 @@ func dialectOf(ctx context.Context, db *sql.DB) (dialect, error) {
 // selectKeys is the query for the rows of rahasia_keys where a condition holds.
 func (d *dialect) selectKeys(where string) string {
 	return `SELECT ` + d.keyRead + ` FROM rahasia_keys WHERE ` + where
+}
+
+// upTo selects a column that is at most so many bytes, and NULL in place of a
+// longer one, which the database then need not read: what somebody wrote into
+// the tables must not fill this process's memory.
+func upTo(column string, bytes int) string {
+	return fmt.Sprintf(`CASE WHEN octet_length(%s) <= %d THEN %s END`, column, bytes, column)
 }
 
 // numbered gives every $ of a fragment its number, from next on.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+
+	"github.com/rahasia/rahasia/keyring"
 )
 
 // postgres is the dialect of PostgreSQL.
@@ -14,9 +16,12 @@ import (
 //
 // A subject key costs a table row and an index entry for each patient and
 // compartment, so its row is spelt narrowly: the tag is a uuid, which is
-// sixteen bytes and no length; wrapped key and commitment, which is 32 bytes, are one value; the
-// unsigned numbers are kept as the signed ones of the same bits. Columns go by
-// falling alignment.
+// sixteen bytes and no length; wrapped key and commitment, which is 32 bytes, are
+// one value; unsigned numbers are kept as the signed ones of the same bits. What
+// nearly every row has costs nothing: NULL stands for the first generation and
+// for the active state, and a version has two bytes where it fits, which those
+// made here do, and four where it is one of Tink's random ones. The checks leave
+// each row one spelling. Columns go by falling alignment.
 func postgres() dialect {
 	return dialect{
 		options: &sql.TxOptions{Isolation: sql.LevelReadCommitted},
@@ -25,21 +30,30 @@ func postgres() dialect {
 		lockSchema:  []string{`SELECT pg_advisory_xact_lock(hashtext('rahasia_schema'))`},
 		migrations:  [][]string{postgresTables()},
 		lockKeysets: []string{`LOCK TABLE rahasia_keysets IN SHARE ROW EXCLUSIVE MODE`},
-		keyColumns:  `tag, compartment, generation, version, state, sealed`,
-		keyValues: `(encode($::bytea, 'hex')::uuid, $, $::bigint::bit(32)::integer, $::bigint::bit(32)::integer,
-			(($::integer + 128) % 256 - 128)::"char", $::bytea || $::bytea)`,
+		insert: `INSERT INTO rahasia_keys (tag, compartment, generation, version, long_version, state, sealed)
+			SELECT encode(tag, 'hex')::uuid, compartment, nullif(generation, 1)::bit(32)::integer,
+				CASE WHEN version <= 32767 THEN version::smallint END,
+				CASE WHEN version > 32767 THEN version::bit(32)::integer END,
+				((nullif(state, 1) + 128) % 256 - 128)::"char", wrapped || commitment
+			FROM (VALUES `,
+		row:      `($::bytea, $::text, $::bigint, $::bigint, $::integer, $::bytea, $::bytea)`,
+		inserted: `) AS rows (tag, compartment, generation, version, state, wrapped, commitment)`,
 		keyReplace: `compartment = excluded.compartment, generation = excluded.generation, version = excluded.version,
-			state = excluded.state, sealed = excluded.sealed`,
-		keyRead: `uuid_send(tag), compartment, generation::bigint & 4294967295, version::bigint & 4294967295,
-			state::integer & 255,
-			substr(sealed, 1, length(sealed) - 32), substr(sealed, length(sealed) - 31)`,
+			long_version = excluded.long_version, state = excluded.state, sealed = excluded.sealed`,
+		keyRead: `uuid_send(tag), ` + upTo(`compartment`, maxCompartment) + `, coalesce(generation::bigint & 4294967295, 1),
+			` + postgresVersion + `, coalesce(state::integer & 255, 1),
+			CASE WHEN octet_length(sealed) <= ` + fmt.Sprint(maxWrapped+32) + ` THEN substr(sealed, 1, octet_length(sealed) - 32) END,
+			CASE WHEN octet_length(sealed) <= ` + fmt.Sprint(maxWrapped+32) + ` THEN substr(sealed, octet_length(sealed) - 31) END`,
 		tag:      `encode($::bytea, 'hex')::uuid`,
-		inactive: `state <> 1::"char"`,
-		stale:    `state = 1::"char" AND compartment = $ AND version <> $::bigint::bit(32)::integer`,
+		inactive: `state IS NOT NULL`,
+		stale:    `state IS NULL AND compartment = $ AND ` + postgresVersion + ` <> $::bigint`,
 		check:    checkPostgres,
+		intact:   intactPostgres,
 		scrub:    func(context.Context, *sql.DB) error { return nil }, // no statement of a plain role can
 	}
 }
+
+const postgresVersion = `coalesce(version, long_version::bigint & 4294967295)`
 
 func postgresTables() []string {
 	return []string{
@@ -61,14 +75,16 @@ func postgresTables() []string {
 			PRIMARY KEY (name, active)
 		)`,
 		`CREATE TABLE rahasia_keys (
-			generation  integer NOT NULL,
-			version     integer NOT NULL,
-			state       "char"  NOT NULL,
-			tag         uuid    PRIMARY KEY,
-			compartment text    NOT NULL,
-			sealed      bytea   NOT NULL CHECK (length(sealed) >= 32)
+			generation   integer  CHECK (generation <> 1),
+			long_version integer  CHECK (long_version NOT BETWEEN 0 AND 32767),
+			version      smallint CHECK (version >= 0),
+			state        "char"   CHECK (state <> 1::"char"),
+			tag          uuid     PRIMARY KEY,
+			compartment  text     NOT NULL,
+			sealed       bytea    NOT NULL CHECK (length(sealed) >= 32),
+			CHECK ((version IS NULL) <> (long_version IS NULL))
 		)`,
-		`CREATE INDEX rahasia_inactive ON rahasia_keys (tag) WHERE state <> 1::"char"`,
+		`CREATE INDEX rahasia_inactive ON rahasia_keys (tag) WHERE state IS NOT NULL`,
 	}
 }
 
@@ -85,4 +101,43 @@ func checkPostgres(ctx context.Context, db *sql.DB) error {
 		}
 	}
 	return nil
+}
+
+// intactPostgres asks the catalogue for whatever can make the tables lie, lose
+// or tell what is in them: a view or a foreign table in place of one, triggers
+// (a foreign key from elsewhere is a pair of them), rules, row security, tables
+// that inherit, defaults, and a constraint, an index or a column that uses a
+// function or a type that is not PostgreSQL's own; those are not in pg_depend.
+func intactPostgres(ctx context.Context, q querier) (int, error) {
+	const most = 32
+	found, err := list(ctx, q, scanText, most, `WITH ours AS (
+			SELECT * FROM pg_class WHERE oid IN (
+				to_regclass('rahasia_schema'), to_regclass('rahasia_head'), to_regclass('rahasia_keysets'), to_regclass('rahasia_keys'))
+		), parts AS (
+			SELECT 'pg_class'::regclass AS class, oid FROM ours
+			UNION ALL SELECT 'pg_class'::regclass, indexrelid FROM pg_index WHERE indrelid IN (SELECT oid FROM ours)
+			UNION ALL SELECT 'pg_constraint'::regclass, oid FROM pg_constraint WHERE conrelid IN (SELECT oid FROM ours)
+		)
+		SELECT CASE
+			WHEN relkind <> 'r' OR relispartition THEN 'relation that is no table'
+			WHEN relpersistence <> 'p' THEN 'table that is not durable'
+			WHEN relnamespace <> (SELECT min(relnamespace) FROM ours) THEN 'table in another schema'
+			WHEN relrowsecurity THEN 'policy'
+			ELSE 'table' END FROM ours
+		UNION ALL SELECT 'trigger' FROM pg_trigger WHERE tgrelid IN (SELECT oid FROM ours)
+		UNION ALL SELECT 'rule' FROM pg_rewrite WHERE ev_class IN (SELECT oid FROM ours)
+		UNION ALL SELECT 'inheriting table' FROM pg_inherits WHERE inhparent IN (SELECT oid FROM ours) OR inhrelid IN (SELECT oid FROM ours)
+		UNION ALL SELECT 'default' FROM pg_attrdef WHERE adrelid IN (SELECT oid FROM ours)
+		UNION ALL SELECT 'function or type' FROM pg_depend JOIN parts ON classid = class AND objid = oid
+			WHERE refclassid NOT IN ('pg_class'::regclass, 'pg_constraint'::regclass, 'pg_namespace'::regclass)
+		LIMIT 33`)
+	if err != nil {
+		return 0, err
+	}
+	for _, kind := range found {
+		if kind != "table" {
+			return 0, fmt.Errorf("a %s among the ring's tables that is not the ring's: %w", kind, keyring.ErrCorrupt)
+		}
+	}
+	return len(found), nil
 }

@@ -5,24 +5,29 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rahasia/rahasia/keyring"
 )
 
 // sqlite is the dialect of SQLite, whose connections begin a transaction with
 // the write lock: nothing needs a lock of its own.
 func sqlite() dialect {
-	const columns = `tag, compartment, generation, version, state, wrapped, commitment`
 	return dialect{
 		present:    `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'rahasia_schema'`,
 		migrations: [][]string{sqliteTables()},
-		keyColumns: columns,
-		keyValues:  `($, $, $, $, $, $, $)`,
+		insert:     `INSERT INTO rahasia_keys (tag, compartment, generation, version, state, wrapped, commitment) VALUES `,
+		row:        `($, $, $, $, $, $, $)`,
 		keyReplace: `compartment = excluded.compartment, generation = excluded.generation, version = excluded.version,
 			state = excluded.state, wrapped = excluded.wrapped, commitment = excluded.commitment`,
-		keyRead:  columns,
+		keyRead: upTo(`tag`, 16) + `, ` + upTo(`compartment`, maxCompartment) + `, generation, version, state, ` +
+			upTo(`wrapped`, maxWrapped) + `, ` + upTo(`commitment`, 32),
 		tag:      `$`,
 		inactive: `state <> 1`,
 		stale:    `state = 1 AND compartment = $ AND version <> $`,
 		check:    checkSQLite,
+		intact:   intactSQLite,
 		scrub:    scrubSQLite,
 	}
 }
@@ -66,13 +71,60 @@ func checkSQLite(ctx context.Context, db *sql.DB) error {
 		db.QueryRowContext(ctx, `PRAGMA secure_delete`).Scan(&secureDelete))
 	switch {
 	case err != nil:
-		return fmt.Errorf("sqlstore: %w", err)
+		return failed(ctx, err)
 	case synchronous < 2:
 		return errors.New("sqlstore: open SQLite with PRAGMA synchronous = FULL: an erasure must survive a power cut")
 	case secureDelete != 1:
 		return errors.New("sqlstore: open SQLite with PRAGMA secure_delete = ON: an erased key must leave the file")
 	}
 	return nil
+}
+
+// intactSQLite compares the text of every object that has to do with the
+// tables: SQLite keeps it as it was written. A table that is theirs by name
+// may have an ON CONFLICT clause or a foreign key that loses what is written.
+func intactSQLite(ctx context.Context, q querier) (int, error) {
+	const most = 32 // objects; there are nine, with the primary keys' own indexes
+	found, err := list(ctx, q, scanObject, most, `SELECT type, substr(name, 1, 64), `+upTo(`sql`, 4096)+`
+		FROM (SELECT * FROM sqlite_master UNION ALL SELECT * FROM sqlite_temp_master)
+		WHERE lower(tbl_name) IN ('rahasia_schema', 'rahasia_head', 'rahasia_keysets', 'rahasia_keys')
+			OR lower(name) IN ('rahasia_schema', 'rahasia_head', 'rahasia_keysets', 'rahasia_keys', 'rahasia_inactive')
+		LIMIT 33`)
+	if err != nil {
+		return 0, err
+	}
+	var want []string
+	for _, statement := range sqliteTables() {
+		want = append(want, spelt(statement))
+	}
+	made := 0
+	for _, o := range found {
+		if o.kind == "index" && strings.HasPrefix(o.name, "sqlite_autoindex_") {
+			continue // a primary key's: the name is SQLite's own
+		}
+		if !slices.Contains(want, spelt(o.sql)) {
+			return 0, fmt.Errorf("a %s among the ring's tables that is not the ring's: %w", o.kind, keyring.ErrCorrupt)
+		}
+		if o.kind == "table" {
+			made++
+		}
+	}
+	return made, nil
+}
+
+// object is a row of SQLite's schema.
+type object struct{ kind, name, sql string }
+
+func scanObject(rows *sql.Rows) (o object, err error) {
+	var text sql.NullString
+	err = rows.Scan(&o.kind, &o.name, &text)
+	o.sql = text.String
+	return o, err
+}
+
+// spelt is a statement as SQLite keeps it, however it is broken into lines.
+func spelt(statement string) string {
+	return strings.Replace(strings.Join(strings.Fields(statement), " "), " IF NOT EXISTS ", " ", 1)
 }
 
 // scrubSQLite moves the write-ahead log into the database and empties it. That
