@@ -36,16 +36,15 @@ type dialect struct {
 
 	// check refuses a database that would not be durable or not forget.
 	check func(ctx context.Context, db *sql.DB) error
-	// intact returns how many of the tables there are. That one of them, or what
-	// hangs on it, is not what the migrations made is ErrCorrupt.
-	intact func(ctx context.Context, q querier) (tables int, err error)
+	// intact returns how many of the tables, and of their indexes where it can
+	// tell them, there are: objects, if all. That one, or what hangs on it, is not
+	// what the migrations made is ErrCorrupt.
+	intact  func(ctx context.Context, q querier) (n int, err error)
+	objects int
 	// scrub runs after tombstones or a keyset were committed, so that the overwritten
 	// bytes leave the disk where the database can do that.
 	scrub func(ctx context.Context, db *sql.DB) error
 }
-
-// tables is how many the migrations make.
-const tables = 4
 
 // dialectOf asks the database what it is.
 func dialectOf(ctx context.Context, db *sql.DB) (dialect, error) {

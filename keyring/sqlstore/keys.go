@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/rahasia/rahasia/keyring"
@@ -152,7 +153,7 @@ func (s *Store) pick(ctx context.Context, q querier, tags []keyring.Tag) ([]keyr
 		for i := range args {
 			args[i] = part[i][:]
 		}
-		recs, err := list(ctx, q, scanKey, len(part), s.dialect.selectKeys(`rahasia_keys.tag IN (`+times(len(part), s.dialect.tag)+`)`), args...)
+		recs, err := list(ctx, q, scanKey, len(part), s.dialect.selectKeys(fmt.Sprintf(`rahasia_keys.tag IN (%s) LIMIT %d`, times(len(part), s.dialect.tag), len(part)+1)), args...)
 		if err != nil {
 			return nil, err
 		}

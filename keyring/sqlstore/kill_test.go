@@ -10,6 +10,7 @@ import (
 	"github.com/rahasia/rahasia/internal/pgtest"
 	"github.com/rahasia/rahasia/keyring"
 	"github.com/rahasia/rahasia/keyring/internal/killtest"
+	"github.com/rahasia/rahasia/keyring/sqlstore"
 )
 
 // A process is killed before and after each call of the driver, so between any
@@ -27,7 +28,7 @@ func TestKillSQLite(t *testing.T) {
 func TestKillPostgres(t *testing.T) {
 	var server *pgtest.Server
 	if !killtest.Child() {
-		server = pgtest.Start(t)
+		server = sqlstore.Server.Start(t)
 	}
 	killtest.Run(t, func(t testing.TB) string { return server.Database(t) },
 		func(t testing.TB, place string, point func()) keyring.Store {

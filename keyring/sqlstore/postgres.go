@@ -49,6 +49,7 @@ func postgres() dialect {
 		stale:    `state IS NULL AND compartment = $ AND ` + postgresVersion + ` <> $::bigint`,
 		check:    checkPostgres,
 		intact:   intactPostgres,
+		objects:  4,
 		scrub:    func(context.Context, *sql.DB) error { return nil }, // no statement of a plain role can
 	}
 }

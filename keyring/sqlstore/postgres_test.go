@@ -54,21 +54,22 @@ func TestPostgresRefuses(t *testing.T) {
 // leave out is refused.
 func TestPostgresGrants(t *testing.T) {
 	ctx := t.Context()
-	dsn := pgtest.Start(t).Database(t)
+	dsn := sqlstore.Server.Start(t).Database(t)
 	owner := pgtest.Open(t, dsn)
 	storeIn(t, owner)
 	schema := dsn[strings.LastIndexByte(dsn, '=')+1:]
+	role := "clinic_" + schema
 	for _, statement := range []string{
-		`CREATE ROLE clinic LOGIN`,
-		`GRANT USAGE ON SCHEMA ` + schema + ` TO clinic`,
-		`GRANT SELECT ON rahasia_schema TO clinic`,
-		`GRANT SELECT, INSERT, UPDATE ON rahasia_head, rahasia_keys TO clinic`,
-		`GRANT SELECT, INSERT, UPDATE, DELETE ON rahasia_keysets TO clinic`,
+		`CREATE ROLE ` + role + ` LOGIN`,
+		`GRANT USAGE ON SCHEMA ` + schema + ` TO ` + role,
+		`GRANT SELECT ON rahasia_schema TO ` + role,
+		`GRANT SELECT, INSERT, UPDATE ON rahasia_head, rahasia_keys TO ` + role,
+		`GRANT SELECT, INSERT, UPDATE, DELETE ON rahasia_keysets TO ` + role,
 	} {
 		_, err := owner.ExecContext(ctx, statement)
 		require.NoError(t, err)
 	}
-	db := pgtest.Open(t, strings.Replace(dsn, "user=test", "user=clinic", 1))
+	db := pgtest.Open(t, strings.Replace(dsn, "user=test", "user="+role, 1))
 	require.Empty(t, keyringtest.Check(ctx, func() keyring.Store {
 		_, err := owner.ExecContext(ctx, `TRUNCATE rahasia_head, rahasia_keysets, rahasia_keys`)
 		require.NoError(t, err)
@@ -85,7 +86,7 @@ func TestPostgresGrants(t *testing.T) {
 // Rows that another program changed must not come back as something else.
 func TestAttackOnPostgresRows(t *testing.T) {
 	ctx := t.Context()
-	db := pgtest.Open(t, pgtest.Start(t).Database(t))
+	db := pgtest.Open(t, sqlstore.Server.Start(t).Database(t))
 	s := storeIn(t, db)
 	rec := keyring.KeyRecord{Tag: keyring.Tag{1}, Compartment: "c", State: keyring.Active, Wrapped: []byte("w")}
 	_, err := s.CreateKeys(ctx, []keyring.KeyRecord{rec})
@@ -112,7 +113,7 @@ func TestAttackOnPostgresRows(t *testing.T) {
 // 2% above it.
 func TestBytesPerPatient(t *testing.T) {
 	const patients, bar = 10_000, 600
-	db := pgtest.Open(t, pgtest.Start(t).Database(t))
+	db := pgtest.Open(t, sqlstore.Server.Start(t).Database(t))
 	s := storeIn(t, db)
 	fillPatients(t, s, patients)
 	var table, index int64
@@ -156,7 +157,7 @@ func BenchmarkSubjectKeys(b *testing.B) {
 			if kind == "sqlite" {
 				db = freshSQLite(b)(b)
 			} else {
-				db = pgtest.Open(b, pgtest.Start(b).Database(b))
+				db = pgtest.Open(b, sqlstore.Server.Start(b).Database(b))
 			}
 			s := storeIn(b, db)
 			tags := fillPatients(b, s, 1000)

@@ -28,6 +28,7 @@ func sqlite() dialect {
 		stale:    `state = 1 AND compartment = $ AND version <> $`,
 		check:    checkSQLite,
 		intact:   intactSQLite,
+		objects:  len(sqliteTables()),
 		scrub:    scrubSQLite,
 	}
 }
@@ -105,9 +106,7 @@ func intactSQLite(ctx context.Context, q querier) (int, error) {
 		if !slices.Contains(want, spelt(o.sql)) {
 			return 0, fmt.Errorf("a %s among the ring's tables that is not the ring's: %w", o.kind, keyring.ErrCorrupt)
 		}
-		if o.kind == "table" {
-			made++
-		}
+		made++
 	}
 	return made, nil
 }

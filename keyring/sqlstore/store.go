@@ -95,8 +95,8 @@ func New(ctx context.Context, db *sql.DB) (*Store, error) {
 // whole makes sure that all tables are there and as the migrations made them.
 func (s *Store) whole(ctx context.Context, q querier) error {
 	n, err := s.dialect.intact(ctx, q)
-	if err == nil && n != tables {
-		err = fmt.Errorf("%d of the ring's %d tables: %w", n, tables, keyring.ErrCorrupt)
+	if err == nil && n != s.dialect.objects {
+		err = fmt.Errorf("%d of the ring's %d tables and indexes: %w", n, s.dialect.objects, keyring.ErrCorrupt)
 	}
 	return err
 }
@@ -138,7 +138,7 @@ func rollback(tx *sql.Tx) error {
 
 // Head returns the head.
 func (s *Store) Head(ctx context.Context) (keyring.Head, error) {
-	heads, err := list(ctx, s.db, scanHead, 1, `SELECT `+upTo(`ring`, maxRing)+`, seq, `+upTo(`hash`, 32)+` FROM rahasia_head`)
+	heads, err := list(ctx, s.db, scanHead, 1, `SELECT `+upTo(`ring`, maxRing)+`, seq, `+upTo(`hash`, 32)+` FROM rahasia_head LIMIT 2`)
 	if err != nil || len(heads) == 0 {
 		return keyring.Head{}, failed(ctx, err)
 	}
@@ -152,13 +152,13 @@ func selectKeysets(and string) string {
 
 // Keysets returns the active keysets; more than 16,384 are [keyring.ErrCorrupt].
 func (s *Store) Keysets(ctx context.Context) ([]keyring.KeysetRecord, error) {
-	recs, err := list(ctx, s.db, scanKeyset, maxKeysets, selectKeysets(`ORDER BY name`))
+	recs, err := list(ctx, s.db, scanKeyset, maxKeysets, selectKeysets(fmt.Sprintf(`ORDER BY name LIMIT %d`, maxKeysets+1)))
 	return recs, failed(ctx, err)
 }
 
 // Keyset returns one active keyset.
 func (s *Store) Keyset(ctx context.Context, name string) (keyring.KeysetRecord, error) {
-	recs, err := list(ctx, s.db, scanKeyset, 1, selectKeysets(`AND name = $1`), name)
+	recs, err := list(ctx, s.db, scanKeyset, 1, selectKeysets(`AND name = $1 LIMIT 2`), name)
 	if err != nil {
 		return keyring.KeysetRecord{}, failed(ctx, err)
 	}

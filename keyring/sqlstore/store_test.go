@@ -45,7 +45,7 @@ type database func(t testing.TB) *sql.DB
 // each runs a test on SQLite and on PostgreSQL; fresh makes an empty database.
 func each(t *testing.T, test func(t *testing.T, fresh func(testing.TB) database)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, freshSQLite) })
-	t.Run("postgres", func(t *testing.T) { test(t, freshPostgres(pgtest.Start(t))) })
+	t.Run("postgres", func(t *testing.T) { test(t, freshPostgres(sqlstore.Server.Start(t))) })
 }
 
 func freshSQLite(t testing.TB) database {
@@ -222,6 +222,7 @@ func TestNewRefuses(t *testing.T) {
 func TestAttackOnRows(t *testing.T) {
 	ctx := t.Context()
 	db := openDB(t, filepath.Join(t.TempDir(), "keys.db"))
+	db.SetMaxOpenConns(1) // one connection has all the pragmas
 	s, err := sqlstore.New(ctx, db)
 	require.NoError(t, err)
 	rec := keyring.KeyRecord{Tag: keyring.Tag{1}, Compartment: "c", State: keyring.Active, Wrapped: []byte("w")}
@@ -232,12 +233,21 @@ func TestAttackOnRows(t *testing.T) {
 		`UPDATE rahasia_keys SET version = 4294967296`,
 		`UPDATE rahasia_keys SET version = 1, state = 256`,
 		`UPDATE rahasia_keys SET state = 1, generation = 99999999999`,
+		`UPDATE rahasia_keys SET generation = 1, wrapped = zeroblob(65537)`,
+		`UPDATE rahasia_keys SET wrapped = zeroblob(65536), compartment = printf('%.33c', 'x')`,
+		`PRAGMA ignore_check_constraints = ON; UPDATE rahasia_keys SET compartment = 'c', commitment = zeroblob(33)`,
 	} {
 		_, err := db.ExecContext(ctx, change)
 		require.NoError(t, err)
 		_, err = s.Keys(ctx, []keyring.Tag{rec.Tag})
-		require.Error(t, err, change)
+		require.ErrorIs(t, err, keyring.ErrCorrupt, change)
 	}
+	_, err = db.ExecContext(ctx, `PRAGMA ignore_check_constraints = OFF; UPDATE rahasia_keys SET commitment = zeroblob(32)`)
+	require.NoError(t, err)
+	rec.Generation, rec.Version, rec.Wrapped = 1, 1, make([]byte, 65536)
+	got, err := s.Keys(ctx, []keyring.Tag{rec.Tag})
+	require.NoError(t, err)
+	require.Equal(t, []keyring.KeyRecord{rec}, got, "the largest that is taken")
 	_, err = db.ExecContext(ctx, `UPDATE rahasia_keys SET commitment = x'00'`)
 	require.Error(t, err, "the schema lets a short commitment in")
 }
