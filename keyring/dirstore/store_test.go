@@ -28,12 +28,19 @@ func TestContract(t *testing.T) {
 }
 
 func TestKill(t *testing.T) {
-	killtest.Run(t, func(t testing.TB) string { return filepath.Join(t.TempDir(), "keys") },
-		func(t testing.TB, place string, point func()) keyring.Store {
+	killtest.Run(t, killtest.Stores{
+		Fresh: func(t testing.TB) string { return filepath.Join(t.TempDir(), "keys") },
+		Copy: func(t testing.TB, from string) string {
+			to := filepath.Join(t.TempDir(), "keys")
+			killtest.CopyFolder(t, from, to)
+			return to
+		},
+		Open: func(t testing.TB, place string, point func()) keyring.Store {
 			s := open(t, place)
 			s.SetFault(func(string) { point() })
 			return s
-		})
+		},
+	})
 }
 
 func key(n byte) keyring.KeyRecord {

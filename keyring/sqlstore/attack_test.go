@@ -68,7 +68,7 @@ func TestAttackPlanted(t *testing.T) {
 			t.Run(what, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 				defer cancel()
-				db := fresh(t)(t)
+				db := fresh(t).open(t)
 				db.SetMaxOpenConns(1) // what is temporary is one connection's
 				s := storeIn(t, db)
 				if kind == "postgres" {
@@ -102,7 +102,7 @@ func TestAttackPlantedBefore(t *testing.T) {
 			`CREATE VIEW rahasia_schema AS SELECT 1 AS version`,
 			`CREATE TABLE rahasia_schema (version integer); INSERT INTO rahasia_schema VALUES (1)`,
 		} {
-			db := fresh(t)(t)
+			db := fresh(t).open(t)
 			_, err := db.ExecContext(t.Context(), statement)
 			require.NoError(t, err)
 			_, err = sqlstore.New(t.Context(), db)
@@ -114,7 +114,7 @@ func TestAttackPlantedBefore(t *testing.T) {
 // Tables that an application has beside the ring's are its own business.
 func TestOtherTables(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(testing.TB) database) {
-		db := fresh(t)(t)
+		db := fresh(t).open(t)
 		_, err := db.ExecContext(t.Context(), `CREATE TABLE visits (n integer PRIMARY KEY, ring text); CREATE VIEW rahasia_report AS SELECT * FROM visits`)
 		require.NoError(t, err)
 		storeIn(t, db)
@@ -128,7 +128,7 @@ func TestAttackRowsWithoutEnd(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(testing.TB) database) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		db := fresh(t)(t)
+		db := fresh(t).open(t)
 		s := storeIn(t, db)
 		_, err := s.CreateKeys(ctx, []keyring.KeyRecord{live(1)})
 		require.NoError(t, err)
@@ -157,7 +157,7 @@ func TestAttackRowsWithoutEnd(t *testing.T) {
 func TestAttackKeysets(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(testing.TB) database) {
 		ctx := t.Context()
-		db := fresh(t)(t)
+		db := fresh(t).open(t)
 		s := storeIn(t, db)
 		add := func(n int) {
 			blob, size := "zeroblob(32)", "length"

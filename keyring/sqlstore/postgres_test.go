@@ -155,7 +155,7 @@ func BenchmarkSubjectKeys(b *testing.B) {
 		b.Run(kind, func(b *testing.B) {
 			var db *sql.DB
 			if kind == "sqlite" {
-				db = freshSQLite(b)(b)
+				db = freshSQLite(b).open(b)
 			} else {
 				db = pgtest.Open(b, sqlstore.Server.Start(b).Database(b))
 			}

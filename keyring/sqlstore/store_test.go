@@ -39,8 +39,25 @@ func storeIn(t testing.TB, db *sql.DB) *sqlstore.Store {
 	return s
 }
 
-// database opens one more pool, as another process does, on one database.
-type database func(t testing.TB) *sql.DB
+// database is where a database is.
+type database struct{ driver, dsn string }
+
+const pragmas = "?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)"
+
+// open opens one more pool, as another process does.
+func (d database) open(t testing.TB) *sql.DB {
+	db, err := sql.Open(d.driver, d.dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// hooked opens one whose driver has a hook.
+func (d database) hooked(t testing.TB, h hook) *sql.DB {
+	db := sql.OpenDB(connector{d.open(t).Driver(), d.dsn, h})
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
 
 // each runs a test on SQLite and on PostgreSQL; fresh makes an empty database.
 func each(t *testing.T, test func(t *testing.T, fresh func(testing.TB) database)) {
@@ -49,14 +66,14 @@ func each(t *testing.T, test func(t *testing.T, fresh func(testing.TB) database)
 }
 
 func freshSQLite(t testing.TB) database {
-	path := filepath.Join(t.TempDir(), "keys.db")
-	return func(t testing.TB) *sql.DB { return openDB(t, path) }
+	return sqliteAt(filepath.Join(t.TempDir(), "keys.db"))
 }
+
+func sqliteAt(path string) database { return database{"sqlite", "file:" + path + pragmas} }
 
 func freshPostgres(server *pgtest.Server) func(testing.TB) database {
 	return func(t testing.TB) database {
-		dsn := server.Database(t)
-		return func(t testing.TB) *sql.DB { return pgtest.Open(t, dsn) }
+		return database{"pgx", server.Database(t)}
 	}
 }
 
@@ -66,7 +83,7 @@ func TestContract(t *testing.T) {
 		for name, conns := range map[string]int{"pool": 8, "one connection": 1} {
 			t.Run(name, func(t *testing.T) {
 				keyringtest.TestStore(t, func(t *testing.T) keyring.Store {
-					db := fresh(t)(t)
+					db := fresh(t).open(t)
 					db.SetMaxOpenConns(conns)
 					return storeIn(t, db)
 				})
@@ -77,7 +94,7 @@ func TestContract(t *testing.T) {
 
 func TestStoreInTwoProcesses(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(testing.TB) database) {
-		open := fresh(t)
+		open := fresh(t).open
 		a, b := storeIn(t, open(t)), storeIn(t, open(t))
 		rec := keyring.KeyRecord{Tag: keyring.Tag{1}, Compartment: "c", State: keyring.Active, Wrapped: []byte("first")}
 		_, err := a.CreateKeys(t.Context(), []keyring.KeyRecord{rec})
@@ -99,7 +116,7 @@ func TestStoreInTwoProcesses(t *testing.T) {
 func TestRaceOfProcesses(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(testing.TB) database) {
 		const n, rows = 16, 120
-		open := fresh(t)
+		open := fresh(t).open
 		var made [n][]keyring.KeyRecord
 		var moved, activated atomic.Int32
 		var wg, opened sync.WaitGroup
@@ -156,7 +173,7 @@ func TestRaceOfProcesses(t *testing.T) {
 
 func TestStoreSurvivesReopening(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(testing.TB) database) {
-		open := fresh(t)
+		open := fresh(t).open
 		rec := keyring.KeyRecord{Tag: keyring.Tag{1}, Compartment: "c", State: keyring.Active, Wrapped: []byte("w")}
 		db := open(t)
 		_, err := storeIn(t, db).CreateKeys(t.Context(), []keyring.KeyRecord{rec})
