@@ -11,8 +11,8 @@ import (
 // dialect is what differs between databases. In its fragments of SQL a lone $
 // stands for the next numbered parameter.
 type dialect struct {
-	// options are those of every transaction that writes.
-	options *sql.TxOptions
+	// begin begins a transaction that writes.
+	begin func(ctx context.Context, conn *sql.Conn) (*sql.Tx, error)
 	// present asks for the number of tables named rahasia_schema, 0 or 1.
 	present string
 	// lockSchema keeps other processes from migrating at the same time.

@@ -102,7 +102,7 @@ func (s *Store) page(ctx context.Context, after *keyring.Tag, limit int, where s
 		args = append(args, after[:])
 	}
 	args = append(args, max(limit, 0))
-	recs, err := list(ctx, s.db, scanKey, max(limit, 0), s.dialect.selectKeys(times(1, where+` ORDER BY rahasia_keys.tag LIMIT $`)), args...)
+	recs, err := list(ctx, s.db, scanKeys(), max(limit, 0), s.dialect.selectKeys(times(1, where+` ORDER BY rahasia_keys.tag LIMIT $`)), args...)
 	return recs, failed(ctx, err)
 }
 
@@ -153,7 +153,7 @@ func (s *Store) pick(ctx context.Context, q querier, tags []keyring.Tag) ([]keyr
 		for i := range args {
 			args[i] = part[i][:]
 		}
-		recs, err := list(ctx, q, scanKey, len(part), s.dialect.selectKeys(fmt.Sprintf(`rahasia_keys.tag IN (%s) LIMIT %d`, times(len(part), s.dialect.tag), len(part)+1)), args...)
+		recs, err := list(ctx, q, scanKeys(), len(part), s.dialect.selectKeys(fmt.Sprintf(`rahasia_keys.tag IN (%s) LIMIT %d`, times(len(part), s.dialect.tag), len(part)+1)), args...)
 		if err != nil {
 			return nil, err
 		}

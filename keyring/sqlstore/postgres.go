@@ -24,7 +24,9 @@ import (
 // each row one spelling. Columns go by falling alignment.
 func postgres() dialect {
 	return dialect{
-		options: &sql.TxOptions{Isolation: sql.LevelReadCommitted},
+		begin: func(ctx context.Context, conn *sql.Conn) (*sql.Tx, error) {
+			return conn.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+		},
 		// From pg_class, whose lock makes a session look again.
 		present:     `SELECT count(*) FROM pg_class WHERE oid = to_regclass('rahasia_schema')`,
 		lockSchema:  []string{`SELECT pg_advisory_xact_lock(hashtext('rahasia_schema'))`},

@@ -82,19 +82,28 @@ func scanKeyset(rows *sql.Rows) (rec keyring.KeysetRecord, err error) {
 	return rec, nil
 }
 
-func scanKey(rows *sql.Rows) (rec keyring.KeyRecord, err error) {
-	var tag, commitment []byte
-	var compartment sql.NullString
+// scanKeys returns a scan that keeps nothing of a row but its wrapped key: pages
+// are large.
+func scanKeys() func(*sql.Rows) (keyring.KeyRecord, error) {
+	var tag, compartment, wrapped, commitment sql.RawBytes
 	var generation, version, state int64
-	if err := rows.Scan(&tag, &compartment, &generation, &version, &state, &rec.Wrapped, &commitment); err != nil {
-		return rec, err
+	to := []any{&tag, &compartment, &generation, &version, &state, &wrapped, &commitment}
+	var last string // rows in turn are mostly of few compartments
+	return func(rows *sql.Rows) (rec keyring.KeyRecord, err error) {
+		if err := rows.Scan(to...); err != nil {
+			return rec, err
+		}
+		if compartment == nil || wrapped == nil || !fill(rec.Tag[:], tag) || !fill(rec.Commitment[:], commitment) ||
+			outside(generation, math.MaxUint32) || outside(version, math.MaxUint32) || outside(state, math.MaxUint8) {
+			return keyring.KeyRecord{}, fmt.Errorf("subject key: %w", keyring.ErrCorrupt)
+		}
+		if string(compartment) != last {
+			last = string(compartment)
+		}
+		rec.Compartment, rec.Generation, rec.Version, rec.State = last, uint32(generation), uint32(version), keyring.State(state)
+		rec.Wrapped = append([]byte{}, wrapped...)
+		return rec, nil
 	}
-	rec.Compartment, rec.Generation, rec.Version, rec.State = compartment.String, uint32(generation), uint32(version), keyring.State(state)
-	if !compartment.Valid || !fill(rec.Tag[:], tag) || !fill(rec.Commitment[:], commitment) || rec.Wrapped == nil ||
-		outside(generation, math.MaxUint32) || outside(version, math.MaxUint32) || outside(state, math.MaxUint8) {
-		return keyring.KeyRecord{}, fmt.Errorf("subject key: %w", keyring.ErrCorrupt)
-	}
-	return rec, nil
 }
 
 func outside(n, most int64) bool { return n < 0 || n > most }

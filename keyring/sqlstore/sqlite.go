@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rahasia/rahasia/keyring"
 )
@@ -15,6 +16,7 @@ import (
 // the write lock: nothing needs a lock of its own.
 func sqlite() dialect {
 	return dialect{
+		begin:      beginSQLite,
 		present:    `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'rahasia_schema'`,
 		migrations: [][]string{sqliteTables()},
 		insert:     `INSERT INTO rahasia_keys (tag, compartment, generation, version, state, wrapped, commitment) VALUES `,
@@ -126,9 +128,66 @@ func spelt(statement string) string {
 	return strings.Replace(strings.Join(strings.Fields(statement), " "), " IF NOT EXISTS ", " ", 1)
 }
 
+// How long SQLite itself waits, for a lock and for readers to be gone.
+const (
+	lockWait   = 20 * time.Millisecond
+	readerWait = 100 * time.Millisecond
+)
+
+// beginSQLite waits for the write lock as long as the connection's busy_timeout
+// says, or until the context ends: SQLite's own wait does not hear of that.
+func beginSQLite(ctx context.Context, conn *sql.Conn) (tx *sql.Tx, err error) {
+	err = waiting(ctx, conn, lockWait, func(most time.Duration) error {
+		for start := time.Now(); ; {
+			tx, err = conn.BeginTx(ctx, nil)
+			if err == nil || !locked(err) || time.Since(start) >= most {
+				return err
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+	})
+	if err != nil && tx != nil {
+		return nil, errors.Join(err, rollback(tx))
+	}
+	return tx, err
+}
+
+// locked reports whether another has the lock, by SQLite's own words: drivers
+// have types of their own.
+func locked(err error) bool { return strings.Contains(err.Error(), "database is locked") }
+
+// waiting runs do while SQLite waits for locks no longer than a moment, and
+// tells it how long it would have waited.
+func waiting(ctx context.Context, conn *sql.Conn, moment time.Duration, do func(most time.Duration) error) (err error) {
+	var most int64
+	if err := conn.QueryRowContext(ctx, `PRAGMA busy_timeout`).Scan(&most); err != nil {
+		return err
+	}
+	wait := func(ctx context.Context, milliseconds int64) error {
+		_, err := conn.ExecContext(ctx, fmt.Sprintf(`PRAGMA busy_timeout = %d`, milliseconds))
+		return err
+	}
+	// The connection goes back to the pool as it came, whatever happened.
+	defer func() { err = errors.Join(err, wait(context.WithoutCancel(ctx), most)) }()
+	if err := wait(ctx, min(most, moment.Milliseconds())); err != nil {
+		return err
+	}
+	return do(time.Duration(most) * time.Millisecond)
+}
+
 // scrubSQLite moves the write-ahead log into the database and empties it. That
-// it waits for no reader is not an error: the next checkpoint does it.
+// a reader is in its way for longer than a moment is not an error: the next
+// checkpoint does it.
 func scrubSQLite(ctx context.Context, db *sql.DB) error {
-	_, err := db.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
-	return err
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	err = waiting(ctx, conn, readerWait, func(time.Duration) error {
+		_, err := conn.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
+		return err
+	})
+	return errors.Join(err, conn.Close())
 }

@@ -102,8 +102,13 @@ func (s *Store) whole(ctx context.Context, q querier) error {
 }
 
 // within runs do in one transaction.
-func (s *Store) within(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, s.dialect.options)
+func (s *Store) within(ctx context.Context, do func(context.Context, *sql.Tx) error) (err error) {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return failed(ctx, fmt.Errorf("connection: %w", err))
+	}
+	defer func() { err = errors.Join(err, failed(ctx, conn.Close())) }()
+	tx, err := s.dialect.begin(ctx, conn)
 	if err != nil {
 		return failed(ctx, fmt.Errorf("begin: %w", err))
 	}

@@ -61,6 +61,7 @@ func (d database) hooked(t testing.TB, h hook) *sql.DB {
 
 // each runs a test on SQLite and on PostgreSQL; fresh makes an empty database.
 func each(t *testing.T, test func(t *testing.T, fresh func(testing.TB) database)) {
+	t.Parallel() // what waits for a disk need not wait for others
 	t.Run("sqlite", func(t *testing.T) { test(t, freshSQLite) })
 	t.Run("postgres", func(t *testing.T) { test(t, freshPostgres(sqlstore.Server.Start(t))) })
 }
@@ -324,7 +325,7 @@ func (k *spyKEK) Wrap(ctx context.Context, plaintext, ad []byte) ([]byte, error)
 	return k.KEK.Wrap(ctx, plaintext, ad)
 }
 
-func column(t *testing.T, db *sql.DB, query string) (out [][]byte) {
+func column(t testing.TB, db *sql.DB, query string) (out [][]byte) {
 	rows, err := db.QueryContext(t.Context(), query)
 	require.NoError(t, err)
 	defer rows.Close()
