@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/rahasia/rahasia/keyring"
 )
 
 // dialect is what differs between databases. In its fragments of SQL a lone $
@@ -25,14 +27,16 @@ type dialect struct {
 
 	// How rahasia_keys spells a row: tag, compartment, generation, version,
 	// state, wrapped and commitment, in this order wherever all are named.
-	insert     string // an insertion up to its rows
-	row        string // one of them: seven parameters
-	inserted   string // what follows them
-	keyReplace string // set where the tag is there
 	keyRead    string // selected
+	keyReplace string // set where the tag is there
 	tag        string // a tag as parameter
 	inactive   string // the condition that a row is not a live key
 	stale      string // that it is a live key: in a compartment, not of a version
+	// put inserts at most written records, and pick is the condition that a row
+	// has one of at most read tags.
+	put           func(recs []keyring.KeyRecord) (insert string, args []any)
+	pick          func(tags []keyring.Tag) (where string, args []any)
+	written, read int
 
 	// check refuses a database that would not be durable or not forget.
 	check func(ctx context.Context, db *sql.DB) error

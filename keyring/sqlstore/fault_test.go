@@ -36,9 +36,10 @@ var calls = map[string]func(context.Context, *sqlstore.Store) error{
 		return s.StageKeyset(ctx, keyring.KeysetRecord{Name: "k", Revision: 2, Digest: [32]byte{9}, Wrapped: []byte("next")})
 	},
 	"CreateKeys": func(ctx context.Context, s *sqlstore.Store) error {
-		recs := make([]keyring.KeyRecord, 250) // more than one statement takes
+		recs := make([]keyring.KeyRecord, 450) // more than one statement takes, or two
 		for i := range recs {
 			recs[i] = live(byte(i))
+			recs[i].Tag[1] = byte(i >> 8)
 		}
 		_, err := s.CreateKeys(ctx, recs)
 		return err

@@ -11,13 +11,6 @@ import (
 	"github.com/rahasia/rahasia/keyring"
 )
 
-// How many rows one statement carries: below 1,000 parameters, SQLite's limit
-// in any build.
-const (
-	written = 100 // seven parameters each
-	read    = 900 // one
-)
-
 // Keys returns the records of those tags that exist.
 func (s *Store) Keys(ctx context.Context, tags []keyring.Tag) ([]keyring.KeyRecord, error) {
 	recs, err := s.pick(ctx, s.db, tags)
@@ -111,49 +104,35 @@ func (s *Store) page(ctx context.Context, after *keyring.Tag, limit int, where s
 func (s *Store) putKeys(ctx context.Context, tx *sql.Tx, recs []keyring.KeyRecord, conflict string) (err error) {
 	recs = slices.Clone(recs)
 	slices.SortFunc(recs, func(a, b keyring.KeyRecord) int { return bytes.Compare(a.Tag[:], b.Tag[:]) })
-	if len(recs) >= 2*written {
-		var put *sql.Stmt
-		put, err = tx.PrepareContext(ctx, s.putStatement(written, conflict)) // parsing it costs as much as running it
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, put.Close()) }()
-		for ; len(recs) >= written; recs = recs[written:] {
-			if _, err := put.ExecContext(ctx, keyArgs(recs[:written])...); err != nil {
+	full := s.dialect.written
+	var put *sql.Stmt // for full batches, where there are several: parsing one costs as much as running it
+	for part := range slices.Chunk(recs, full) {
+		insert, args := s.dialect.put(part)
+		insert += ` ON CONFLICT (tag) ` + conflict
+		if len(recs) >= 2*full && put == nil {
+			if put, err = tx.PrepareContext(ctx, insert); err != nil {
 				return err
 			}
+			defer func() { err = errors.Join(err, put.Close()) }()
 		}
-	}
-	for part := range slices.Chunk(recs, written) {
-		if _, err := tx.ExecContext(ctx, s.putStatement(len(part), conflict), keyArgs(part)...); err != nil {
+		if put != nil && len(part) == full {
+			_, err = put.ExecContext(ctx, args...)
+		} else {
+			_, err = tx.ExecContext(ctx, insert, args...)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Store) putStatement(n int, conflict string) string {
-	return s.dialect.insert + times(n, s.dialect.row) + s.dialect.inserted + ` ON CONFLICT (tag) ` + conflict
-}
-
-func keyArgs(recs []keyring.KeyRecord) []any {
-	args := make([]any, 0, 7*len(recs))
-	for i := range recs {
-		r := &recs[i]
-		args = append(args, r.Tag[:], r.Compartment, int64(r.Generation), int64(r.Version), int64(r.State), notNil(r.Wrapped), r.Commitment[:])
-	}
-	return args
-}
-
 // pick returns the records of tags, batch by batch.
 func (s *Store) pick(ctx context.Context, q querier, tags []keyring.Tag) ([]keyring.KeyRecord, error) {
 	var out []keyring.KeyRecord
-	for part := range slices.Chunk(tags, read) {
-		args := make([]any, len(part))
-		for i := range args {
-			args[i] = part[i][:]
-		}
-		recs, err := list(ctx, q, scanKeys(), len(part), s.dialect.selectKeys(fmt.Sprintf(`rahasia_keys.tag IN (%s) LIMIT %d`, times(len(part), s.dialect.tag), len(part)+1)), args...)
+	for part := range slices.Chunk(tags, s.dialect.read) {
+		where, args := s.dialect.pick(part)
+		recs, err := list(ctx, q, scanKeys(), len(part), s.dialect.selectKeys(fmt.Sprintf(`%s LIMIT %d`, where, len(part)+1)), args...)
 		if err != nil {
 			return nil, err
 		}

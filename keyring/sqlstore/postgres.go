@@ -3,7 +3,9 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"fmt"
+	"strconv"
 
 	"github.com/rahasia/rahasia/keyring"
 )
@@ -32,14 +34,6 @@ func postgres() dialect {
 		lockSchema:  []string{`SELECT pg_advisory_xact_lock(hashtext('rahasia_schema'))`},
 		migrations:  [][]string{postgresTables()},
 		lockKeysets: []string{`LOCK TABLE rahasia_keysets IN SHARE ROW EXCLUSIVE MODE`},
-		insert: `INSERT INTO rahasia_keys (tag, compartment, generation, version, long_version, state, sealed)
-			SELECT encode(tag, 'hex')::uuid, compartment, nullif(generation, 1)::bit(32)::integer,
-				CASE WHEN version <= 32767 THEN version::smallint END,
-				CASE WHEN version > 32767 THEN version::bit(32)::integer END,
-				((nullif(state, 1) + 128) % 256 - 128)::"char", wrapped || commitment
-			FROM (VALUES `,
-		row:      `($::bytea, $::text, $::bigint, $::bigint, $::integer, $::bytea, $::bytea)`,
-		inserted: `) AS rows (tag, compartment, generation, version, state, wrapped, commitment)`,
 		keyReplace: `compartment = excluded.compartment, generation = excluded.generation, version = excluded.version,
 			long_version = excluded.long_version, state = excluded.state, sealed = excluded.sealed`,
 		keyRead: `uuid_send(tag), ` + upTo(`compartment`, maxCompartment) + `, coalesce(generation::bigint & 4294967295, 1),
@@ -49,6 +43,10 @@ func postgres() dialect {
 		tag:      `encode($::bytea, 'hex')::uuid`,
 		inactive: `state IS NOT NULL`,
 		stale:    `state IS NULL AND compartment = $ AND ` + postgresVersion + ` <> $::bigint`,
+		put:      putPostgres,
+		pick:     pickPostgres,
+		written:  200, // of at most 64 KiB each
+		read:     1000,
 		check:    checkPostgres,
 		intact:   intactPostgres,
 		objects:  4,
@@ -57,6 +55,72 @@ func postgres() dialect {
 }
 
 const postgresVersion = `coalesce(version, long_version::bigint & 4294967295)`
+
+// putPostgres gives a statement arrays and not a parameter for each value: so it
+// is the same for any number of rows, and is planned once. They are texts, for
+// no two drivers pass arrays alike.
+func putPostgres(recs []keyring.KeyRecord) (string, []any) {
+	var tags, compartments, generations, versions, states, sealed arrayText
+	for i := range recs {
+		r := &recs[i]
+		tags.hex(``, r.Tag[:])
+		compartments.quote(r.Compartment)
+		generations.number(r.Generation)
+		versions.number(r.Version)
+		states.number(uint32(r.State))
+		sealed.hex(`\\x`, r.Wrapped, r.Commitment[:])
+	}
+	return `INSERT INTO rahasia_keys (tag, compartment, generation, version, long_version, state, sealed)
+		SELECT tag, compartment, nullif(generation, 1)::bit(32)::integer,
+			CASE WHEN version <= 32767 THEN version::smallint END,
+			CASE WHEN version > 32767 THEN version::bit(32)::integer END,
+			((nullif(state, 1) + 128) % 256 - 128)::"char", sealed
+		FROM unnest($1::text::uuid[], $2::text::text[], $3::text::bigint[], $4::text::bigint[], $5::text::integer[], $6::text::bytea[])
+			AS rows (tag, compartment, generation, version, state, sealed)`,
+		[]any{tags.text(), compartments.text(), generations.text(), versions.text(), states.text(), sealed.text()}
+}
+
+func pickPostgres(tags []keyring.Tag) (string, []any) {
+	var all arrayText
+	for i := range tags {
+		all.hex(``, tags[i][:])
+	}
+	return `tag = ANY ($1::text::uuid[])`, []any{all.text()}
+}
+
+// arrayText writes PostgreSQL's text form of an array.
+type arrayText []byte
+
+func (a *arrayText) next() { *a = append(*a, ',') }
+
+func (a *arrayText) number(n uint32) { a.next(); *a = strconv.AppendUint(*a, uint64(n), 10) }
+
+func (a *arrayText) hex(prefix string, parts ...[]byte) {
+	a.next()
+	*a = append(*a, prefix...)
+	for _, part := range parts {
+		*a = hex.AppendEncode(*a, part)
+	}
+}
+
+func (a *arrayText) quote(text string) {
+	a.next()
+	*a = append(*a, '"')
+	for i := range len(text) {
+		if text[i] == '"' || text[i] == '\\' {
+			*a = append(*a, '\\')
+		}
+		*a = append(*a, text[i])
+	}
+	*a = append(*a, '"')
+}
+
+func (a arrayText) text() string {
+	if len(a) == 0 {
+		return "{}"
+	}
+	return "{" + string(a[1:]) + "}"
+}
 
 func postgresTables() []string {
 	return []string{

@@ -19,8 +19,6 @@ func sqlite() dialect {
 		begin:      beginSQLite,
 		present:    `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'rahasia_schema'`,
 		migrations: [][]string{sqliteTables()},
-		insert:     `INSERT INTO rahasia_keys (tag, compartment, generation, version, state, wrapped, commitment) VALUES `,
-		row:        `($, $, $, $, $, $, $)`,
 		keyReplace: `compartment = excluded.compartment, generation = excluded.generation, version = excluded.version,
 			state = excluded.state, wrapped = excluded.wrapped, commitment = excluded.commitment`,
 		keyRead: upTo(`tag`, 16) + `, ` + upTo(`compartment`, maxCompartment) + `, generation, version, state, ` +
@@ -28,10 +26,15 @@ func sqlite() dialect {
 		tag:      `$`,
 		inactive: `state <> 1`,
 		stale:    `state = 1 AND compartment = $ AND version <> $`,
-		check:    checkSQLite,
-		intact:   intactSQLite,
-		objects:  len(sqliteTables()),
-		scrub:    scrubSQLite,
+		put:      putSQLite,
+		pick:     pickSQLite,
+		// Below 1,000 parameters, the limit in any build.
+		written: 100, // seven each
+		read:    900, // one
+		check:   checkSQLite,
+		intact:  intactSQLite,
+		objects: len(sqliteTables()),
+		scrub:   scrubSQLite,
 	}
 }
 
@@ -65,6 +68,24 @@ func sqliteTables() []string {
 		) STRICT, WITHOUT ROWID`,
 		`CREATE INDEX IF NOT EXISTS rahasia_inactive ON rahasia_keys (tag) WHERE state <> 1`,
 	}
+}
+
+func putSQLite(recs []keyring.KeyRecord) (string, []any) {
+	args := make([]any, 0, 7*len(recs))
+	for i := range recs {
+		r := &recs[i]
+		args = append(args, r.Tag[:], r.Compartment, int64(r.Generation), int64(r.Version), int64(r.State), notNil(r.Wrapped), r.Commitment[:])
+	}
+	return `INSERT INTO rahasia_keys (tag, compartment, generation, version, state, wrapped, commitment) VALUES ` +
+		times(len(recs), `($, $, $, $, $, $, $)`), args
+}
+
+func pickSQLite(tags []keyring.Tag) (string, []any) {
+	args := make([]any, len(tags))
+	for i := range args {
+		args[i] = tags[i][:]
+	}
+	return `tag IN (` + times(len(tags), `$`) + `)`, args
 }
 
 func checkSQLite(ctx context.Context, db *sql.DB) error {
