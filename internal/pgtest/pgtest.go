@@ -70,15 +70,23 @@ func (s *Shared) Start(t testing.TB) *Server {
 // the code to exit with.
 func (s *Shared) Run(m *testing.M) (code int) {
 	code = m.Run()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.server != nil {
-		if err := s.server.stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
+	if err := s.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
 	}
 	return code
+}
+
+// Stop stops the server, if it was started.
+func (s *Shared) Stop() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.server == nil {
+		return nil
+	}
+	err := s.server.stop()
+	s.server = nil
+	return err
 }
 
 func boot(t testing.TB) *Server {

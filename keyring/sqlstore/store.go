@@ -9,10 +9,22 @@
 // compartments and domains, numbers and states: no subject id and no key.
 // [New] makes them, and migrates those of an earlier version of this package.
 //
+// # Pools
+//
+// A call needs one connection at a time, so a pool of one does. It waits for
+// that as database/sql does, until its context ends: called inside a transaction
+// of the caller's that holds the pool's only connection it never gets one, and
+// with a context that has no end it would wait for ever. Use a pool of the
+// ring's own.
+//
 // # SQLite
 //
 // The connections must have synchronous = FULL and secure_delete = ON, best
-// with journal_mode = WAL, a busy_timeout and immediate transactions.
+// with journal_mode = WAL, a busy_timeout and immediate transactions. A call
+// that writes while another has the write lock waits for the busy_timeout, or
+// until its context ends. After an erasure the write-ahead log is emptied, if no
+// reader is in the way for a tenth of a second; otherwise the next checkpoint
+// does it, and until then the wrapped key is in the log.
 //
 // # PostgreSQL
 //
