@@ -39,8 +39,9 @@ type Change struct {
 	// Activate names the staged keyset that becomes the active one; its
 	// Wrapped is not looked at. With an empty Name there is none.
 	Activate KeysetRecord
-	// Keys are what is left of keys that the entry takes out of service. Each is
-	// inserted, or replaces the row of its tag whole.
+	// Keys are what is left of keys that the entry takes out of service, or what
+	// it brings back: records of any state. Each is inserted, or replaces the row
+	// of its tag whole, whatever that was.
 	Keys []KeyRecord
 }
 
@@ -98,7 +99,8 @@ type Store interface {
 	StaleKeys(ctx context.Context, compartment string, version uint32, after *Tag, limit int) ([]KeyRecord, error)
 
 	// SwapKeys replaces, in one transaction, each row that equals its Old in
-	// every column by its New, and returns how many it replaced. A row that
+	// every column by its New, and returns how many it replaced. Both may be in
+	// any state. A row that
 	// differs, a tombstone above all, or that is not there, is left alone and
 	// keeps no other from being replaced. Old and New have one tag, and the tags
 	// in swaps differ from each other. The store has a head.

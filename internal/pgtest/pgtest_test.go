@@ -24,6 +24,37 @@ func TestServer(t *testing.T) {
 	}
 }
 
+// A copy has the tables and their rows, and is another database.
+func TestCopy(t *testing.T) {
+	var shared pgtest.Shared
+	s := shared.Start(t)
+	if shared.Start(t) != s {
+		t.Fatal("two servers are shared")
+	}
+	defer shared.Stop()
+	one := s.Database(t)
+	db := pgtest.Open(t, one)
+	if _, err := db.ExecContext(t.Context(), `CREATE TABLE "a b" (n integer PRIMARY KEY, c "char" CHECK (n > 0)); INSERT INTO "a b" VALUES (7, 'x')`); err != nil {
+		t.Fatal(err)
+	}
+	two := pgtest.Open(t, s.Copy(t, one))
+	var n int
+	if err := two.QueryRowContext(t.Context(), `SELECT n FROM "a b" WHERE c = 'x'`).Scan(&n); err != nil || n != 7 {
+		t.Fatal(n, err)
+	}
+	for _, wrong := range []string{`INSERT INTO "a b" VALUES (7)`, `INSERT INTO "a b" VALUES (-1)`} {
+		if _, err := two.ExecContext(t.Context(), wrong); err == nil {
+			t.Errorf("the copy takes %s", wrong)
+		}
+	}
+	if _, err := two.ExecContext(t.Context(), `DELETE FROM "a b"`); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.QueryRowContext(t.Context(), `SELECT n FROM "a b"`).Scan(&n); err != nil {
+		t.Errorf("the copy and the original are one: %v", err)
+	}
+}
+
 // Without the binaries the test is skipped, and fails where they are required.
 func TestMissing(t *testing.T) {
 	if os.Getenv("PGTEST_CHILD") != "" {

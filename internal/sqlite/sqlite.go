@@ -18,7 +18,9 @@ import (
 // Every connection writes ahead (journal_mode WAL), waits for the disk
 // (synchronous FULL), waits 10 s for another's write lock (busy_timeout),
 // begins transactions with that lock (so that none fails halfway for want of
-// it), enforces foreign keys, and overwrites deleted content (secure_delete).
+// it), enforces foreign keys, overwrites deleted content (secure_delete), and lets
+// no view or trigger that somebody wrote into the file call a function with side
+// effects (trusted_schema OFF).
 // The folder must be there, on a file system with locks and shared memory.
 func Open(path string) (*sql.DB, error) {
 	if path == "" {
@@ -60,6 +62,7 @@ func dsn(path string) string {
 			"synchronous(FULL)",
 			"foreign_keys(ON)",
 			"secure_delete(ON)",
+			"trusted_schema(OFF)",
 		},
 	}.Encode()
 	return u.String()

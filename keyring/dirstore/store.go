@@ -14,8 +14,9 @@
 // file "lock", so the directory must not lie on a network file system without
 // locks.
 //
-// A file that a tombstone replaces, and an intent that is done, are overwritten
-// with zeros first. Journalling and copy-on-write file systems and flash may
+// Files that are replaced or removed, the head's aside, are overwritten with
+// zeros first: what held an erased key, a keyset that has lost a version since,
+// and an intent that is done. Journalling and copy-on-write file systems and flash may
 // keep the old blocks all the same.
 //
 // A creation syncs about two files a key. For more than some ten thousand

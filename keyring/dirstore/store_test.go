@@ -28,12 +28,19 @@ func TestContract(t *testing.T) {
 }
 
 func TestKill(t *testing.T) {
-	killtest.Run(t, func(t testing.TB) string { return filepath.Join(t.TempDir(), "keys") },
-		func(t testing.TB, place string, point func()) keyring.Store {
+	killtest.Run(t, killtest.Stores{
+		Fresh: func(t testing.TB) string { return filepath.Join(t.TempDir(), "keys") },
+		Copy: func(t testing.TB, from string) string {
+			to := filepath.Join(t.TempDir(), "keys")
+			killtest.CopyFolder(t, from, to)
+			return to
+		},
+		Open: func(t testing.TB, place string, point func()) keyring.Store {
 			s := open(t, place)
 			s.SetFault(func(string) { point() })
 			return s
-		})
+		},
+	})
 }
 
 func key(n byte) keyring.KeyRecord {
@@ -105,6 +112,48 @@ func TestAttackThiefReadsTheFiles(t *testing.T) {
 		require.NotContains(t, []string{"intent", "done"}, d.Name())
 		return nil
 	}))
+}
+
+// A keyset that has lost a version since is not on the disk by design: neither
+// the file that was the active one, nor the staged one that it came from.
+func TestAttackThiefReadsAnOldKeyset(t *testing.T) {
+	ctx, dir := t.Context(), filepath.Join(t.TempDir(), "keys")
+	s := open(t, dir)
+	var head keyring.Head
+	var blocks []string
+	link := func(folder string) {
+		files, err := os.ReadDir(filepath.Join(dir, folder))
+		require.NoError(t, err)
+		require.Len(t, files, 1)
+		to := filepath.Join(t.TempDir(), "blocks")
+		require.NoError(t, os.Link(filepath.Join(dir, folder, files[0].Name()), to))
+		blocks = append(blocks, to)
+	}
+	for revision := uint64(1); revision <= 2; revision++ {
+		rec := keyring.KeysetRecord{Name: "k", Revision: revision, Wrapped: bytes.Repeat([]byte{byte(revision)}, 100)}
+		other := rec
+		other.Wrapped = bytes.Repeat([]byte{9}, 100)
+		require.NoError(t, s.StageKeyset(ctx, other))
+		link("staged") // replaced by the next
+		require.NoError(t, s.StageKeyset(ctx, rec))
+		if revision == 1 {
+			link("staged") // removed when it is activated
+		}
+		next := head
+		next.Ring, next.Seq = "r", revision
+		require.NoError(t, s.Commit(ctx, keyring.Change{Prev: head, Head: next, Activate: rec}))
+		head = next
+		if revision == 1 {
+			link("active") // replaced by the second
+		}
+	}
+	require.Len(t, blocks, 4)
+	for i, path := range blocks {
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NotEmpty(t, b)
+		require.Empty(t, bytes.Trim(b, "\x00"), "the old file %d was not overwritten", i)
+	}
 }
 
 // Files that another program changed or swapped are refused, not believed.

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/rahasia/rahasia/keyring/internal/folder"
 )
@@ -108,9 +107,9 @@ func (s *Store) finish() error {
 		folders[filepath.Dir(w.Path)] = true
 		s.fault("write " + w.Path)
 		if w.Data == nil {
-			err = ignoreMissing(os.Remove(s.path(w.Path)))
+			err = s.wipe(w.Path)
 		} else {
-			err = s.replace(w.Path, w.Data, strings.HasPrefix(w.Path, keysDir))
+			err = s.replace(w.Path, w.Data, w.Path != headFile)
 		}
 		if err != nil {
 			return err
@@ -130,7 +129,7 @@ func (s *Store) finish() error {
 	if err := folder.Sync(s.path(doneFile)); err != nil {
 		return err
 	}
-	return s.wipe(doneFile)
+	return s.wipe(doneFile) // its removal need not be synced: nothing is read from what is left
 }
 
 // replace makes data the content of a file in one step, which is on disk when
@@ -138,6 +137,9 @@ func (s *Store) finish() error {
 func (s *Store) replace(name string, data []byte, wipe bool) error {
 	path := s.path(name)
 	if err := s.makeFolder(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := zero(path + fresh); err != nil { // what a process that died left
 		return err
 	}
 	f, err := os.OpenFile(path+fresh, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -179,8 +181,7 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// wipe overwrites and removes a file. That the removal is not synced does no
-// harm: nothing is read from what is left.
+// wipe overwrites and removes a file, if it is there.
 func (s *Store) wipe(name string) error {
 	if err := zero(s.path(name)); err != nil {
 		return err

@@ -2,7 +2,6 @@ package keyringtest
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -298,37 +297,6 @@ func tombstoneWins(ctx context.Context, s keyring.Store) error {
 	err := errors.Join(start(ctx, s), s.Commit(ctx, keyring.Change{Prev: head(1), Head: head(2), Keys: []keyring.KeyRecord{tombstone(1)}}))
 	got, err2 := s.CreateKeys(ctx, []keyring.KeyRecord{key(1, 'a'), key(2, 'b')})
 	return errors.Join(err, err2, same(got, []keyring.KeyRecord{tombstone(1), key(2, 'b')}), expect(ctx, s, tombstone(1), key(2, 'b')))
-}
-
-func tombstonesInOrder(ctx context.Context, s keyring.Store) error {
-	dead := []keyring.KeyRecord{tombstone(4), tombstone(1), tombstone(3), tombstone(2), tombstone(0)}
-	_, err := s.CreateKeys(ctx, []keyring.KeyRecord{key(9, 'a'), key(5, 'b')})
-	if err := errors.Join(err, start(ctx, s), s.Commit(ctx, keyring.Change{Prev: head(1), Head: head(2), Keys: dead})); err != nil {
-		return err
-	}
-	slices.SortFunc(dead, func(a, b keyring.KeyRecord) int { return cmp.Compare(a.Tag[1], b.Tag[1]) })
-	var got []keyring.KeyRecord
-	for after := (*keyring.Tag)(nil); ; {
-		page, err := s.Inactive(ctx, after, 2)
-		if err != nil {
-			return err
-		}
-		if len(page) > 2 {
-			return fmt.Errorf("%d records for a limit of 2", len(page))
-		}
-		if len(page) == 0 {
-			break
-		}
-		got = append(got, page...)
-		after = &page[len(page)-1].Tag
-		if len(got) > len(dead) {
-			break
-		}
-	}
-	if !slices.EqualFunc(got, dead, func(a, b keyring.KeyRecord) bool { return reflect.DeepEqual(a, b) }) {
-		return errors.New("pages of tombstones are not all of them in order")
-	}
-	return nil
 }
 
 func manyRows(ctx context.Context, s keyring.Store) error {

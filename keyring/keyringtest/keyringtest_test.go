@@ -1,8 +1,10 @@
 package keyringtest_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -50,7 +52,111 @@ type (
 	unordered         struct{ keyring.Store }
 	swapsBlindly      struct{ keyring.Store }
 	staleTombstones   struct{ keyring.Store }
+
+	losesRetained      struct{ keyring.Store }
+	keepsTwoStates     struct{ keyring.Store }
+	listsTombstones    struct{ keyring.Store }
+	createsOverKept    struct{ keyring.Store }
+	staleRetained      struct{ keyring.Store }
+	swapsTheLiving     struct{ keyring.Store }
+	swapsIntoLife      struct{ keyring.Store }
+	comparesBeginnings struct{ keyring.Store }
+	cutsCreated        struct{ keyring.Store }
+	cutsCommitted      struct{ keyring.Store }
 )
+
+// cut returns records of which no more is kept than a column that was made for
+// keys can hold.
+func cut(recs []keyring.KeyRecord) []keyring.KeyRecord {
+	recs = slices.Clone(recs)
+	for i := range recs {
+		recs[i].Wrapped = recs[i].Wrapped[:min(len(recs[i].Wrapped), 1<<15)]
+	}
+	return recs
+}
+
+func (s losesRetained) Commit(ctx context.Context, c keyring.Change) error {
+	c.Keys = slices.DeleteFunc(slices.Clone(c.Keys), func(r keyring.KeyRecord) bool { return r.State == keyring.Retained })
+	return s.Store.Commit(ctx, c)
+}
+
+func (s keepsTwoStates) Commit(ctx context.Context, c keyring.Change) error {
+	c.Keys = slices.Clone(c.Keys)
+	for i := range c.Keys {
+		if c.Keys[i].State != keyring.Active {
+			c.Keys[i].State = keyring.Destroyed
+		}
+	}
+	return s.Store.Commit(ctx, c)
+}
+
+func (s listsTombstones) Inactive(ctx context.Context, after *keyring.Tag, limit int) (out []keyring.KeyRecord, err error) {
+	recs, err := s.Store.Inactive(ctx, after, 1<<20)
+	for _, rec := range recs {
+		if rec.State == keyring.Destroyed && len(out) < limit {
+			out = append(out, rec)
+		}
+	}
+	return out, err
+}
+
+func (s createsOverKept) CreateKeys(ctx context.Context, recs []keyring.KeyRecord) ([]keyring.KeyRecord, error) {
+	stored, err := s.Store.CreateKeys(ctx, recs)
+	for i, rec := range stored {
+		if rec.State == keyring.Retained {
+			j := slices.IndexFunc(recs, func(r keyring.KeyRecord) bool { return r.Tag == rec.Tag })
+			_, err = s.SwapKeys(ctx, []keyring.Swap{{Old: rec, New: recs[j]}})
+			stored[i] = recs[j]
+		}
+	}
+	return stored, err
+}
+
+func (s staleRetained) StaleKeys(ctx context.Context, compartment string, version uint32, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
+	recs, err := s.Store.StaleKeys(ctx, compartment, version, after, limit)
+	kept, err2 := s.Inactive(ctx, after, limit)
+	for _, rec := range kept {
+		if rec.State == keyring.Retained && len(recs) < limit {
+			recs = append(recs, rec)
+		}
+	}
+	return recs, errors.Join(err, err2)
+}
+
+func (s swapsTheLiving) SwapKeys(ctx context.Context, swaps []keyring.Swap) (int, error) {
+	return s.Store.SwapKeys(ctx, slices.DeleteFunc(slices.Clone(swaps), func(p keyring.Swap) bool { return p.Old.State != keyring.Active }))
+}
+
+func (s swapsIntoLife) SwapKeys(ctx context.Context, swaps []keyring.Swap) (int, error) {
+	swaps = slices.Clone(swaps)
+	for i := range swaps {
+		swaps[i].New.State = keyring.Active
+	}
+	return s.Store.SwapKeys(ctx, swaps)
+}
+
+func (s comparesBeginnings) SwapKeys(ctx context.Context, swaps []keyring.Swap) (int, error) {
+	swaps = slices.Clone(swaps)
+	for i := range swaps {
+		now, err := s.Keys(ctx, []keyring.Tag{swaps[i].Old.Tag})
+		if err != nil {
+			return 0, err
+		}
+		if old := swaps[i].Old.Wrapped; len(now) == 1 && len(old) > 1<<10 && bytes.HasPrefix(now[0].Wrapped, old[:1<<10]) {
+			swaps[i].Old.Wrapped = now[0].Wrapped
+		}
+	}
+	return s.Store.SwapKeys(ctx, swaps)
+}
+
+func (s cutsCreated) CreateKeys(ctx context.Context, recs []keyring.KeyRecord) ([]keyring.KeyRecord, error) {
+	return s.Store.CreateKeys(ctx, cut(recs))
+}
+
+func (s cutsCommitted) Commit(ctx context.Context, c keyring.Change) error {
+	c.Keys = cut(c.Keys)
+	return s.Store.Commit(ctx, c)
+}
 
 func (neverCommits) Commit(context.Context, keyring.Change) error { return nil }
 
@@ -224,6 +330,16 @@ func TestSaboteurStores(t *testing.T) {
 		"forgets a column":          func(s keyring.Store) keyring.Store { return forgetsVersion{s} },
 		"swaps what changed":        func(s keyring.Store) keyring.Store { return swapsBlindly{s} },
 		"lists tombstones":          func(s keyring.Store) keyring.Store { return staleTombstones{s} },
+		"loses what is retained":    func(s keyring.Store) keyring.Store { return losesRetained{s} },
+		"knows two states":          func(s keyring.Store) keyring.Store { return keepsTwoStates{s} },
+		"lists tombstones alone":    func(s keyring.Store) keyring.Store { return listsTombstones{s} },
+		"creates over retained":     func(s keyring.Store) keyring.Store { return createsOverKept{s} },
+		"rewraps what is retained":  func(s keyring.Store) keyring.Store { return staleRetained{s} },
+		"swaps the living alone":    func(s keyring.Store) keyring.Store { return swapsTheLiving{s} },
+		"swaps into life alone":     func(s keyring.Store) keyring.Store { return swapsIntoLife{s} },
+		"compares beginnings":       func(s keyring.Store) keyring.Store { return comparesBeginnings{s} },
+		"cuts what is created":      func(s keyring.Store) keyring.Store { return cutsCreated{s} },
+		"cuts what is committed":    func(s keyring.Store) keyring.Store { return cutsCommitted{s} },
 		"pages out of order":        func(s keyring.Store) keyring.Store { return unordered{s} },
 	} {
 		t.Run(name, func(t *testing.T) {

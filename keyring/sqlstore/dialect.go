@@ -6,13 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/rahasia/rahasia/keyring"
 )
 
 // dialect is what differs between databases. In its fragments of SQL a lone $
 // stands for the next numbered parameter.
 type dialect struct {
-	// options are those of every transaction that writes.
-	options *sql.TxOptions
+	// begin begins a transaction that writes.
+	begin func(ctx context.Context, conn *sql.Conn) (*sql.Tx, error)
 	// present asks for the number of tables named rahasia_schema, 0 or 1.
 	present string
 	// lockSchema keeps other processes from migrating at the same time.
@@ -25,16 +27,24 @@ type dialect struct {
 
 	// How rahasia_keys spells a row: tag, compartment, generation, version,
 	// state, wrapped and commitment, in this order wherever all are named.
-	keyColumns string // to insert into
-	keyValues  string // inserted: seven parameters
-	keyReplace string // set where the tag is there
 	keyRead    string // selected
+	keyReplace string // set where the tag is there
 	tag        string // a tag as parameter
 	inactive   string // the condition that a row is not a live key
 	stale      string // that it is a live key: in a compartment, not of a version
+	// put inserts at most written records, and pick is the condition that a row
+	// has one of at most read tags.
+	put           func(recs []keyring.KeyRecord) (insert string, args []any)
+	pick          func(tags []keyring.Tag) (where string, args []any)
+	written, read int
 
 	// check refuses a database that would not be durable or not forget.
 	check func(ctx context.Context, db *sql.DB) error
+	// intact returns how many of the tables, and of their indexes where it can
+	// tell them, there are: objects, if all. That one, or what hangs on it, is not
+	// what the migrations made is ErrCorrupt.
+	intact  func(ctx context.Context, q querier) (n int, err error)
+	objects int
 	// scrub runs after tombstones or a keyset were committed, so that the overwritten
 	// bytes leave the disk where the database can do that.
 	scrub func(ctx context.Context, db *sql.DB) error
@@ -57,6 +67,13 @@ func dialectOf(ctx context.Context, db *sql.DB) (dialect, error) {
 // selectKeys is the query for the rows of rahasia_keys where a condition holds.
 func (d *dialect) selectKeys(where string) string {
 	return `SELECT ` + d.keyRead + ` FROM rahasia_keys WHERE ` + where
+}
+
+// upTo selects a column that is at most so many bytes, and NULL in place of a
+// longer one, which the database then need not read: what somebody wrote into
+// the tables must not fill this process's memory.
+func upTo(column string, bytes int) string {
+	return fmt.Sprintf(`CASE WHEN octet_length(%s) <= %d THEN %s END`, column, bytes, column)
 }
 
 // numbered gives every $ of a fragment its number, from next on.

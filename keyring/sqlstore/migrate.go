@@ -32,7 +32,7 @@ func (s *Store) migrate(ctx context.Context, tx *sql.Tx) error {
 			return err
 		}
 	}
-	return nil
+	return s.whole(ctx, tx) // what was there before may only look like ours
 }
 
 // version returns the version of the tables, 0 if there are none.

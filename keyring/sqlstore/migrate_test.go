@@ -17,7 +17,7 @@ func TestMigrate(t *testing.T) {
 	lite, err := litefile.Open(filepath.Join(t.TempDir(), "keys.db"))
 	require.NoError(t, err)
 	defer lite.Close()
-	server := pgtest.Start(t)
+	server := Server.Start(t)
 	for _, db := range []*sql.DB{lite, pgtest.Open(t, server.Database(t))} {
 		s, err := New(ctx, db)
 		require.NoError(t, err)

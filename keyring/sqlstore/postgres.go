@@ -3,7 +3,11 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"fmt"
+	"strconv"
+
+	"github.com/rahasia/rahasia/keyring"
 )
 
 // postgres is the dialect of PostgreSQL.
@@ -14,31 +18,108 @@ import (
 //
 // A subject key costs a table row and an index entry for each patient and
 // compartment, so its row is spelt narrowly: the tag is a uuid, which is
-// sixteen bytes and no length; wrapped key and commitment, which is 32 bytes, are one value; the
-// unsigned numbers are kept as the signed ones of the same bits. Columns go by
-// falling alignment.
+// sixteen bytes and no length; wrapped key and commitment, which is 32 bytes, are
+// one value; unsigned numbers are kept as the signed ones of the same bits. What
+// nearly every row has costs nothing: NULL stands for the first generation and
+// for the active state, and a version has two bytes where it fits, which those
+// made here do, and four where it is one of Tink's random ones. The checks leave
+// each row one spelling. Columns go by falling alignment.
 func postgres() dialect {
 	return dialect{
-		options: &sql.TxOptions{Isolation: sql.LevelReadCommitted},
+		begin: func(ctx context.Context, conn *sql.Conn) (*sql.Tx, error) {
+			return conn.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+		},
 		// From pg_class, whose lock makes a session look again.
 		present:     `SELECT count(*) FROM pg_class WHERE oid = to_regclass('rahasia_schema')`,
 		lockSchema:  []string{`SELECT pg_advisory_xact_lock(hashtext('rahasia_schema'))`},
 		migrations:  [][]string{postgresTables()},
 		lockKeysets: []string{`LOCK TABLE rahasia_keysets IN SHARE ROW EXCLUSIVE MODE`},
-		keyColumns:  `tag, compartment, generation, version, state, sealed`,
-		keyValues: `(encode($::bytea, 'hex')::uuid, $, $::bigint::bit(32)::integer, $::bigint::bit(32)::integer,
-			(($::integer + 128) % 256 - 128)::"char", $::bytea || $::bytea)`,
 		keyReplace: `compartment = excluded.compartment, generation = excluded.generation, version = excluded.version,
-			state = excluded.state, sealed = excluded.sealed`,
-		keyRead: `uuid_send(tag), compartment, generation::bigint & 4294967295, version::bigint & 4294967295,
-			state::integer & 255,
-			substr(sealed, 1, length(sealed) - 32), substr(sealed, length(sealed) - 31)`,
+			long_version = excluded.long_version, state = excluded.state, sealed = excluded.sealed`,
+		keyRead: `uuid_send(tag), ` + upTo(`compartment`, maxCompartment) + `, coalesce(generation::bigint & 4294967295, 1),
+			` + postgresVersion + `, coalesce(state::integer & 255, 1),
+			CASE WHEN octet_length(sealed) <= ` + fmt.Sprint(maxWrapped+32) + ` THEN substr(sealed, 1, octet_length(sealed) - 32) END,
+			CASE WHEN octet_length(sealed) <= ` + fmt.Sprint(maxWrapped+32) + ` THEN substr(sealed, octet_length(sealed) - 31) END`,
 		tag:      `encode($::bytea, 'hex')::uuid`,
-		inactive: `state <> 1::"char"`,
-		stale:    `state = 1::"char" AND compartment = $ AND version <> $::bigint::bit(32)::integer`,
+		inactive: `state IS NOT NULL`,
+		stale:    `state IS NULL AND compartment = $ AND ` + postgresVersion + ` <> $::bigint`,
+		put:      putPostgres,
+		pick:     pickPostgres,
+		written:  200, // of at most 64 KiB each
+		read:     1000,
 		check:    checkPostgres,
+		intact:   intactPostgres,
+		objects:  4,
 		scrub:    func(context.Context, *sql.DB) error { return nil }, // no statement of a plain role can
 	}
+}
+
+const postgresVersion = `coalesce(version, long_version::bigint & 4294967295)`
+
+// putPostgres gives a statement arrays and not a parameter for each value: so it
+// is the same for any number of rows, and is planned once. They are texts, for
+// no two drivers pass arrays alike.
+func putPostgres(recs []keyring.KeyRecord) (string, []any) {
+	var tags, compartments, generations, versions, states, sealed arrayText
+	for i := range recs {
+		r := &recs[i]
+		tags.hex(``, r.Tag[:])
+		compartments.quote(r.Compartment)
+		generations.number(r.Generation)
+		versions.number(r.Version)
+		states.number(uint32(r.State))
+		sealed.hex(`\\x`, r.Wrapped, r.Commitment[:])
+	}
+	return `INSERT INTO rahasia_keys (tag, compartment, generation, version, long_version, state, sealed)
+		SELECT tag, compartment, nullif(generation, 1)::bit(32)::integer,
+			CASE WHEN version <= 32767 THEN version::smallint END,
+			CASE WHEN version > 32767 THEN version::bit(32)::integer END,
+			((nullif(state, 1) + 128) % 256 - 128)::"char", sealed
+		FROM unnest($1::text::uuid[], $2::text::text[], $3::text::bigint[], $4::text::bigint[], $5::text::integer[], $6::text::bytea[])
+			AS rows (tag, compartment, generation, version, state, sealed)`,
+		[]any{tags.text(), compartments.text(), generations.text(), versions.text(), states.text(), sealed.text()}
+}
+
+func pickPostgres(tags []keyring.Tag) (string, []any) {
+	var all arrayText
+	for i := range tags {
+		all.hex(``, tags[i][:])
+	}
+	return `tag = ANY ($1::text::uuid[])`, []any{all.text()}
+}
+
+// arrayText writes PostgreSQL's text form of an array.
+type arrayText []byte
+
+func (a *arrayText) next() { *a = append(*a, ',') }
+
+func (a *arrayText) number(n uint32) { a.next(); *a = strconv.AppendUint(*a, uint64(n), 10) }
+
+func (a *arrayText) hex(prefix string, parts ...[]byte) {
+	a.next()
+	*a = append(*a, prefix...)
+	for _, part := range parts {
+		*a = hex.AppendEncode(*a, part)
+	}
+}
+
+func (a *arrayText) quote(text string) {
+	a.next()
+	*a = append(*a, '"')
+	for i := range len(text) {
+		if text[i] == '"' || text[i] == '\\' {
+			*a = append(*a, '\\')
+		}
+		*a = append(*a, text[i])
+	}
+	*a = append(*a, '"')
+}
+
+func (a arrayText) text() string {
+	if len(a) == 0 {
+		return "{}"
+	}
+	return "{" + string(a[1:]) + "}"
 }
 
 func postgresTables() []string {
@@ -61,14 +142,16 @@ func postgresTables() []string {
 			PRIMARY KEY (name, active)
 		)`,
 		`CREATE TABLE rahasia_keys (
-			generation  integer NOT NULL,
-			version     integer NOT NULL,
-			state       "char"  NOT NULL,
-			tag         uuid    PRIMARY KEY,
-			compartment text    NOT NULL,
-			sealed      bytea   NOT NULL CHECK (length(sealed) >= 32)
+			generation   integer  CHECK (generation <> 1),
+			long_version integer  CHECK (long_version NOT BETWEEN 0 AND 32767),
+			version      smallint CHECK (version >= 0),
+			state        "char"   CHECK (state <> 1::"char"),
+			tag          uuid     PRIMARY KEY,
+			compartment  text     NOT NULL,
+			sealed       bytea    NOT NULL CHECK (length(sealed) >= 32),
+			CHECK ((version IS NULL) <> (long_version IS NULL))
 		)`,
-		`CREATE INDEX rahasia_inactive ON rahasia_keys (tag) WHERE state <> 1::"char"`,
+		`CREATE INDEX rahasia_inactive ON rahasia_keys (tag) WHERE state IS NOT NULL`,
 	}
 }
 
@@ -85,4 +168,43 @@ func checkPostgres(ctx context.Context, db *sql.DB) error {
 		}
 	}
 	return nil
+}
+
+// intactPostgres asks the catalogue for whatever can make the tables lie, lose
+// or tell what is in them: a view or a foreign table in place of one, triggers
+// (a foreign key from elsewhere is a pair of them), rules, row security, tables
+// that inherit, defaults, and a constraint, an index or a column that uses a
+// function or a type that is not PostgreSQL's own; those are not in pg_depend.
+func intactPostgres(ctx context.Context, q querier) (int, error) {
+	const most = 32
+	found, err := list(ctx, q, scanText, most, `WITH ours AS (
+			SELECT * FROM pg_class WHERE oid IN (
+				to_regclass('rahasia_schema'), to_regclass('rahasia_head'), to_regclass('rahasia_keysets'), to_regclass('rahasia_keys'))
+		), parts AS (
+			SELECT 'pg_class'::regclass AS class, oid FROM ours
+			UNION ALL SELECT 'pg_class'::regclass, indexrelid FROM pg_index WHERE indrelid IN (SELECT oid FROM ours)
+			UNION ALL SELECT 'pg_constraint'::regclass, oid FROM pg_constraint WHERE conrelid IN (SELECT oid FROM ours)
+		)
+		SELECT CASE
+			WHEN relkind <> 'r' OR relispartition THEN 'relation that is no table'
+			WHEN relpersistence <> 'p' THEN 'table that is not durable'
+			WHEN relnamespace <> (SELECT min(relnamespace) FROM ours) THEN 'table in another schema'
+			WHEN relrowsecurity THEN 'policy'
+			ELSE 'table' END FROM ours
+		UNION ALL SELECT 'trigger' FROM pg_trigger WHERE tgrelid IN (SELECT oid FROM ours)
+		UNION ALL SELECT 'rule' FROM pg_rewrite WHERE ev_class IN (SELECT oid FROM ours)
+		UNION ALL SELECT 'inheriting table' FROM pg_inherits WHERE inhparent IN (SELECT oid FROM ours) OR inhrelid IN (SELECT oid FROM ours)
+		UNION ALL SELECT 'default' FROM pg_attrdef WHERE adrelid IN (SELECT oid FROM ours)
+		UNION ALL SELECT 'function or type' FROM pg_depend JOIN parts ON classid = class AND objid = oid
+			WHERE refclassid NOT IN ('pg_class'::regclass, 'pg_constraint'::regclass, 'pg_namespace'::regclass)
+		LIMIT 33`)
+	if err != nil {
+		return 0, err
+	}
+	for _, kind := range found {
+		if kind != "table" {
+			return 0, fmt.Errorf("a %s among the ring's tables that is not the ring's: %w", kind, keyring.ErrCorrupt)
+		}
+	}
+	return len(found), nil
 }

@@ -3,6 +3,7 @@ package sqlstore_test
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -13,9 +14,9 @@ import (
 	"github.com/rahasia/rahasia/keyring/sqlstore"
 )
 
-// copied makes a store in path of all that a ring of one compartment has in another.
-func copied(t testing.TB, from keyring.Store, path string) *sqlstore.Store {
-	ctx, to := t.Context(), newStore(t, path)
+// copied makes a store in a database of all that a ring of one compartment has in another.
+func copied(t testing.TB, from keyring.Store, db *sql.DB) *sqlstore.Store {
+	ctx, to := t.Context(), storeIn(t, db)
 	head, err := from.Head(ctx)
 	require.NoError(t, err)
 	keysets, err := from.Keysets(ctx)
@@ -57,7 +58,7 @@ func rotated(t testing.TB, subjects int) keyring.Config {
 
 func TestRewrap(t *testing.T) {
 	cfg := rotated(t, 1500)
-	cfg.Store = copied(t, cfg.Store, filepath.Join(t.TempDir(), "keys.db"))
+	cfg.Store = copied(t, cfg.Store, openDB(t, filepath.Join(t.TempDir(), "keys.db")))
 	r, err := keyring.Open(t.Context(), cfg)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -78,19 +79,24 @@ func BenchmarkRewrap(b *testing.B) {
 	const n = 20000
 	cfg := rotated(b, n)
 	memory := cfg.Store
-	b.Run("sqlite", func(b *testing.B) {
-		for i := range b.N {
-			b.StopTimer()
-			cfg.Store = copied(b, memory, filepath.Join(b.TempDir(), fmt.Sprint(i, ".db")))
-			r, err := keyring.Open(b.Context(), cfg)
-			require.NoError(b, err)
-			b.StartTimer()
-			report, err := r.Rewrap(b.Context(), keyring.Rewrapping{})
-			require.NoError(b, err)
-			require.Equal(b, keyring.Report{Done: n}, report)
-		}
-		b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "keys/s")
-	})
+	for _, kind := range []struct {
+		name  string
+		fresh func(testing.TB) database
+	}{{"sqlite", freshSQLite}, {"postgres", func(t testing.TB) database { return freshPostgres(sqlstore.Server.Start(t))(t) }}} {
+		b.Run(kind.name, func(b *testing.B) {
+			for range b.N {
+				b.StopTimer()
+				cfg.Store = copied(b, memory, kind.fresh(b).open(b))
+				r, err := keyring.Open(b.Context(), cfg)
+				require.NoError(b, err)
+				b.StartTimer()
+				report, err := r.Rewrap(b.Context(), keyring.Rewrapping{})
+				require.NoError(b, err)
+				require.Equal(b, keyring.Report{Done: n}, report)
+			}
+			b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "keys/s")
+		})
+	}
 }
 
 // A page of patients with keys in three compartments, by the number of

@@ -5,25 +5,36 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rahasia/rahasia/keyring"
 )
 
 // sqlite is the dialect of SQLite, whose connections begin a transaction with
 // the write lock: nothing needs a lock of its own.
 func sqlite() dialect {
-	const columns = `tag, compartment, generation, version, state, wrapped, commitment`
 	return dialect{
+		begin:      beginSQLite,
 		present:    `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'rahasia_schema'`,
 		migrations: [][]string{sqliteTables()},
-		keyColumns: columns,
-		keyValues:  `($, $, $, $, $, $, $)`,
 		keyReplace: `compartment = excluded.compartment, generation = excluded.generation, version = excluded.version,
 			state = excluded.state, wrapped = excluded.wrapped, commitment = excluded.commitment`,
-		keyRead:  columns,
+		keyRead: upTo(`tag`, 16) + `, ` + upTo(`compartment`, maxCompartment) + `, generation, version, state, ` +
+			upTo(`wrapped`, maxWrapped) + `, ` + upTo(`commitment`, 32),
 		tag:      `$`,
 		inactive: `state <> 1`,
 		stale:    `state = 1 AND compartment = $ AND version <> $`,
-		check:    checkSQLite,
-		scrub:    scrubSQLite,
+		put:      putSQLite,
+		pick:     pickSQLite,
+		// Below 1,000 parameters, the limit in any build.
+		written: 100, // seven each
+		read:    900, // one
+		check:   checkSQLite,
+		intact:  intactSQLite,
+		objects: len(sqliteTables()),
+		scrub:   scrubSQLite,
 	}
 }
 
@@ -59,6 +70,24 @@ func sqliteTables() []string {
 	}
 }
 
+func putSQLite(recs []keyring.KeyRecord) (string, []any) {
+	args := make([]any, 0, 7*len(recs))
+	for i := range recs {
+		r := &recs[i]
+		args = append(args, r.Tag[:], r.Compartment, int64(r.Generation), int64(r.Version), int64(r.State), notNil(r.Wrapped), r.Commitment[:])
+	}
+	return `INSERT INTO rahasia_keys (tag, compartment, generation, version, state, wrapped, commitment) VALUES ` +
+		times(len(recs), `($, $, $, $, $, $, $)`), args
+}
+
+func pickSQLite(tags []keyring.Tag) (string, []any) {
+	args := make([]any, len(tags))
+	for i := range args {
+		args[i] = tags[i][:]
+	}
+	return `tag IN (` + times(len(tags), `$`) + `)`, args
+}
+
 func checkSQLite(ctx context.Context, db *sql.DB) error {
 	var synchronous, secureDelete int
 	err := errors.Join(
@@ -66,7 +95,7 @@ func checkSQLite(ctx context.Context, db *sql.DB) error {
 		db.QueryRowContext(ctx, `PRAGMA secure_delete`).Scan(&secureDelete))
 	switch {
 	case err != nil:
-		return fmt.Errorf("sqlstore: %w", err)
+		return failed(ctx, err)
 	case synchronous < 2:
 		return errors.New("sqlstore: open SQLite with PRAGMA synchronous = FULL: an erasure must survive a power cut")
 	case secureDelete != 1:
@@ -75,9 +104,111 @@ func checkSQLite(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
+// intactSQLite compares the text of every object that has to do with the
+// tables: SQLite keeps it as it was written. A table that is theirs by name
+// may have an ON CONFLICT clause or a foreign key that loses what is written.
+func intactSQLite(ctx context.Context, q querier) (int, error) {
+	const most = 32 // objects; there are nine, with the primary keys' own indexes
+	found, err := list(ctx, q, scanObject, most, `SELECT type, substr(name, 1, 64), `+upTo(`sql`, 4096)+`
+		FROM (SELECT * FROM sqlite_master UNION ALL SELECT * FROM sqlite_temp_master)
+		WHERE lower(tbl_name) IN ('rahasia_schema', 'rahasia_head', 'rahasia_keysets', 'rahasia_keys')
+			OR lower(name) IN ('rahasia_schema', 'rahasia_head', 'rahasia_keysets', 'rahasia_keys', 'rahasia_inactive')
+		LIMIT 33`)
+	if err != nil {
+		return 0, err
+	}
+	var want []string
+	for _, statement := range sqliteTables() {
+		want = append(want, spelt(statement))
+	}
+	made := 0
+	for _, o := range found {
+		if o.kind == "index" && strings.HasPrefix(o.name, "sqlite_autoindex_") {
+			continue // a primary key's: the name is SQLite's own
+		}
+		if !slices.Contains(want, spelt(o.sql)) {
+			return 0, fmt.Errorf("a %s among the ring's tables that is not the ring's: %w", o.kind, keyring.ErrCorrupt)
+		}
+		made++
+	}
+	return made, nil
+}
+
+// object is a row of SQLite's schema.
+type object struct{ kind, name, sql string }
+
+func scanObject(rows *sql.Rows) (o object, err error) {
+	var text sql.NullString
+	err = rows.Scan(&o.kind, &o.name, &text)
+	o.sql = text.String
+	return o, err
+}
+
+// spelt is a statement as SQLite keeps it, however it is broken into lines.
+func spelt(statement string) string {
+	return strings.Replace(strings.Join(strings.Fields(statement), " "), " IF NOT EXISTS ", " ", 1)
+}
+
+// How long SQLite itself waits, for a lock and for readers to be gone.
+const (
+	lockWait   = 20 * time.Millisecond
+	readerWait = 100 * time.Millisecond
+)
+
+// beginSQLite waits for the write lock as long as the connection's busy_timeout
+// says, or until the context ends: SQLite's own wait does not hear of that.
+func beginSQLite(ctx context.Context, conn *sql.Conn) (tx *sql.Tx, err error) {
+	err = waiting(ctx, conn, lockWait, func(most time.Duration) error {
+		for start := time.Now(); ; {
+			tx, err = conn.BeginTx(ctx, nil)
+			if err == nil || !locked(err) || time.Since(start) >= most {
+				return err
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+	})
+	if err != nil && tx != nil {
+		return nil, errors.Join(err, rollback(tx))
+	}
+	return tx, err
+}
+
+// locked reports whether another has the lock, by SQLite's own words: drivers
+// have types of their own.
+func locked(err error) bool { return strings.Contains(err.Error(), "database is locked") }
+
+// waiting runs do while SQLite waits for locks no longer than a moment, and
+// tells it how long it would have waited.
+func waiting(ctx context.Context, conn *sql.Conn, moment time.Duration, do func(most time.Duration) error) (err error) {
+	var most int64
+	if err := conn.QueryRowContext(ctx, `PRAGMA busy_timeout`).Scan(&most); err != nil {
+		return err
+	}
+	wait := func(ctx context.Context, milliseconds int64) error {
+		_, err := conn.ExecContext(ctx, fmt.Sprintf(`PRAGMA busy_timeout = %d`, milliseconds))
+		return err
+	}
+	// The connection goes back to the pool as it came, whatever happened.
+	defer func() { err = errors.Join(err, wait(context.WithoutCancel(ctx), most)) }()
+	if err := wait(ctx, min(most, moment.Milliseconds())); err != nil {
+		return err
+	}
+	return do(time.Duration(most) * time.Millisecond)
+}
+
 // scrubSQLite moves the write-ahead log into the database and empties it. That
-// it waits for no reader is not an error: the next checkpoint does it.
+// a reader is in its way for longer than a moment is not an error: the next
+// checkpoint does it.
 func scrubSQLite(ctx context.Context, db *sql.DB) error {
-	_, err := db.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
-	return err
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	err = waiting(ctx, conn, readerWait, func(time.Duration) error {
+		_, err := conn.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
+		return err
+	})
+	return errors.Join(err, conn.Close())
 }

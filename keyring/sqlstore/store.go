@@ -9,10 +9,22 @@
 // compartments and domains, numbers and states: no subject id and no key.
 // [New] makes them, and migrates those of an earlier version of this package.
 //
+// # Pools
+//
+// A call needs one connection at a time, so a pool of one does. It waits for
+// that as database/sql does, until its context ends: called inside a transaction
+// of the caller's that holds the pool's only connection it never gets one, and
+// with a context that has no end it would wait for ever. Use a pool of the
+// ring's own.
+//
 // # SQLite
 //
 // The connections must have synchronous = FULL and secure_delete = ON, best
-// with journal_mode = WAL, a busy_timeout and immediate transactions.
+// with journal_mode = WAL, a busy_timeout and immediate transactions. A call
+// that writes while another has the write lock waits for the busy_timeout, or
+// until its context ends. After an erasure the write-ahead log is emptied, if no
+// reader is in the way for a tenth of a second; otherwise the next checkpoint
+// does it, and until then the wrapped key is in the log.
 //
 // # PostgreSQL
 //
@@ -36,21 +48,12 @@
 package sqlstore
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/rahasia/rahasia/keyring"
-)
-
-// How many rows one statement carries: below 1,000 parameters, SQLite's limit
-// in any build.
-const (
-	written = 100 // seven parameters each
-	read    = 900 // one
 )
 
 // Store is a [keyring.Store] in an SQL database. It is safe for concurrent
@@ -64,8 +67,14 @@ var _ keyring.Store = (*Store)(nil)
 
 // New returns the store in db, whose tables it creates where they are not
 // there. A database of another kind, one that a later version of this package
-// made, and connections that are not durable are errors. Closing db closes the
-// store.
+// made, and connections that are not durable are errors. Tables that are not as
+// this package makes them are [keyring.ErrCorrupt], and so is whatever else can
+// make them lie, lose or copy what is written: a view, a trigger, a rule, a
+// policy, an index that this package did not make. That is looked at again
+// whenever keys are erased; it does not hinder whoever may change the database
+// from changing rows, which the ring notices when it reads them.
+//
+// Closing db closes the store.
 func New(ctx context.Context, db *sql.DB) (*Store, error) {
 	if db == nil {
 		return nil, fmt.Errorf("sqlstore: database: %w", keyring.ErrEmpty)
@@ -78,19 +87,40 @@ func New(ctx context.Context, db *sql.DB) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db, d}
+	if _, err := d.intact(ctx, db); err != nil { // before anything is read from what may be no table
+		return nil, failed(ctx, err)
+	}
 	// Where the tables are, nothing but their version is read: a role that owns
 	// none of them can open the store.
-	if version, err := s.version(ctx, db); err != nil || version != len(d.migrations) {
-		if err := s.within(ctx, s.migrate); err != nil {
-			return nil, err
-		}
+	version, err := s.version(ctx, db)
+	if err == nil && version == len(d.migrations) {
+		err = failed(ctx, s.whole(ctx, db))
+	} else {
+		err = s.within(ctx, s.migrate)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return s, nil
 }
 
+// whole makes sure that all tables are there and as the migrations made them.
+func (s *Store) whole(ctx context.Context, q querier) error {
+	n, err := s.dialect.intact(ctx, q)
+	if err == nil && n != s.dialect.objects {
+		err = fmt.Errorf("%d of the ring's %d tables and indexes: %w", n, s.dialect.objects, keyring.ErrCorrupt)
+	}
+	return err
+}
+
 // within runs do in one transaction.
-func (s *Store) within(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, s.dialect.options)
+func (s *Store) within(ctx context.Context, do func(context.Context, *sql.Tx) error) (err error) {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return failed(ctx, fmt.Errorf("connection: %w", err))
+	}
+	defer func() { err = errors.Join(err, failed(ctx, conn.Close())) }()
+	tx, err := s.dialect.begin(ctx, conn)
 	if err != nil {
 		return failed(ctx, fmt.Errorf("begin: %w", err))
 	}
@@ -125,31 +155,27 @@ func rollback(tx *sql.Tx) error {
 
 // Head returns the head.
 func (s *Store) Head(ctx context.Context) (keyring.Head, error) {
-	var h keyring.Head
-	var hash []byte
-	err := s.db.QueryRowContext(ctx, `SELECT ring, seq, hash FROM rahasia_head`).Scan(&h.Ring, &h.Seq, &hash)
-	if errors.Is(err, sql.ErrNoRows) {
-		return keyring.Head{}, nil
-	} else if err != nil {
-		return keyring.Head{}, failed(ctx, fmt.Errorf("head: %w", err))
+	heads, err := list(ctx, s.db, scanHead, 1, `SELECT `+upTo(`ring`, maxRing)+`, seq, `+upTo(`hash`, 32)+` FROM rahasia_head LIMIT 2`)
+	if err != nil || len(heads) == 0 {
+		return keyring.Head{}, failed(ctx, err)
 	}
-	if !fill(h.Hash[:], hash) {
-		return keyring.Head{}, fmt.Errorf("sqlstore: head: %w", keyring.ErrCorrupt)
-	}
-	return h, nil
+	return heads[0], nil
 }
 
-const keysetColumns = `SELECT name, revision, digest, wrapped FROM rahasia_keysets WHERE active = 1`
+func selectKeysets(and string) string {
+	return `SELECT ` + upTo(`name`, maxName) + `, revision, ` + upTo(`digest`, 32) + `, ` + upTo(`wrapped`, maxWrapped) +
+		` FROM rahasia_keysets WHERE active = 1 ` + and
+}
 
-// Keysets returns the active keysets.
+// Keysets returns the active keysets; more than 16,384 are [keyring.ErrCorrupt].
 func (s *Store) Keysets(ctx context.Context) ([]keyring.KeysetRecord, error) {
-	recs, err := list(ctx, s.db, scanKeyset, keysetColumns+` ORDER BY name`)
+	recs, err := list(ctx, s.db, scanKeyset, maxKeysets, selectKeysets(fmt.Sprintf(`ORDER BY name LIMIT %d`, maxKeysets+1)))
 	return recs, failed(ctx, err)
 }
 
 // Keyset returns one active keyset.
 func (s *Store) Keyset(ctx context.Context, name string) (keyring.KeysetRecord, error) {
-	recs, err := list(ctx, s.db, scanKeyset, keysetColumns+` AND name = $1`, name)
+	recs, err := list(ctx, s.db, scanKeyset, 1, selectKeysets(`AND name = $1 LIMIT 2`), name)
 	if err != nil {
 		return keyring.KeysetRecord{}, failed(ctx, err)
 	}
@@ -190,7 +216,12 @@ func (s *Store) Commit(ctx context.Context, c keyring.Change) error {
 		if err := s.activate(ctx, tx, c.Activate); err != nil {
 			return err
 		}
-		return s.putKeys(ctx, tx, c.Keys, `DO UPDATE SET `+s.dialect.keyReplace)
+		if err := s.putKeys(ctx, tx, c.Keys, `DO UPDATE SET `+s.dialect.keyReplace); err != nil || len(c.Keys) == 0 {
+			return err
+		}
+		// After the writes, whose locks keep anyone from adding or removing a
+		// trigger: one that was planted since New must not swallow an erasure.
+		return s.whole(ctx, tx)
 	})
 	if err != nil || len(c.Keys) == 0 && c.Activate.Name == "" {
 		return err
@@ -240,212 +271,4 @@ func changeOne(ctx context.Context, tx *sql.Tx, what, statement string, args ...
 		return fmt.Errorf("%s: %w", what, keyring.ErrConflict)
 	}
 	return nil
-}
-
-// Keys returns the records of those tags that exist.
-func (s *Store) Keys(ctx context.Context, tags []keyring.Tag) ([]keyring.KeyRecord, error) {
-	recs, err := s.pick(ctx, s.db, tags)
-	return recs, failed(ctx, err)
-}
-
-// CreateKeys inserts what is not there and returns what is.
-func (s *Store) CreateKeys(ctx context.Context, recs []keyring.KeyRecord) (stored []keyring.KeyRecord, err error) {
-	tags := make([]keyring.Tag, len(recs))
-	for i := range recs {
-		tags[i] = recs[i].Tag
-	}
-	err = s.within(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := s.putKeys(ctx, tx, recs, `DO NOTHING`); err != nil {
-			return err
-		}
-		stored, err = s.pick(ctx, tx, tags)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return stored, nil
-}
-
-// SwapKeys replaces rows that are as they were read.
-func (s *Store) SwapKeys(ctx context.Context, swaps []keyring.Swap) (swapped int, err error) {
-	tags := make([]keyring.Tag, len(swaps))
-	for i := range swaps {
-		tags[i] = swaps[i].Old.Tag
-	}
-	err = s.within(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		// The head's row is the lock that all who replace rows queue for: none
-		// may be replaced between the read and the write.
-		if _, err := tx.ExecContext(ctx, `UPDATE rahasia_head SET seq = seq`); err != nil {
-			return err
-		}
-		recs, err := s.pick(ctx, tx, tags)
-		if err != nil {
-			return err
-		}
-		now := make(map[keyring.Tag]*keyring.KeyRecord, len(recs))
-		for i := range recs {
-			now[recs[i].Tag] = &recs[i]
-		}
-		next := make([]keyring.KeyRecord, 0, len(recs))
-		for i := range swaps {
-			if rec := now[swaps[i].Old.Tag]; rec != nil && same(rec, &swaps[i].Old) {
-				next = append(next, swaps[i].New)
-			}
-		}
-		swapped = len(next)
-		return s.putKeys(ctx, tx, next, `DO UPDATE SET `+s.dialect.keyReplace)
-	})
-	if err != nil {
-		return 0, err
-	}
-	return swapped, nil
-}
-
-func same(a, b *keyring.KeyRecord) bool {
-	return a.Tag == b.Tag && a.Compartment == b.Compartment && a.Generation == b.Generation && a.Version == b.Version &&
-		a.State == b.State && a.Commitment == b.Commitment && bytes.Equal(a.Wrapped, b.Wrapped)
-}
-
-// StaleKeys returns live keys that another version wraps, by ascending tag. It
-// walks the primary key: all pages together cost one scan, and creating a key
-// no second index.
-func (s *Store) StaleKeys(ctx context.Context, compartment string, version uint32, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
-	return s.page(ctx, after, limit, s.dialect.stale, compartment, int64(version))
-}
-
-// Inactive returns records that are not Active, by ascending tag.
-func (s *Store) Inactive(ctx context.Context, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
-	return s.page(ctx, after, limit, s.dialect.inactive)
-}
-
-// page returns the first records after a tag, of those where a condition holds.
-func (s *Store) page(ctx context.Context, after *keyring.Tag, limit int, where string, args ...any) ([]keyring.KeyRecord, error) {
-	if after != nil {
-		where += ` AND rahasia_keys.tag > ` + s.dialect.tag
-		args = append(args, after[:])
-	}
-	args = append(args, max(limit, 0))
-	recs, err := list(ctx, s.db, scanKey, s.dialect.selectKeys(times(1, where+` ORDER BY rahasia_keys.tag LIMIT $`)), args...)
-	return recs, failed(ctx, err)
-}
-
-// putKeys inserts records in batches, by ascending tag: two transactions that
-// lock the same rows in different orders would wait for each other.
-func (s *Store) putKeys(ctx context.Context, tx *sql.Tx, recs []keyring.KeyRecord, conflict string) (err error) {
-	recs = slices.Clone(recs)
-	slices.SortFunc(recs, func(a, b keyring.KeyRecord) int { return bytes.Compare(a.Tag[:], b.Tag[:]) })
-	if len(recs) >= 2*written {
-		var put *sql.Stmt
-		put, err = tx.PrepareContext(ctx, s.putStatement(written, conflict)) // parsing it costs as much as running it
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, put.Close()) }()
-		for ; len(recs) >= written; recs = recs[written:] {
-			if _, err := put.ExecContext(ctx, keyArgs(recs[:written])...); err != nil {
-				return err
-			}
-		}
-	}
-	for part := range slices.Chunk(recs, written) {
-		if _, err := tx.ExecContext(ctx, s.putStatement(len(part), conflict), keyArgs(part)...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Store) putStatement(n int, conflict string) string {
-	return `INSERT INTO rahasia_keys (` + s.dialect.keyColumns + `) VALUES ` + times(n, s.dialect.keyValues) + ` ON CONFLICT (tag) ` + conflict
-}
-
-func keyArgs(recs []keyring.KeyRecord) []any {
-	args := make([]any, 0, 7*len(recs))
-	for i := range recs {
-		r := &recs[i]
-		args = append(args, r.Tag[:], r.Compartment, int64(r.Generation), int64(r.Version), int64(r.State), notNil(r.Wrapped), r.Commitment[:])
-	}
-	return args
-}
-
-// pick returns the records of tags, batch by batch.
-func (s *Store) pick(ctx context.Context, q querier, tags []keyring.Tag) ([]keyring.KeyRecord, error) {
-	var out []keyring.KeyRecord
-	for part := range slices.Chunk(tags, read) {
-		args := make([]any, len(part))
-		for i := range args {
-			args[i] = part[i][:]
-		}
-		recs, err := list(ctx, q, scanKey, s.dialect.selectKeys(`rahasia_keys.tag IN (`+times(len(part), s.dialect.tag)+`)`), args...)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, recs...)
-	}
-	return out, nil
-}
-
-// querier is a database or a transaction.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-// list runs a query and scans its rows, which it has closed when it returns:
-// the pool may have no second connection.
-func list[T any](ctx context.Context, q querier, scan func(*sql.Rows) (T, error), query string, args ...any) (out []T, err error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err = errors.Join(err, rows.Close()); err != nil {
-			out = nil
-		}
-	}()
-	for rows.Next() {
-		rec, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, rec)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func scanKeyset(rows *sql.Rows) (rec keyring.KeysetRecord, err error) {
-	var digest []byte
-	if err := rows.Scan(&rec.Name, &rec.Revision, &digest, &rec.Wrapped); err != nil {
-		return rec, err
-	}
-	if !fill(rec.Digest[:], digest) {
-		return rec, keyring.ErrCorrupt
-	}
-	return rec, nil
-}
-
-func scanKey(rows *sql.Rows) (rec keyring.KeyRecord, err error) {
-	var tag, commitment []byte
-	if err := rows.Scan(&tag, &rec.Compartment, &rec.Generation, &rec.Version, &rec.State, &rec.Wrapped, &commitment); err != nil {
-		return rec, err
-	}
-	if !fill(rec.Tag[:], tag) || !fill(rec.Commitment[:], commitment) {
-		return rec, keyring.ErrCorrupt
-	}
-	return rec, nil
-}
-
-// fill copies from into to if it has the right length.
-func fill(to, from []byte) bool { return copy(to, from) == len(from) && len(from) == len(to) }
-
-// notNil keeps an empty value from becoming NULL.
-func notNil(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
 }

@@ -39,24 +39,42 @@ func storeIn(t testing.TB, db *sql.DB) *sqlstore.Store {
 	return s
 }
 
-// database opens one more pool, as another process does, on one database.
-type database func(t testing.TB) *sql.DB
+// database is where a database is.
+type database struct{ driver, dsn string }
+
+const pragmas = "?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)"
+
+// open opens one more pool, as another process does.
+func (d database) open(t testing.TB) *sql.DB {
+	db, err := sql.Open(d.driver, d.dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// hooked opens one whose driver has a hook.
+func (d database) hooked(t testing.TB, h hook) *sql.DB {
+	db := sql.OpenDB(connector{d.open(t).Driver(), d.dsn, h})
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
 
 // each runs a test on SQLite and on PostgreSQL; fresh makes an empty database.
 func each(t *testing.T, test func(t *testing.T, fresh func(testing.TB) database)) {
+	t.Parallel() // what waits for a disk need not wait for others
 	t.Run("sqlite", func(t *testing.T) { test(t, freshSQLite) })
-	t.Run("postgres", func(t *testing.T) { test(t, freshPostgres(pgtest.Start(t))) })
+	t.Run("postgres", func(t *testing.T) { test(t, freshPostgres(sqlstore.Server.Start(t))) })
 }
 
 func freshSQLite(t testing.TB) database {
-	path := filepath.Join(t.TempDir(), "keys.db")
-	return func(t testing.TB) *sql.DB { return openDB(t, path) }
+	return sqliteAt(filepath.Join(t.TempDir(), "keys.db"))
 }
+
+func sqliteAt(path string) database { return database{"sqlite", "file:" + path + pragmas} }
 
 func freshPostgres(server *pgtest.Server) func(testing.TB) database {
 	return func(t testing.TB) database {
-		dsn := server.Database(t)
-		return func(t testing.TB) *sql.DB { return pgtest.Open(t, dsn) }
+		return database{"pgx", server.Database(t)}
 	}
 }
 
@@ -66,7 +84,7 @@ func TestContract(t *testing.T) {
 		for name, conns := range map[string]int{"pool": 8, "one connection": 1} {
 			t.Run(name, func(t *testing.T) {
 				keyringtest.TestStore(t, func(t *testing.T) keyring.Store {
-					db := fresh(t)(t)
+					db := fresh(t).open(t)
 					db.SetMaxOpenConns(conns)
 					return storeIn(t, db)
 				})
@@ -77,7 +95,7 @@ func TestContract(t *testing.T) {
 
 func TestStoreInTwoProcesses(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(testing.TB) database) {
-		open := fresh(t)
+		open := fresh(t).open
 		a, b := storeIn(t, open(t)), storeIn(t, open(t))
 		rec := keyring.KeyRecord{Tag: keyring.Tag{1}, Compartment: "c", State: keyring.Active, Wrapped: []byte("first")}
 		_, err := a.CreateKeys(t.Context(), []keyring.KeyRecord{rec})
@@ -99,7 +117,7 @@ func TestStoreInTwoProcesses(t *testing.T) {
 func TestRaceOfProcesses(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(testing.TB) database) {
 		const n, rows = 16, 120
-		open := fresh(t)
+		open := fresh(t).open
 		var made [n][]keyring.KeyRecord
 		var moved, activated atomic.Int32
 		var wg, opened sync.WaitGroup
@@ -156,7 +174,7 @@ func TestRaceOfProcesses(t *testing.T) {
 
 func TestStoreSurvivesReopening(t *testing.T) {
 	each(t, func(t *testing.T, fresh func(testing.TB) database) {
-		open := fresh(t)
+		open := fresh(t).open
 		rec := keyring.KeyRecord{Tag: keyring.Tag{1}, Compartment: "c", State: keyring.Active, Wrapped: []byte("w")}
 		db := open(t)
 		_, err := storeIn(t, db).CreateKeys(t.Context(), []keyring.KeyRecord{rec})
@@ -222,6 +240,7 @@ func TestNewRefuses(t *testing.T) {
 func TestAttackOnRows(t *testing.T) {
 	ctx := t.Context()
 	db := openDB(t, filepath.Join(t.TempDir(), "keys.db"))
+	db.SetMaxOpenConns(1) // one connection has all the pragmas
 	s, err := sqlstore.New(ctx, db)
 	require.NoError(t, err)
 	rec := keyring.KeyRecord{Tag: keyring.Tag{1}, Compartment: "c", State: keyring.Active, Wrapped: []byte("w")}
@@ -232,12 +251,21 @@ func TestAttackOnRows(t *testing.T) {
 		`UPDATE rahasia_keys SET version = 4294967296`,
 		`UPDATE rahasia_keys SET version = 1, state = 256`,
 		`UPDATE rahasia_keys SET state = 1, generation = 99999999999`,
+		`UPDATE rahasia_keys SET generation = 1, wrapped = zeroblob(65537)`,
+		`UPDATE rahasia_keys SET wrapped = zeroblob(65536), compartment = printf('%.33c', 'x')`,
+		`PRAGMA ignore_check_constraints = ON; UPDATE rahasia_keys SET compartment = 'c', commitment = zeroblob(33)`,
 	} {
 		_, err := db.ExecContext(ctx, change)
 		require.NoError(t, err)
 		_, err = s.Keys(ctx, []keyring.Tag{rec.Tag})
-		require.Error(t, err, change)
+		require.ErrorIs(t, err, keyring.ErrCorrupt, change)
 	}
+	_, err = db.ExecContext(ctx, `PRAGMA ignore_check_constraints = OFF; UPDATE rahasia_keys SET commitment = zeroblob(32)`)
+	require.NoError(t, err)
+	rec.Generation, rec.Version, rec.Wrapped = 1, 1, make([]byte, 65536)
+	got, err := s.Keys(ctx, []keyring.Tag{rec.Tag})
+	require.NoError(t, err)
+	require.Equal(t, []keyring.KeyRecord{rec}, got, "the largest that is taken")
 	_, err = db.ExecContext(ctx, `UPDATE rahasia_keys SET commitment = x'00'`)
 	require.Error(t, err, "the schema lets a short commitment in")
 }
@@ -297,7 +325,7 @@ func (k *spyKEK) Wrap(ctx context.Context, plaintext, ad []byte) ([]byte, error)
 	return k.KEK.Wrap(ctx, plaintext, ad)
 }
 
-func column(t *testing.T, db *sql.DB, query string) (out [][]byte) {
+func column(t testing.TB, db *sql.DB, query string) (out [][]byte) {
 	rows, err := db.QueryContext(t.Context(), query)
 	require.NoError(t, err)
 	defer rows.Close()

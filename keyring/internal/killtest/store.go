@@ -49,3 +49,17 @@ func (s *store) Keys(ctx context.Context, tags []keyring.Tag) ([]keyring.KeyReco
 func (s *store) CreateKeys(ctx context.Context, recs []keyring.KeyRecord) ([]keyring.KeyRecord, error) {
 	return around(s, func() ([]keyring.KeyRecord, error) { return s.Store.CreateKeys(ctx, recs) })
 }
+
+func (s *store) StaleKeys(ctx context.Context, compartment string, version uint32, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
+	return around(s, func() ([]keyring.KeyRecord, error) {
+		return s.Store.StaleKeys(ctx, compartment, version, after, limit)
+	})
+}
+
+func (s *store) SwapKeys(ctx context.Context, swaps []keyring.Swap) (int, error) {
+	return around(s, func() (int, error) { return s.Store.SwapKeys(ctx, swaps) })
+}
+
+func (s *store) Inactive(ctx context.Context, after *keyring.Tag, limit int) ([]keyring.KeyRecord, error) {
+	return around(s, func() ([]keyring.KeyRecord, error) { return s.Store.Inactive(ctx, after, limit) })
+}
