@@ -564,7 +564,7 @@ func TestReplayActivatesWhatIsStaged(t *testing.T) {
 	r, err := keyring.Open(ctx, cfg)
 	require.NoError(t, err)
 	store.calls.Store(0)
-	store.at, store.once = 4, true // Head, Keyset, StageKeyset, Commit
+	store.at, store.once = 5, true // Head, Keyset, Head, StageKeyset, Commit
 	_, err = r.Rotate(ctx, "clinical")
 	requireError(t, err, errStore)
 	backup := keyring.Backup(w.Store)

@@ -517,3 +517,46 @@ func (c *clinic) others(t testing.TB, r *keyring.Ring) {
 		require.NoError(t, <-errs)
 	}
 }
+
+// stuckKEK hangs in Wrap, whatever its context says, until it is let go.
+type stuckKEK struct {
+	keyring.KEK
+	entered, release chan struct{}
+}
+
+func (k stuckKEK) Wrap(ctx context.Context, plaintext, ad []byte) ([]byte, error) {
+	close(k.entered)
+	<-k.release
+	return k.KEK.Wrap(ctx, plaintext, ad)
+}
+
+// No KEK is called under the lock: an erasure goes on beside a rotation whose
+// KEK hangs, and the rotation begins again after what changed meanwhile.
+func TestFaultKEKHoldsUpNoErasure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "clinical")
+		_, err := w.ring.CreateSubject(t.Context(), alice, "clinical")
+		require.NoError(t, err)
+		kek := stuckKEK{w.kek, make(chan struct{}), make(chan struct{})}
+		cfg := w.Config
+		cfg.KEK = kek
+		r, err := keyring.Open(t.Context(), cfg)
+		require.NoError(t, err)
+		defer r.Close()
+		done := make(chan error, 1)
+		go func() {
+			_, err := r.Rotate(t.Context(), "clinical")
+			done <- err
+		}()
+		<-kek.entered
+		for _, ring := range []*keyring.Ring{w.ring, r} {
+			_, err = ring.Shred(t.Context(), alice)
+			require.NoError(t, err)
+		}
+		close(kek.release)
+		require.NoError(t, <-done)
+		ks, err := w.open(t).Keyset(t.Context(), "clinical")
+		require.NoError(t, err)
+		require.EqualValues(t, 2, ks.Primary())
+	})
+}

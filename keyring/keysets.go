@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/rahasia/rahasia/keyring/internal/journal"
@@ -73,9 +74,39 @@ const createKeyset = "create-keyset"
 
 // revise writes the first or the next revision of a keyset: staged, journalled,
 // committed, read back, and only then used. It is wrapped by to, or by the
-// keyset's own KEK if that is nil.
-func (c *core) revise(ctx context.Context, action, name string, to KEK, change edit) (ks *Keyset, err error) {
+// keyset's own KEK if that is nil. No KEK is called under the lock, so that no
+// erasure waits for one; what another writer changed meanwhile makes it begin again.
+func (c *core) revise(ctx context.Context, action, name string, to KEK, change edit) (*Keyset, error) {
+	for range revisions {
+		ks, err := c.reviseOnce(ctx, action, name, to, change)
+		if !errors.Is(err, errMoved) {
+			return ks, err
+		}
+	}
+	return nil, fmt.Errorf("keyring: keyset %q: others change it all the time: %w", name, ErrConflict)
+}
+
+// revisions is how often a change is tried that others are quicker than.
+const revisions = 5
+
+// errMoved is a keyset that another writer changed between a look and the lock.
+var errMoved = errors.New("keyset changed meanwhile")
+
+func (c *core) reviseOnce(ctx context.Context, action, name string, to KEK, change edit) (*Keyset, error) {
+	if err := c.settle(ctx); err != nil {
+		return nil, err
+	}
 	kek, err := c.keks.of(name)
+	if err != nil {
+		return nil, err
+	}
+	var was journal.Mark
+	var old *revision
+	if action == createKeyset {
+		err = c.creatable(name)
+	} else {
+		was, old, err = c.revisable(ctx, kek, name)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -83,29 +114,32 @@ func (c *core) revise(ctx context.Context, action, name string, to KEK, change e
 	if !moves {
 		to = kek
 	}
+	rec, ks, err := newRevision(ctx, to, c.ring, name, old, change)
+	if err != nil {
+		return nil, err
+	}
+	staged := func() {}
+	if moves { // once journalled, whoever comes next may commit it
+		staged = func() { c.keks.set(name, AnyKEK(to, kek)) }
+	}
 	err = c.exclusive(ctx, func() error {
-		old, err := c.revisable(ctx, kek, name, action == createKeyset)
-		if err != nil {
-			return err
+		if now, _ := c.mark(name); now != was {
+			return errMoved
 		}
-		rec, next, err := newRevision(ctx, to, c.ring, name, old, change)
-		if err != nil {
-			return err
+		if old == nil {
+			if err := c.creatable(name); err != nil {
+				return err
+			}
 		}
-		staged := func() {}
-		if moves { // once journalled, whoever comes next may commit it
-			staged = func() { c.keks.set(name, AnyKEK(to, kek)) }
-		}
-		if err := c.persist(ctx, action, rec, next, staged); err != nil {
-			return err
-		}
-		if moves {
-			c.keks.set(name, to)
-		}
-		ks = next
-		return nil
+		return c.persist(ctx, action, rec, ks, staged)
 	})
-	return ks, err
+	if err != nil {
+		return nil, err
+	}
+	if moves {
+		c.keks.set(name, to)
+	}
+	return ks, nil
 }
 
 // persist makes rec the active revision of its keyset, and ks what the ring
@@ -131,28 +165,28 @@ func (c *core) persist(ctx context.Context, action string, rec KeysetRecord, ks 
 	return nil
 }
 
-// revisable returns the revision to make the next one from; none for a new keyset.
-func (c *core) revisable(ctx context.Context, kek KEK, name string, create bool) (*revision, error) {
-	want, known := c.mark(name)
-	if !create && !known {
-		return nil, fmt.Errorf("keyring: keyset %q: %w", name, ErrNoKeyset)
-	} else if create && known {
-		return nil, fmt.Errorf("keyring: keyset %q: %w", name, ErrExists)
-	} else if create {
-		if isCompartment(name) && len(c.compartments()) >= journal.MaxCompartments {
-			return nil, fmt.Errorf("keyring: keyset %q: the ring has %d compartments: %w", name, journal.MaxCompartments, ErrName)
-		}
-		return nil, nil
+// creatable returns why no keyset of that name can be made.
+func (c *core) creatable(name string) error {
+	if _, known := c.mark(name); known {
+		return fmt.Errorf("keyring: keyset %q: %w", name, ErrExists)
 	}
-	rec, err := c.store.Keyset(ctx, name)
+	if isCompartment(name) && len(c.compartments()) >= journal.MaxCompartments {
+		return fmt.Errorf("keyring: keyset %q: the ring has %d compartments: %w", name, journal.MaxCompartments, ErrName)
+	}
+	return nil
+}
+
+// revisable returns the revision of a keyset to make the next one from.
+func (c *core) revisable(ctx context.Context, kek KEK, name string) (journal.Mark, *revision, error) {
+	if _, known := c.mark(name); !known {
+		return journal.Mark{}, nil, fmt.Errorf("keyring: keyset %q: %w", name, ErrNoKeyset)
+	}
+	rec, err := c.record(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("keyring: load keyset %q: %w", name, err)
-	}
-	if want != markOf(rec) {
-		return nil, fmt.Errorf("keyring: keyset %q is not the journal's revision: %w", name, ErrRolledBack)
+		return journal.Mark{}, nil, err
 	}
 	_, old, err := openRevision(ctx, kek, c.ring, name, rec)
-	return old, err
+	return markOf(rec), old, err
 }
 
 func (c *core) compartments() []string {

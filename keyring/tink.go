@@ -62,7 +62,7 @@ func (r *Ring) ImportKeyset(ctx context.Context, name string, encrypted []byte, 
 		return err
 	}
 	return c.exclusive(ctx, func() error {
-		if _, err := c.revisable(ctx, kek, name, true); err != nil {
+		if err := c.creatable(name); err != nil {
 			return err
 		}
 		return c.persist(ctx, "import", rec, ks, func() {})
