@@ -28,6 +28,7 @@ func Replay(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	defer c.tellAll()
 	unlock, err := c.lock(ctx)
 	if err != nil {
 		return err
@@ -168,6 +169,7 @@ func Reseed(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	defer c.tellAll()
 	unlock, err := c.lock(ctx)
 	if err != nil {
 		return err
@@ -204,6 +206,8 @@ func (c *core) reseed(ctx context.Context, base Head, entries []*journal.Entry) 
 	if err != nil {
 		return fmt.Errorf("keyring: reseed: %w", err)
 	}
+	// Some entry follows: the control keyset's at least.
+	c.note("reseed", journal.Step{Entry: first, Prev: first.Base, Head: journal.Head{Ring: c.ring, Seq: first.Seq, Hash: entries[0].Prev}})
 	if err := c.rebury(ctx); err != nil {
 		return err
 	}

@@ -128,11 +128,20 @@ func (c *core) observe() {
 
 // settle brings store and journal level, alone among all writers.
 func (c *core) settle(ctx context.Context) error {
-	return c.exclusive(ctx, func() error { return nil })
+	if c.tell != nil { // by a goroutine: the caller has the turn of a load, which a hook may wait for
+		defer func() { go c.tellAll() }()
+	}
+	return c.locked(ctx, func() error { return nil })
 }
 
-// exclusive runs do alone among all writers, with store and journal level.
+// exclusive runs do alone among all writers, with store and journal level, and
+// tells of what it did. The caller has nothing that a hook could wait for.
 func (c *core) exclusive(ctx context.Context, do func() error) error {
+	defer c.tellAll()
+	return c.locked(ctx, do)
+}
+
+func (c *core) locked(ctx context.Context, do func() error) error {
 	unlock, err := c.lock(ctx)
 	if err != nil {
 		return err
@@ -144,17 +153,16 @@ func (c *core) exclusive(ctx context.Context, do func() error) error {
 	return do()
 }
 
-// lock waits for the right to write. Whoever unlocks tells of what was done.
+// lock waits for the right to write. Whoever unlocked it calls tellAll.
 func (c *core) lock(ctx context.Context) (unlock func(), err error) {
 	release, err := c.log.Lock(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("keyring: %w", err)
 	}
 	return func() {
-		events := c.noted
+		c.notices.add(c.noted...) // before others write: in the journal's order
 		c.noted = nil
 		release()
-		c.tellAll(events)
 	}, nil
 }
 
