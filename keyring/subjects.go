@@ -217,7 +217,7 @@ func (c *core) createMissing(ctx context.Context, create bool, loads []lookup, b
 				l.err = fmt.Errorf("keyring: compartment %q: %w", w.keyset.name, ErrNoSubjectKey)
 				continue
 			}
-			rec, err := wrapSubject(c.ring, w.keyset, w.tag)
+			rec, err := wrapSubject(c.ring, w.keyset, w.tag, c.span(w.tag))
 			if err != nil {
 				return err
 			}
