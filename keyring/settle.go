@@ -226,7 +226,11 @@ func (c *core) redo(ctx context.Context, s journal.Step) error {
 	if err != nil {
 		return err
 	}
-	ch := c.change(s, marks)
+	left, err := c.leftPackages(ctx, []*journal.Entry{s.Entry})
+	if err != nil {
+		return err
+	}
+	ch := c.change(s, append(marks, left...))
 	if want := s.Entry.Keyset; want.Name != "" {
 		rec, err := c.store.Keyset(ctx, want.Name)
 		if err != nil && !errors.Is(err, ErrNoKeyset) {
@@ -303,6 +307,22 @@ func (c *core) walk(each func(journal.Step)) (*journal.Chain, error) {
 		return nil, fmt.Errorf("keyring: %w", err)
 	}
 	return chain, nil
+}
+
+// findStep returns the first or the newest step of the journal that is wanted.
+func (c *core) findStep(newest bool, wanted func(*journal.Entry) bool) (step journal.Step, err error) {
+	_, err = c.walk(func(s journal.Step) {
+		if (newest || step.Entry == nil) && wanted(s.Entry) {
+			step = s
+		}
+	})
+	if err != nil {
+		return journal.Step{}, err
+	}
+	if step.Entry == nil { // the journal was cut since it was read
+		return journal.Step{}, fmt.Errorf("keyring: the journal lost an entry: %w", ErrJournalLost)
+	}
+	return step, nil
 }
 
 // after returns the steps from a store's head to the journal's, oldest first;
