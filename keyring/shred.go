@@ -145,7 +145,8 @@ func (c *core) wipes(ctx context.Context, subject string, erasure Tag) (*journal
 		return nil, err
 	}
 	e := &journal.Entry{Kind: journal.Shred, Erasure: erasure, Wipes: rows.wipes()}
-	if rows.custody == nil && !slices.ContainsFunc(rows.recs, func(rec *KeyRecord) bool { return rec != nil }) {
+	_, kept := c.retention(erasure) // the journal knows the subject, whatever a restored store has lost
+	if !kept && rows.custody == nil && !slices.ContainsFunc(rows.recs, func(rec *KeyRecord) bool { return rec != nil }) {
 		return nil, fmt.Errorf("keyring: shred: %w", ErrNoSubjectKey)
 	}
 	if rows.custody != nil {
