@@ -63,7 +63,7 @@ func (c *core) replay(ctx context.Context, steps []journal.Step) error {
 		return fmt.Errorf("keyring: sync journal: %w", err)
 	}
 	head := Head(steps[0].Prev)
-	for i, s := range steps {
+	for _, s := range steps {
 		s.Prev = journal.Head(head) // a reseed's own entries begin elsewhere
 		err := c.redo(ctx, s)
 		if err == nil {
@@ -73,20 +73,16 @@ func (c *core) replay(ctx context.Context, steps []journal.Step) error {
 		if !errors.Is(err, ErrConflict) || s.Entry.Kind != journal.Keyset {
 			return fmt.Errorf("keyring: replay entry %d: %w", s.Entry.Seq, err)
 		}
-		return c.buryRest(ctx, head, steps[i:])
+		return c.buryRest(ctx)
 	}
 	return nil
 }
 
-func (c *core) buryRest(ctx context.Context, head Head, steps []journal.Step) error {
-	for _, s := range steps {
-		marks, err := c.leave(ctx, s.Entry)
-		if err == nil {
-			err = c.store.Commit(ctx, Change{Prev: head, Head: head, Keys: marks})
-		}
-		if err != nil {
-			return fmt.Errorf("keyring: replay entry %d: %w", s.Entry.Seq, err)
-		}
+// buryRest writes what can be written of a journal that the store cannot follow
+// to its end, and says why it cannot.
+func (c *core) buryRest(ctx context.Context) error {
+	if err := c.rebury(ctx); err != nil {
+		return err
 	}
 	lost, err := c.lostKeysets(ctx)
 	if err != nil {

@@ -67,10 +67,11 @@ func (r *Ring) Retain(ctx context.Context, subject string, why Retention) (recei
 			return fmt.Errorf("keyring: retain: Config.Custodian: %w", ErrEmpty)
 		}
 		e := &journal.Entry{Kind: journal.Retain, Erasure: erasure, Retention: journal.Retention{Until: until, Basis: why.Basis}}
-		if err := c.prepareRetention(ctx, subject, e); err != nil {
+		over, err := c.prepareRetention(ctx, subject, e)
+		if err != nil {
 			return err
 		}
-		s, err := c.write(ctx, "retain", e)
+		s, err := c.writeOver(ctx, "retain", e, over)
 		if err != nil {
 			return err
 		}
@@ -99,22 +100,23 @@ func (r *Ring) alone(ctx context.Context, subject string, do func(c *core, erasu
 }
 
 // prepareRetention completes e, and makes sure that the package is in the store.
-func (c *core) prepareRetention(ctx context.Context, subject string, e *journal.Entry) error {
+// It returns over which rows stubs can be written.
+func (c *core) prepareRetention(ctx context.Context, subject string, e *journal.Entry) (over []journal.Wipe, err error) {
 	if now, again := c.retention(e.Erasure); again && !c.isErased(e.Erasure) {
 		return c.prolong(ctx, e, now)
 	}
 	rows, err := c.serving(ctx, subject, e.Erasure)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var all []custody.Keys
 	for _, rec := range rows.in(Active) {
 		if span := c.span(rec.Tag); rec.Generation < span.Newest {
-			return olderThan(rec, span)
+			return nil, olderThan(rec, span)
 		}
 		keys, err := c.keysIn(ctx, rec, c.settledKeyset)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		all = append(all, keys)
 	}
@@ -122,31 +124,35 @@ func (c *core) prepareRetention(ctx context.Context, subject string, e *journal.
 	// has not seen the entry yet, must not be overwritten.
 	e.Wipes = held(rows.wipes())
 	if err := c.keepPackage(ctx, e.Erasure, rows, all); err != nil {
-		return err
+		return nil, err
 	}
 	e.Retention.Digest = sha256.Sum256(rows.custody.Wrapped)
-	return nil
+	return e.Wipes, nil
 }
 
 // prolong completes e for a subject that is retained already: over the same
 // rows, for a key that another process made since is in no package.
-func (c *core) prolong(ctx context.Context, e *journal.Entry, now journal.Retention) error {
+func (c *core) prolong(ctx context.Context, e *journal.Entry, now journal.Retention) (over []journal.Wipe, err error) {
 	if !e.Retention.Until.After(now.Until) {
-		return c.barred(e.Erasure)
+		return nil, c.barred(e.Erasure)
 	}
 	before, err := c.findStep(true, func(was *journal.Entry) bool { return was.Kind == journal.Retain && was.Erasure == e.Erasure })
 	if err != nil {
-		return err
+		return nil, err
 	}
 	rows := newRows(before.Entry.Wipes, c.custodyTag(e.Erasure))
 	if err := rows.load(ctx, c); err != nil {
-		return err
+		return nil, err
 	}
-	e.Retention.Digest = now.Digest
-	if e.Wipes, err = c.secure(ctx, e, rows, c.settledKeyset); err != nil {
-		return err
+	e.Retention.Digest, e.Wipes = now.Digest, before.Entry.Wipes
+	was := rows.custody
+	if over, err = c.secure(ctx, e, rows, c.settledKeyset); err != nil {
+		return nil, err
 	}
-	return nil
+	if rows.custody != was { // it was gone, and the keys had come back
+		e.Retention.Digest = sha256.Sum256(rows.custody.Wrapped)
+	}
+	return over, nil
 }
 
 // keysetSource returns a keyset that rows are wrapped under.
@@ -249,7 +255,7 @@ func (c *core) span(tag Tag) journal.Span {
 // since, needs neither.
 func (c *core) leave(ctx context.Context, e *journal.Entry) ([]KeyRecord, error) {
 	if e.Kind != journal.Retain {
-		return c.markers(e), nil
+		return c.markers(e, e.Wipes), nil
 	}
 	if now, ok := c.retention(e.Erasure); !ok || now != e.Retention {
 		return nil, nil
@@ -258,10 +264,9 @@ func (c *core) leave(ctx context.Context, e *journal.Entry) ([]KeyRecord, error)
 	if err := rows.load(ctx, c); err != nil {
 		return nil, err
 	}
-	safe := *e
-	var err error
-	if safe.Wipes, err = c.secure(ctx, e, rows, c.storedKeyset); err != nil {
+	over, err := c.secure(ctx, e, rows, c.storedKeyset)
+	if err != nil {
 		return nil, fmt.Errorf("keyring: replay entry %d: %w", e.Seq, err)
 	}
-	return c.markers(&safe), nil
+	return c.markers(e, over), nil
 }

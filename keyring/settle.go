@@ -261,6 +261,11 @@ func (c *core) change(s journal.Step, rows []KeyRecord) Change {
 // held and store and journal are level. Once it is journalled it counts: if the
 // commit fails, whoever comes next completes it.
 func (c *core) write(ctx context.Context, action string, e *journal.Entry) (journal.Step, error) {
+	return c.writeOver(ctx, action, e, e.Wipes)
+}
+
+// writeOver is write where not all rows that e names can be written over.
+func (c *core) writeOver(ctx context.Context, action string, e *journal.Entry, over []journal.Wipe) (journal.Step, error) {
 	s, err := c.append(e)
 	if err != nil {
 		return s, err
@@ -268,7 +273,7 @@ func (c *core) write(ctx context.Context, action string, e *journal.Entry) (jour
 	c.note(action, s)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitPatience)
 	defer cancel()
-	marks := c.markers(e)
+	marks := c.markers(e, over)
 	if err := c.store.Commit(ctx, c.change(s, marks)); err != nil {
 		return s, fmt.Errorf("keyring: commit entry %d: %w", e.Seq, err)
 	}

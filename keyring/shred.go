@@ -114,7 +114,7 @@ func (r *Ring) shred(ctx context.Context, subject, authority string) (receipt Re
 			if err != nil {
 				return err
 			}
-			if err := c.confirm(ctx, c.markers(s.Entry)); err != nil {
+			if err := c.confirm(ctx, c.markers(s.Entry, s.Entry.Wipes)); err != nil {
 				return err
 			}
 			receipt = c.receipt(s)
