@@ -23,7 +23,7 @@ import (
 
 var (
 	modelSeed  = flag.Uint64("model.seed", 0, "the seed of the first sequence of TestRestoreModel; 0: by the clock")
-	modelCount = flag.Int("model.count", 150, "how many sequences TestRestoreModel runs")
+	modelCount = flag.Int("model.count", 250, "how many sequences TestRestoreModel runs")
 )
 
 // The model's subjects and compartments.
