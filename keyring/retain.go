@@ -55,14 +55,15 @@ func (e *RetainedError) Unwrap() error { return ErrRetained }
 //
 // It does not reach backups made before it: they open for whoever may use the
 // KEK, until [Replay] has brought them up to the journal.
-func (r *Ring) Retain(ctx context.Context, subject string, why Retention) (receipt Receipt, err error) {
+func (r *Ring) Retain(ctx context.Context, subject string, why Retention) (Receipt, error) {
 	until := time.Unix(why.Until.Unix(), 0).UTC() // one spelling, to be compared with what the journal says
 	if !journal.Phrase(why.Basis) {
 		return Receipt{}, fmt.Errorf("keyring: retain: basis: %w", ErrName)
 	} else if !until.After(time.Now()) || until.Year() > 9999 {
 		return Receipt{}, fmt.Errorf("keyring: retain: end date is past, or after the year 9999: %w", ErrName)
 	}
-	err = r.alone(ctx, subject, func(c *core, erasure Tag) error {
+	var receipt Receipt
+	err := r.alone(ctx, subject, func(c *core, erasure Tag) error {
 		if c.custodian.public.IsZero() {
 			return fmt.Errorf("keyring: retain: Config.Custodian: %w", ErrEmpty)
 		}
