@@ -229,7 +229,7 @@ func (c *core) secure(ctx context.Context, e *journal.Entry, rows *rows, of keys
 
 // holdsPackage reports whether row holds a package of this subject.
 func (c *core) holdsPackage(row *KeyRecord, erasure Tag) bool {
-	if row == nil || row.State != Retained || len(row.Wrapped) <= markerSize {
+	if row == nil || len(row.Wrapped) <= markerSize {
 		return false
 	}
 	was, err := c.marked(row)

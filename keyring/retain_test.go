@@ -1043,3 +1043,158 @@ func TestRetainToNobody(t *testing.T) {
 	_, err = keyring.CreateCustodianKey(filepath.Join(t.TempDir(), "no", "folder"))
 	require.Error(t, err)
 }
+
+// A row of a generation that the journal has left is not retained as the newest.
+func TestAttackRetainOfARowFromBeforeARekey(t *testing.T) {
+	ctx := t.Context()
+	w := withCustodian(t)
+	old := w.row("identity")
+	require.NoError(t, w.ring.Rekey(ctx, alice))
+	w.putRow(old)
+	before := w.text(t)
+	_, err := w.ring.Retain(ctx, alice, kept(1))
+	requireError(t, err, keyring.ErrRolledBack)
+	require.Equal(t, before, w.text(t))
+	require.NotContains(t, keyring.Rows(w.Store), w.ring.CustodyTagOf(alice))
+}
+
+// No package is made of rows that do not open, and none is replaced by one of
+// the rest.
+func TestRestoreOfDamagedRows(t *testing.T) {
+	ctx := t.Context()
+	w := withCustodian(t)
+	before := keyring.Backup(w.Store)
+	w.retainAlice(t, 1)
+	keyring.Restore(w.Store, before)
+	require.NoError(t, keyring.Replay(ctx, w.Config)) // with a package of its own
+	custody := keyring.Rows(w.Store)[w.ring.CustodyTagOf(alice)]
+	damaged := func(c string) keyring.KeyRecord {
+		r := keyring.Rows(before)[w.ring.TagOf(c, alice)]
+		r.Wrapped = r.Wrapped[1:]
+		return r
+	}
+	for _, rows := range [][]keyring.KeyRecord{
+		{damaged("clinical"), damaged("identity")},
+		{damaged("clinical"), keyring.Rows(before)[w.ring.TagOf("identity", alice)]},
+	} {
+		for _, row := range rows {
+			w.putRow(row)
+		}
+		require.NoError(t, keyring.Replay(ctx, w.Config))
+		require.Equal(t, custody, keyring.Rows(w.Store)[custody.Tag])
+		require.Equal(t, rows[0], w.row("clinical"))
+		w.requireRetained(t)
+	}
+	delete(keyring.Rows(w.Store), custody.Tag)
+	w.putRow(damaged("identity"))
+	require.NoError(t, keyring.Replay(ctx, w.Config))
+	require.NotContains(t, keyring.Rows(w.Store), custody.Tag)
+	w.putRow(custody)
+	w.requireBack(t)
+}
+
+// A row under another compartment's name is nobody's.
+func TestAttackRowOfAnotherCompartment(t *testing.T) {
+	ctx := t.Context()
+	w := withCustodian(t)
+	w.retainAlice(t, 1)
+	custody, stub := keyring.Rows(w.Store)[w.ring.CustodyTagOf(alice)], w.row("clinical")
+	for _, change := range []func(){
+		func() { r := custody; r.Compartment = "clinical"; w.putRow(r) },
+		func() { r := stub; r.Compartment = "identity"; w.putRow(r) },
+		func() { r := stub; r.Compartment = "ring"; w.putRow(r) },
+	} {
+		change()
+		_, err := w.ring.ShredRetained(ctx, alice, "a court")
+		requireError(t, err, keyring.ErrCorrupt)
+		_, err = w.ring.Retain(ctx, alice, kept(9))
+		requireError(t, err, keyring.ErrCorrupt)
+		requireError(t, w.ring.EndRetention(ctx, alice, w.key), keyring.ErrCorrupt)
+		w.putRow(custody)
+		w.putRow(stub)
+	}
+	w.requireBack(t)
+}
+
+// Rows and packages of several generations: what is below the journal's newest
+// ends nothing, and a row that is older than its package gives way.
+func TestEndRetentionOfGenerations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		w := withCustodian(t)
+		custody := w.ring.CustodyTagOf(alice)
+		one := w.row("identity")
+		w.retainAlice(t, 1)
+		packageOne := keyring.Rows(w.Store)[custody]
+		require.NoError(t, w.ring.EndRetention(ctx, alice, w.key))
+
+		// A rekeying that did not come to the journal: it is in the package.
+		m := &faultyMedium{Memory: w.medium}
+		cfg := w.Config
+		cfg.Journal = keyring.NewJournal(m)
+		dying, err := keyring.Open(ctx, cfg)
+		require.NoError(t, err)
+		m.fail = true
+		requireError(t, dying.Rekey(ctx, alice), errStore)
+		k := oneKey(t, w.open(t))
+		two := record(t, k, 2)
+		w.retainAlice(t, 1)
+		w.putRow(one)
+		require.NoError(t, w.ring.EndRetention(ctx, alice, w.key))
+		keys, err := w.open(t).Subject(ctx, alice, "clinical", "identity")
+		require.NoError(t, err)
+		require.EqualValues(t, 2, keys[1].Generation())
+		require.Equal(t, two, record(t, keys[0], 2))
+
+		// A newer row than the package's stays.
+		w.retainAlice(t, 1)
+		require.NoError(t, w.ring.EndRetention(ctx, alice, w.key))
+		live := []keyring.KeyRecord{w.row("clinical"), w.row("identity")}
+		w.retainAlice(t, 1)
+		w.putRow(packageOne)
+		w.putRow(live[0])
+		w.putRow(live[1])
+		require.NoError(t, w.ring.EndRetention(ctx, alice, w.key))
+		require.Equal(t, live, []keyring.KeyRecord{w.row("clinical"), w.row("identity")})
+
+		// But not if the journal has left it too.
+		require.NoError(t, w.ring.Rekey(ctx, alice))
+		time.Sleep(rekeyed)
+		require.NoError(t, w.ring.EndRekey(ctx, alice))
+		require.NoError(t, w.ring.Rekey(ctx, alice))
+		w.retainAlice(t, 1)
+		w.putRow(packageOne)
+		w.putRow(live[0])
+		w.putRow(live[1])
+		requireError(t, w.ring.EndRetention(ctx, alice, w.key), keyring.ErrRolledBack)
+		w.requireRetained(t, w.ring)
+		_, _ = dying.Close(), w.ring.Close()
+	})
+}
+
+// Two histories made a key of one generation: the row of the one beside the
+// package of the other ends nothing, until Replay has put the stub back.
+func TestRestoreOfAnotherHistorysRow(t *testing.T) {
+	ctx := t.Context()
+	w := withCustodian(t)
+	before := keyring.Backup(w.Store)
+	tag := w.ring.TagOf("clinical", "third")
+	_, err := w.ring.CreateSubject(ctx, "third", "clinical")
+	require.NoError(t, err)
+	lost := keyring.Rows(w.Store)[tag]
+	keyring.Restore(w.Store, before)
+	r := w.open(t)
+	keys, err := r.CreateSubject(ctx, "third", "clinical")
+	require.NoError(t, err)
+	_, err = r.Retain(ctx, "third", kept(1))
+	require.NoError(t, err)
+	w.putRow(lost)
+	requireError(t, r.EndRetention(ctx, "third", w.key), keyring.ErrCorrupt)
+	_, err = r.Subject(ctx, "third", "clinical")
+	requireError(t, err, keyring.ErrRetained)
+	require.NoError(t, keyring.Replay(ctx, w.Config))
+	require.NoError(t, r.EndRetention(ctx, "third", w.key))
+	again, err := r.Subject(ctx, "third", "clinical")
+	require.NoError(t, err)
+	require.Equal(t, tokens(t, keys), tokens(t, again))
+}
