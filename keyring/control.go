@@ -145,10 +145,10 @@ func (c *control) rowMAC(label, compartment string, tag, erasure Tag, more []byt
 	return secret.Sum(c.tombstone, append(lp.Append(b, tag[:], erasure[:]), more...))
 }
 
-// markers returns the rows that e, a shred or a retention, leaves.
-func (c *control) markers(e *journal.Entry) []KeyRecord {
-	recs := make([]KeyRecord, len(e.Wipes))
-	for i, w := range e.Wipes {
+// markers returns the rows that e, a shred or a retention, leaves of those.
+func (c *control) markers(e *journal.Entry, of []journal.Wipe) []KeyRecord {
+	recs := make([]KeyRecord, len(of))
+	for i, w := range of {
 		if e.Kind == journal.Retain {
 			recs[i] = c.stubRow(w.Compartment, w.Tag, e.Erasure, e.Retention.Until, e.Retention.Basis)
 		} else {

@@ -29,6 +29,14 @@
 // row put back brings nobody back; a store restored whole from a backup does not
 // open ([ErrRolledBack]) until [Replay] has erased again who was erased since.
 //
+// # Retention and rekeying
+//
+// Where a law obliges to keep what a subject asks to erase, [Ring.Retain] seals the
+// subject's keys to a [Custodian] and takes them out of service; after the end
+// date [Ring.Shred] erases, and until then [Ring.EndRetention] brings them back, with
+// the custodian's private key. [Ring.Rekey] gives a subject a new key after one has
+// leaked, and [Ring.EndRekey] destroys the old one. [Config].Events is told of each.
+//
 // # What it does not protect
 //
 // Whoever may use the KEK and has a backup of the store from before an erasure

@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"sync"
 	"time"
 
 	"github.com/rahasia/rahasia/keyring/internal/journal"
@@ -11,9 +12,10 @@ import (
 type Event struct {
 	// Action is what happened: "create" of the ring; "create-keyset",
 	// "rotate", "rewrap", "restore", "state", "import", "export" of a keyset, or
-	// with no Keyset the export of the ring; "shred",
-	// "retain", "resume", "rekey", "end-rekey" of a subject; "complete", when
-	// this process finished what another had journalled before it died.
+	// with no Keyset the export of the ring; "shred", "retain", "resume",
+	// "rekey", "end-rekey" of a subject; "reseed" of the journal; "complete",
+	// when this process finished what another, or itself before a failure, had
+	// journalled.
 	Action string
 	Ring   string    // the ring's id
 	Keyset string    // which, or empty
@@ -35,16 +37,60 @@ func (c *core) note(action string, s journal.Step) {
 	})
 }
 
-// tellAll tells of what was noted. The lock is released.
-func (c *core) tellAll(events []Event) {
-	for _, e := range events {
-		c.tell(e)
+// notices are events on their way, in the journal's order.
+type notices struct {
+	mu      sync.Mutex
+	queue   []Event
+	telling bool
+}
+
+func (n *notices) add(events ...Event) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.queue = append(n.queue, events...)
+}
+
+// next returns the oldest event and takes the turn to tell, unless there is none
+// or another has the turn. Who had the turn before gives it back.
+func (n *notices) next(mine bool) (e Event, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.telling && !mine {
+		return e, false
 	}
+	if n.telling = len(n.queue) > 0; !n.telling {
+		return e, false
+	}
+	e, n.queue = n.queue[0], n.queue[1:]
+	return e, true
+}
+
+// tellAll tells of what was noted. The journal's lock is released, and so is
+// all else that a hook which uses the ring could wait for. If another is
+// telling, a hook that came back here among them, that one goes on.
+func (c *core) tellAll() {
+	for e, ok := c.notices.next(false); ok; e, ok = c.notices.next(true) {
+		c.tellOne(e)
+	}
+}
+
+func (c *core) tellOne(e Event) {
+	told := false
+	defer func() {
+		if !told { // the hook panics: who comes next may tell
+			c.notices.mu.Lock()
+			c.notices.telling = false
+			c.notices.mu.Unlock()
+		}
+	}()
+	c.tell(e)
+	told = true
 }
 
 // exported tells of an export.
 func (c *core) exported(keyset string) {
 	if c.tell != nil {
-		c.tell(Event{Action: "export", Ring: c.ring, Keyset: keyset, Time: time.Now().UTC().Round(0)})
+		c.notices.add(Event{Action: "export", Ring: c.ring, Keyset: keyset, Time: time.Now().UTC().Round(0)})
+		c.tellAll()
 	}
 }

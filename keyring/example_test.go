@@ -7,6 +7,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/rahasia/rahasia/keyring"
 )
@@ -121,6 +122,80 @@ func ExampleRing_Rewrap() {
 	// Output:
 	// 3 0 0
 	// <nil>
+}
+
+// A patient asks for erasure, and a law obliges to keep: the keys go to a
+// custodian, and come back by the custodian's private key alone.
+func ExampleRing_Retain() {
+	ctx := context.Background()
+	_, cfg := newRing()
+	dir, err := os.MkdirTemp("", "custodian")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	private, err := keyring.CreateCustodianKey(filepath.Join(dir, "key")) // on the custodian's own machine
+	if err != nil {
+		log.Fatal(err)
+	}
+	cfg.Custodian, err = keyring.ParseCustodian(private.Custodian().String()) // the service has the public key
+	if err != nil {
+		log.Fatal(err)
+	}
+	ring, err := keyring.Open(ctx, cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := ring.CreateSubject(ctx, "patient-1", "clinical"); err != nil {
+		log.Fatal(err)
+	}
+	receipt, err := ring.Retain(ctx, "patient-1", keyring.Retention{
+		Until: time.Date(2051, 11, 22, 0, 0, 0, 0, time.UTC), Basis: "Permenkes 24/2022 art. 39",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(receipt.Action, receipt.Compartments)
+	_, err = ring.Subject(ctx, "patient-1", "clinical")
+	fmt.Println(err)
+	_, err = ring.Shred(ctx, "patient-1") // before the end date by an authority alone: ShredRetained
+	fmt.Println(errors.Is(err, keyring.ErrRetained))
+
+	// The patient returns, or a court asks.
+	if err := ring.EndRetention(ctx, "patient-1", private); err != nil {
+		log.Fatal(err)
+	}
+	keys, err := ring.Subject(ctx, "patient-1", "clinical")
+	fmt.Println(keys, err)
+	// Output:
+	// retained [clinical]
+	// keyring: subject key: subject retained until 2051-11-22T00:00:00Z: Permenkes 24/2022 art. 39
+	// true
+	// [keyring.SubjectKey(clinical, generation 1)] <nil>
+}
+
+// A key has leaked: new records under a new one, the old records sealed again,
+// and then, a minute later at the earliest, EndRekey.
+func ExampleRing_Rekey() {
+	ctx := context.Background()
+	ring, _ := newRing()
+	if _, err := ring.CreateSubject(ctx, "patient-1", "clinical"); err != nil {
+		log.Fatal(err)
+	}
+	if err := ring.Rekey(ctx, "patient-1"); err != nil {
+		log.Fatal(err)
+	}
+	keys, err := ring.Subject(ctx, "patient-1", "clinical")
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, old := keys[0].Record(1)
+	fmt.Println(keys[0], old)
+	err = ring.EndRekey(ctx, "patient-1")
+	fmt.Println(errors.Is(err, keyring.ErrState)) // another process may be sealing under the old one
+	// Output:
+	// keyring.SubjectKey(clinical, generation 2) <nil>
+	// true
 }
 
 // A version that may be compromised: a new one, its keys moved, suspended. A

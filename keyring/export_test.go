@@ -40,6 +40,14 @@ func (r *Ring) TagOf(compartment, subject string) Tag {
 	return r.core().subjectTag(compartment, subject)
 }
 
+// ErasureTagOf returns the tag by which the journal names a subject.
+func (r *Ring) ErasureTagOf(subject string) Tag { return r.core().erasureTag(subject) }
+
+// CustodyTagOf returns the tag of the row with a subject's package.
+func (r *Ring) CustodyTagOf(subject string) Tag {
+	return r.core().custodyTag(r.core().erasureTag(subject))
+}
+
 // Bury returns the true tombstone of any row, as only a holder of the ring's keys can make it.
 func (r *Ring) Bury(compartment, rowOf, erasureOf string) KeyRecord {
 	c := r.core()

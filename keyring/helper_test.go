@@ -121,6 +121,11 @@ func token(t testing.TB, k *keyring.SubjectKey) string {
 	t.Helper()
 	a, err := k.Record(k.Generation())
 	require.NoError(t, err)
+	return sealed(a)
+}
+
+// sealed tells a key by what it makes of the same plaintext.
+func sealed(a secret.AEAD) string {
 	return fmt.Sprintf("%x", secret.Cipher(a).Seal(nil, make([]byte, 12), []byte("the same"), nil))
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -108,6 +109,12 @@ func TestLeak(t *testing.T) {
 		Store: keyring.NewMemoryStore(), Journal: keyring.NewMemoryJournal(),
 		KEK: spied(phrase), KEKs: map[string]keyring.KEK{"clinical": spied(file), "audit": spied(tink)},
 	}
+	custodianPath := filepath.Join(t.TempDir(), "custodian")
+	custodian, err := keyring.CreateCustodianKey(custodianPath)
+	require.NoError(t, err)
+	cfg.Custodian = custodian.Custodian()
+	var event keyring.Event
+	cfg.Events = func(e keyring.Event) { event = e }
 	r, err := keyring.Create(ctx, "clinic", cfg)
 	require.NoError(t, err)
 	for _, name := range []string{"identity", "clinical", "audit"} {
@@ -157,6 +164,25 @@ func TestLeak(t *testing.T) {
 	secrets = append(secrets, keyring.SubjectSecrets(keys...)...)
 	secrets = append(secrets, []byte(pass), raw)
 	require.Len(t, secrets, 2*4+2*2+2*3+2, "four keysets' keys, two more of the rotated one, three subject keys, two that KEKs are made of")
+	require.NoError(t, r.Rekey(ctx, alice))
+	two, err := r.Subject(ctx, alice, "identity", "clinical", "audit")
+	require.NoError(t, err)
+	secrets = append(secrets, keyring.SubjectSecrets(two...)...)
+	text, err := os.ReadFile(custodianPath)
+	require.NoError(t, err)
+	seed, err := base64.RawURLEncoding.DecodeString(strings.TrimSpace(string(text[strings.IndexByte(string(text), ':')+1:])))
+	require.NoError(t, err)
+	secrets = append(secrets, seed)
+	retention, err := r.Retain(ctx, alice, kept(1))
+	require.NoError(t, err)
+	_, refusal := r.Subject(ctx, alice, "audit")
+	var why *keyring.RetainedError
+	require.ErrorAs(t, refusal, &why)
+	require.Equal(t, "retain", event.Action)
+	other, err := keyring.CreateCustodianKey(filepath.Join(t.TempDir(), "other"))
+	require.NoError(t, err)
+	noCustodian := r.EndRetention(ctx, alice, other)
+	requireError(t, noCustodian, keyring.ErrKEK)
 	type nested struct{ inner any }
 	for name, v := range map[string]any{
 		"ring": r, "ring value": *r, "view": r.Only("clinical"), "keyset": ks, "keyset value": *ks, "subject key": keys[0], "subject key value": *keys[0],
@@ -166,6 +192,8 @@ func TestLeak(t *testing.T) {
 		"tink with context": keyring.TinkAEADWithContext(withContext{tink}), "failed report": failing, "failure": failing.Failures[0],
 		"keyset records": keysets, "rows": rows, "change": keyring.Change{Activate: keysets[0], Keys: rows}, "swap": keyring.Swap{Old: rows[0], New: rows[0]},
 		"error": fmt.Errorf("%v %v %v", r, ks, keys[0]), "KEK's error": wrongKEK, "errors": refusals,
+		"two generations": two[0], "two generations' value": *two[0], "custodian's key": custodian, "custodian's key value": *custodian, "custodian": cfg.Custodian,
+		"retention": retention, "retained": why, "retained value": *why, "refusal": refusal, "wrong custodian": noCustodian, "event": event,
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, v := range []any{v, &v, nested{v}, &nested{v}, []any{v}, map[string]any{"a": nested{v}}, struct{ K any }{v}} {
@@ -209,6 +237,10 @@ func TestPrintsWhatItIs(t *testing.T) {
 	require.Equal(t, "keyring.Ring()", fmt.Sprint(&keyring.Ring{}))
 	require.Equal(t, "keyring.Ring(clinic)", w.ring.LogValue().String())
 	require.Equal(t, "keyring.Keyset(clinical)", ks.LogValue().String())
+	custodian, err := keyring.CreateCustodianKey(filepath.Join(t.TempDir(), "custodian"))
+	require.NoError(t, err)
+	require.Equal(t, "keyring.CustodianKey keyring.CustodianKey", fmt.Sprintf("%v %x", custodian, custodian))
+	require.Equal(t, "keyring.CustodianKey", custodian.LogValue().String())
 	require.Equal(t, "keyring.SubjectKey(clinical, generation 1)", keys[0].LogValue().String())
 }
 

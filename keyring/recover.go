@@ -28,6 +28,7 @@ func Replay(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	defer c.tellAll()
 	unlock, err := c.lock(ctx)
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func (c *core) replay(ctx context.Context, steps []journal.Step) error {
 		return fmt.Errorf("keyring: sync journal: %w", err)
 	}
 	head := Head(steps[0].Prev)
-	for i, s := range steps {
+	for _, s := range steps {
 		s.Prev = journal.Head(head) // a reseed's own entries begin elsewhere
 		err := c.redo(ctx, s)
 		if err == nil {
@@ -77,20 +78,16 @@ func (c *core) replay(ctx context.Context, steps []journal.Step) error {
 		if !errors.Is(err, ErrConflict) || s.Entry.Kind != journal.Keyset {
 			return fmt.Errorf("keyring: replay entry %d: %w", s.Entry.Seq, err)
 		}
-		return c.buryRest(ctx, head, steps[i:])
+		return c.buryRest(ctx)
 	}
 	return nil
 }
 
-func (c *core) buryRest(ctx context.Context, head Head, steps []journal.Step) error {
-	for _, s := range steps {
-		marks, err := c.leave(ctx, s.Entry)
-		if err == nil {
-			err = c.store.Commit(ctx, Change{Prev: head, Head: head, Keys: marks})
-		}
-		if err != nil {
-			return fmt.Errorf("keyring: replay entry %d: %w", s.Entry.Seq, err)
-		}
+// buryRest writes what can be written of a journal that the store cannot follow
+// to its end, and says why it cannot.
+func (c *core) buryRest(ctx context.Context) error {
+	if err := c.rebury(ctx); err != nil {
+		return err
 	}
 	lost, err := c.lostKeysets(ctx)
 	if err != nil {
@@ -122,12 +119,48 @@ func (c *core) rebury(ctx context.Context) error {
 		}
 		wants = append(wants, marks...)
 	}
+	left, err := c.leftPackages(ctx, entries)
+	if err != nil {
+		return err
+	}
+	wants = append(wants, left...)
 	for batch := range slices.Chunk(wants, buryBatch) {
 		if err := c.buryBatch(ctx, head, batch); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// leftPackages returns tombstones for packages of erased subjects that their
+// entries do not name: a store restored from a backup may have one that the
+// store had not when the subject was erased.
+func (c *core) leftPackages(ctx context.Context, entries []*journal.Entry) (left []KeyRecord, err error) {
+	for batch := range slices.Chunk(entries, buryBatch) {
+		whose := map[Tag]Tag{}
+		var tags []Tag
+		for _, e := range batch {
+			if e.Kind == journal.Shred && !slices.ContainsFunc(e.Wipes, func(w journal.Wipe) bool { return w.Compartment == controlKeyset }) {
+				tag := c.custodyTag(e.Erasure)
+				whose[tag], tags = e.Erasure, append(tags, tag)
+			}
+		}
+		if len(tags) == 0 {
+			continue
+		}
+		recs, err := c.store.Keys(ctx, tags)
+		if err != nil {
+			return nil, fmt.Errorf("keyring: load subject keys: %w", err)
+		}
+		for i := range recs {
+			erasure, asked := whose[recs[i].Tag]
+			if !asked {
+				return nil, fmt.Errorf("keyring: the store returned a key that was not asked for: %w", ErrCorrupt)
+			}
+			left = append(left, c.buryRow(controlKeyset, recs[i].Tag, erasure))
+		}
+	}
+	return left, nil
 }
 
 func (c *core) buryBatch(ctx context.Context, head Head, batch []KeyRecord) error {
@@ -160,9 +193,10 @@ func (c *core) buryBatch(ctx context.Context, head Head, batch []KeyRecord) erro
 // on from what a shorter or diverging journal still says, so that every
 // erasure that either side knows stays one.
 //
-// Danger: it believes the store. What was erased after the store was last
-// backed up, if the store is a restored backup, and what the lost journal alone
-// knew, comes back to life; anchors that only it had are gone. Look for the
+// Danger: it believes the store. What was erased or retained after the store was
+// last backed up, if the store is a restored backup, and what the lost journal
+// alone knew, comes back to life; anchors that only it had are gone, and so is
+// what it knew of rekeyings: rows from before one pass again. Look for the
 // journal first, and for the receipts.
 //
 // A journal that is not lost is [ErrExists]; a store that is only behind it
@@ -173,6 +207,7 @@ func Reseed(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	defer c.tellAll()
 	unlock, err := c.lock(ctx)
 	if err != nil {
 		return err
@@ -209,6 +244,8 @@ func (c *core) reseed(ctx context.Context, base Head, entries []*journal.Entry) 
 	if err != nil {
 		return fmt.Errorf("keyring: reseed: %w", err)
 	}
+	// Some entry follows: the control keyset's at least.
+	c.note("reseed", journal.Step{Entry: first, Prev: first.Base, Head: journal.Head{Ring: c.ring, Seq: first.Seq, Hash: entries[0].Prev}})
 	if err := c.rebury(ctx); err != nil {
 		return err
 	}
@@ -238,43 +275,30 @@ func (c *core) keysetEntries(ctx context.Context) ([]*journal.Entry, error) {
 // rowEntries returns an entry for each erasure and each retention that the
 // store knows and what is left of the journal does not.
 func (c *core) rowEntries(ctx context.Context) ([]*journal.Entry, error) {
-	erased, retained, digests := map[Tag]*journal.Entry{}, map[Tag]*journal.Entry{}, map[Tag][32]byte{}
+	found := map[Tag]*journal.Entry{}
 	for after := (*Tag)(nil); ; {
 		recs, err := c.store.Inactive(ctx, after, buryBatch)
 		if err != nil {
 			return nil, fmt.Errorf("keyring: list rows out of service: %w", err)
 		}
 		for i := range recs {
-			rec := &recs[i]
-			erasure, err := c.marked(rec)
+			erasure, err := c.marked(&recs[i])
 			if err != nil {
 				return nil, err
 			}
-			wipe := journal.Wipe{Compartment: rec.Compartment, Tag: rec.Tag, Had: rec.State == Retained}
-			switch after = &rec.Tag; {
-			case rec.State == Destroyed:
-				entryOf(erased, journal.Shred, erasure).AddWipe(wipe)
-			case rec.Compartment == controlKeyset:
-				digests[erasure] = sha256.Sum256(rec.Wrapped)
-			default:
-				e := entryOf(retained, journal.Retain, erasure)
-				e.Retention.Until, e.Retention.Basis = stubUntil(rec.Wrapped[markerSize:]), string(rec.Wrapped[markerSize+8:])
-				e.AddWipe(wipe)
+			if found[erasure] == nil {
+				found[erasure] = &journal.Entry{Erasure: erasure}
 			}
+			tellOf(found[erasure], &recs[i])
+			after = &recs[i].Tag
 		}
 		if len(recs) < buryBatch {
 			break
 		}
 	}
 	var entries []*journal.Entry
-	for erasure, e := range retained {
-		if _, known := c.retention(erasure); !known && erased[erasure] == nil && !c.isErased(erasure) {
-			e.Retention.Digest = digests[erasure]
-			entries = append(entries, e)
-		}
-	}
-	for erasure, e := range erased {
-		if !c.isErased(erasure) {
+	for _, e := range found {
+		if c.isNews(e) {
 			entries = append(entries, e)
 		}
 	}
@@ -282,10 +306,38 @@ func (c *core) rowEntries(ctx context.Context) ([]*journal.Entry, error) {
 	return entries, nil
 }
 
-// entryOf returns the entry of a subject, made if need be.
-func entryOf(entries map[Tag]*journal.Entry, kind journal.Kind, erasure Tag) *journal.Entry {
-	if entries[erasure] == nil {
-		entries[erasure] = &journal.Entry{Kind: kind, Erasure: erasure}
+// tellOf adds to e, of the row's subject, what a row out of service proves: one
+// tombstone makes it an erasure of all rows, otherwise a stub makes it a
+// retention, until the latest date.
+func tellOf(e *journal.Entry, rec *KeyRecord) {
+	wipe := journal.Wipe{Compartment: rec.Compartment, Tag: rec.Tag, Had: rec.State == Retained}
+	switch {
+	case rec.State == Destroyed:
+		e.Kind = journal.Shred
+	case rec.Compartment == controlKeyset:
+		wipe.Had = len(rec.Wrapped) > markerSize
+		e.Retention.Digest = sha256.Sum256(rec.Wrapped)
+	default:
+		if e.Kind == "" {
+			e.Kind = journal.Retain
+		}
+		why := rec.Wrapped[markerSize:]
+		if until := stubUntil(why); until.After(e.Retention.Until) {
+			e.Retention.Until, e.Retention.Basis = until, string(why[8:])
+		}
 	}
-	return entries[erasure]
+	e.AddWipe(wipe)
+}
+
+// isNews reports whether e tells what the journal does not, and completes it.
+func (c *core) isNews(e *journal.Entry) bool {
+	if c.isErased(e.Erasure) {
+		return false
+	}
+	if e.Kind == journal.Retain {
+		now, known := c.retention(e.Erasure)
+		e.Wipes = slices.DeleteFunc(e.Wipes, func(w journal.Wipe) bool { return w.Compartment == controlKeyset })
+		return !known || e.Retention.Until.After(now.Until)
+	}
+	return e.Kind == journal.Shred
 }

@@ -28,7 +28,7 @@ func (r *Ring) Rekey(ctx context.Context, subject string) error {
 		}
 		e := &journal.Entry{Kind: journal.Rekey, Erasure: erasure}
 		var swaps []Swap
-		for _, old := range rows.active() {
+		for _, old := range rows.in(Active) {
 			rec, span, err := c.nextGeneration(ctx, old)
 			if err != nil {
 				return err
@@ -76,7 +76,11 @@ func (r *Ring) EndRekey(ctx context.Context, subject string) error {
 		} else if len(swaps) == 0 {
 			return fmt.Errorf("keyring: end rekeying: none is under way: %w", ErrState)
 		}
-		return c.swap(ctx, swaps)
+		if err := c.swap(ctx, swaps); err != nil || !c.holdsPackage(rows.custody, erasure) {
+			return err
+		}
+		// The package of a retention whose end was cut short holds the older one.
+		return c.putRow(ctx, rows.custody, c.custodyRow(erasure, nil))
 	})
 }
 
@@ -94,8 +98,8 @@ func (c *core) serving(ctx context.Context, subject string, erasure Tag) (*rows,
 			return nil, c.checkMarker(rec, erasure)
 		}
 	}
-	if len(rows.active()) == 0 {
-		return nil, fmt.Errorf("keyring: rekey: %w", ErrNoSubjectKey)
+	if len(rows.in(Active)) == 0 {
+		return nil, fmt.Errorf("keyring: in every compartment: %w", ErrNoSubjectKey)
 	}
 	return rows, nil
 }
@@ -104,10 +108,12 @@ func (c *core) serving(ctx context.Context, subject string, erasure Tag) (*rows,
 // a call that was killed had made it.
 func (c *core) nextGeneration(ctx context.Context, old *KeyRecord) (rec KeyRecord, span journal.Span, err error) {
 	now := c.span(old.Tag)
-	if now.Floor < now.Newest {
+	switch {
+	case old.Generation < now.Newest:
+		return rec, span, olderThan(old, now)
+	case old.Generation == now.Newest && now.Floor < now.Newest:
 		return rec, span, fmt.Errorf("keyring: rekey: a rekeying is under way: %w", ErrState)
 	}
-	newest := max(now.Newest, 1)
 	ks, err := c.settledKeyset(ctx, old.Compartment)
 	if err != nil {
 		return rec, span, err
@@ -116,30 +122,30 @@ func (c *core) nextGeneration(ctx context.Context, old *KeyRecord) (rec KeyRecor
 	if err != nil {
 		return rec, span, err
 	}
-	span = journal.Span{Newest: newest + 1, Floor: newest}
-	switch {
-	case old.Generation == newest+1 && !keys.older.IsZero():
-		return *old, span, nil
-	case old.Generation != newest:
-		return rec, span, fmt.Errorf("keyring: rekey: subject key in compartment %q is of generation %d, the journal's newest is %d: %w",
-			old.Compartment, old.Generation, newest, ErrRolledBack)
+	if old.Generation > now.Newest && !keys.older.IsZero() {
+		return *old, journal.Span{Newest: old.Generation, Floor: old.Generation - 1}, nil
 	}
-	rec = KeyRecord{Tag: old.Tag, Compartment: old.Compartment, Generation: newest + 1}
+	rec = KeyRecord{Tag: old.Tag, Compartment: old.Compartment, Generation: old.Generation + 1}
+	span = journal.Span{Newest: rec.Generation, Floor: old.Generation}
 	return rec, span, wrapRowProved(c.ring, ks, &rec, rowKeys{newest: secret.Random(), older: keys.newest})
+}
+
+// olderThan says that a row is of a backup from before a rekeying.
+func olderThan(rec *KeyRecord, span journal.Span) error {
+	return fmt.Errorf("keyring: subject key in compartment %q is of generation %d, the journal's newest is %d: %w",
+		rec.Compartment, rec.Generation, span.Newest, ErrRolledBack)
 }
 
 // endOfSpans returns the entry that ends a rekeying, and the rows that have an
 // older key still.
 func (c *core) endOfSpans(ctx context.Context, erasure Tag, rows *rows) (e *journal.Entry, swaps []Swap, err error) {
 	e = &journal.Entry{Kind: journal.Rekey, Erasure: erasure}
-	for _, old := range rows.active() {
+	for _, old := range rows.in(Active) {
 		span := c.span(old.Tag)
-		if span.Newest == 0 {
-			continue // made since
-		}
-		if old.Generation != span.Newest {
-			return nil, nil, fmt.Errorf("keyring: end rekeying: subject key in compartment %q is of generation %d, the journal's newest is %d: %w",
-				old.Compartment, old.Generation, span.Newest, ErrRolledBack)
+		if old.Generation > span.Newest {
+			continue // made since, or by a Rekey that is to be called again
+		} else if old.Generation < span.Newest {
+			return nil, nil, olderThan(old, span)
 		}
 		ks, err := c.settledKeyset(ctx, old.Compartment)
 		if err != nil {

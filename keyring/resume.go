@@ -65,6 +65,11 @@ func (c *core) resume(ctx context.Context, erasure Tag, rows *rows, with *Custod
 			return err
 		}
 	}
+	for _, stub := range rows.in(Retained) {
+		if !slices.ContainsFunc(all, func(k custody.Keys) bool { return k.Compartment == stub.Compartment }) {
+			return fmt.Errorf("keyring: end retention: the package, which is kept, lacks the key in compartment %q: %w", stub.Compartment, ErrCorrupt)
+		}
+	}
 	return c.putRow(ctx, rows.custody, c.custodyRow(erasure, nil))
 }
 
@@ -77,22 +82,19 @@ func (c *core) putBack(ctx context.Context, erasure Tag, rows *rows, all []custo
 		if i < 0 {
 			return fmt.Errorf("keyring: end retention: no compartment %q: %w", k.Compartment, ErrCorrupt)
 		}
+		old := rows.recs[i]
+		if kept, err := c.keeps(ctx, old, k, erasure); err != nil {
+			return err
+		} else if kept {
+			continue
+		}
 		rec, err := c.unpack(ctx, rows.tags[i], k)
 		if err != nil {
 			return err
 		}
-		switch old := rows.recs[i]; {
-		case old == nil:
+		if old == nil {
 			fresh = append(fresh, rec)
-		case old.State == Active: // a call that was killed came this far
-			if err := c.sameKeys(ctx, old, &rec); err != nil {
-				return err
-			}
-			continue
-		default:
-			if was, err := c.marked(old); err != nil || was != erasure {
-				return fmt.Errorf("keyring: end retention: stub in compartment %q: %w", k.Compartment, ErrCorrupt)
-			}
+		} else {
 			swaps = append(swaps, Swap{*old, rec})
 		}
 		want = append(want, rec)
@@ -110,11 +112,46 @@ func (c *core) putBack(ctx context.Context, erasure Tag, rows *rows, all []custo
 	return c.confirm(ctx, want)
 }
 
+// keeps reports whether row stays as it is: it has the package's key, where a
+// call that was killed came this far, or a newer one. A row of a backup that has
+// an older one, or none, gives way.
+func (c *core) keeps(ctx context.Context, row *KeyRecord, k custody.Keys, erasure Tag) (bool, error) {
+	if row == nil {
+		return false, nil
+	}
+	if row.State != Active {
+		if was, err := c.marked(row); err != nil || was != erasure {
+			return false, fmt.Errorf("keyring: end retention: stub in compartment %q: %w", k.Compartment, ErrCorrupt)
+		} else if row.State == Destroyed { // no package brings back who was erased
+			return false, fmt.Errorf("keyring: end retention: the store knows an erasure that the journal does not: %w", ErrJournalLost)
+		}
+		return false, nil
+	}
+	ks, err := c.settledKeyset(ctx, row.Compartment)
+	if err != nil {
+		return false, err
+	}
+	keys, err := openCommitted(c.ring, ks, row)
+	switch {
+	case errors.Is(err, ErrCorrupt):
+		return false, nil
+	case err != nil:
+		return false, err
+	case row.Generation < k.Generation || row.Generation < c.span(row.Tag).Newest:
+		return false, nil
+	case row.Generation > k.Generation:
+		return true, nil
+	case !equalKeys(rowKeys{newest: keys.newest}, rowKeys{newest: k.Keys[0]}):
+		return false, fmt.Errorf("keyring: end retention: subject key in compartment %q is not the package's: %w", row.Compartment, ErrCorrupt)
+	}
+	return true, nil
+}
+
 // unpack wraps one compartment's keys for their row.
 func (c *core) unpack(ctx context.Context, tag Tag, k custody.Keys) (KeyRecord, error) {
 	rec := KeyRecord{Tag: tag, Compartment: k.Compartment, Generation: k.Generation}
-	if k.Generation < c.span(tag).Newest {
-		return rec, fmt.Errorf("keyring: end retention: the package's key in compartment %q is older than the journal's: %w", k.Compartment, ErrRolledBack)
+	if span := c.span(tag); k.Generation < span.Newest {
+		return rec, olderThan(&rec, span)
 	}
 	ks, err := c.settledKeyset(ctx, k.Compartment)
 	if err != nil {
@@ -125,24 +162,4 @@ func (c *core) unpack(ctx context.Context, tag Tag, k custody.Keys) (KeyRecord, 
 		keys.older = k.Keys[1]
 	}
 	return rec, wrapRowProved(c.ring, ks, &rec, keys)
-}
-
-// sameKeys checks that two rows hold the same keys.
-func (c *core) sameKeys(ctx context.Context, a, b *KeyRecord) error {
-	ks, err := c.settledKeyset(ctx, a.Compartment)
-	if err != nil {
-		return err
-	}
-	of, err := openCommitted(c.ring, ks, a)
-	if err != nil {
-		return err
-	}
-	other, err := openCommitted(c.ring, ks, b)
-	if err != nil {
-		return err
-	}
-	if a.Generation != b.Generation || !equalKeys(of, other) {
-		return fmt.Errorf("keyring: end retention: subject key in compartment %q is not the package's: %w", a.Compartment, ErrCorrupt)
-	}
-	return nil
 }

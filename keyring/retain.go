@@ -3,9 +3,11 @@ package keyring
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/rahasia/rahasia/internal/secret"
 	"github.com/rahasia/rahasia/keyring/internal/custody"
 	"github.com/rahasia/rahasia/keyring/internal/journal"
 )
@@ -16,8 +18,8 @@ type Retention struct {
 	// count, and it lies in the future.
 	Until time.Time
 	// Basis is what obliges to keep them, such as "Permenkes 24/2022 art. 39":
-	// 1 to 128 printable ASCII characters without underscores. It stands in the
-	// journal in clear and names no person.
+	// 1 to 128 printable ASCII characters without underscores, the first a letter
+	// or a digit. It stands in journal and receipt in clear: it names no person.
 	Basis string
 }
 
@@ -66,20 +68,18 @@ func (r *Ring) Retain(ctx context.Context, subject string, why Retention) (Recei
 			return fmt.Errorf("keyring: retain: Config.Custodian: %w", ErrEmpty)
 		}
 		e := &journal.Entry{Kind: journal.Retain, Erasure: erasure, Retention: journal.Retention{Until: until, Basis: why.Basis}}
-		if err := c.prepareRetention(ctx, subject, e); err != nil {
+		over, err := c.prepareRetention(ctx, subject, e)
+		if err != nil {
 			return err
 		}
-		s, err := c.write(ctx, "retain", e)
+		s, err := c.writeOver(ctx, "retain", e, over)
 		if err != nil {
 			return err
 		}
 		receipt = c.receipt(s)
 		return nil
 	})
-	if err != nil {
-		return Receipt{}, err
-	}
-	return receipt, nil
+	return receipt, err
 }
 
 // alone runs do for a subject in all compartments of the ring, with the lock
@@ -101,59 +101,139 @@ func (r *Ring) alone(ctx context.Context, subject string, do func(c *core, erasu
 }
 
 // prepareRetention completes e, and makes sure that the package is in the store.
-func (c *core) prepareRetention(ctx context.Context, subject string, e *journal.Entry) error {
-	if c.isErased(e.Erasure) {
-		return c.barred(e.Erasure)
+// It returns over which rows stubs can be written.
+func (c *core) prepareRetention(ctx context.Context, subject string, e *journal.Entry) (over []journal.Wipe, err error) {
+	if now, again := c.retention(e.Erasure); again && !c.isErased(e.Erasure) {
+		return c.prolong(ctx, e, now)
 	}
-	now, again := c.retention(e.Erasure)
-	if again && !e.Retention.Until.After(now.Until) {
-		return c.barred(e.Erasure)
-	}
-	rows, err := c.rows(ctx, subject, e.Erasure)
+	rows, err := c.serving(ctx, subject, e.Erasure)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	var all []custody.Keys
+	for _, rec := range rows.in(Active) {
+		if span := c.span(rec.Tag); rec.Generation < span.Newest {
+			return nil, olderThan(rec, span)
+		}
+		keys, err := c.keysIn(ctx, rec, c.settledKeyset)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, keys)
 	}
 	// Only rows with a key: one that another process is making just now, which
 	// has not seen the entry yet, must not be overwritten.
 	e.Wipes = held(rows.wipes())
-	if again {
-		e.Retention.Digest = now.Digest
-		return nil
+	if err := c.keepPackage(ctx, e.Erasure, rows, all); err != nil {
+		return nil, err
 	}
-	if len(rows.active()) == 0 {
-		return fmt.Errorf("keyring: retain: %w", ErrNoSubjectKey)
-	}
-	e.Retention.Digest, err = c.keepPackage(ctx, e.Erasure, rows, c.settledKeyset)
-	return err
+	e.Retention.Digest = sha256.Sum256(rows.custody.Wrapped)
+	return e.Wipes, nil
 }
 
-// keepPackage seals the keys in rows to the custodian and stores the package.
-// It returns the digest of its row.
-func (c *core) keepPackage(ctx context.Context, erasure Tag, rows *rows, keysetOf func(context.Context, string) (*Keyset, error)) (digest [32]byte, err error) {
-	var all []custody.Keys
-	for _, rec := range rows.active() {
-		ks, err := keysetOf(ctx, rec.Compartment)
-		if err != nil {
-			return digest, err
-		}
-		if span := c.span(rec.Tag); rec.Generation < span.Newest {
-			return digest, fmt.Errorf("keyring: retain: subject key in compartment %q is older than the journal's: %w", rec.Compartment, ErrRolledBack)
-		}
-		keys, err := openCommitted(c.ring, ks, rec)
-		if err != nil {
-			return digest, err
-		}
-		all = append(all, keys.inCustody(rec))
+// prolong completes e for a subject that is retained already: over the same
+// rows, for a key that another process made since is in no package.
+func (c *core) prolong(ctx context.Context, e *journal.Entry, now journal.Retention) (over []journal.Wipe, err error) {
+	if !e.Retention.Until.After(now.Until) {
+		return nil, c.barred(e.Erasure)
 	}
+	before, err := c.findStep(true, func(was *journal.Entry) bool { return was.Kind == journal.Retain && was.Erasure == e.Erasure })
+	if err != nil {
+		return nil, err
+	}
+	rows := newRows(before.Entry.Wipes, c.custodyTag(e.Erasure))
+	if err := rows.load(ctx, c); err != nil {
+		return nil, err
+	}
+	e.Retention.Digest, e.Wipes = now.Digest, before.Entry.Wipes
+	was := rows.custody
+	if over, err = c.secure(ctx, e, rows, c.settledKeyset); err != nil {
+		return nil, err
+	}
+	if rows.custody != was { // it was gone, and the keys had come back
+		e.Retention.Digest = sha256.Sum256(rows.custody.Wrapped)
+	}
+	return over, nil
+}
+
+// keysetSource returns a keyset that rows are wrapped under.
+type keysetSource func(context.Context, string) (*Keyset, error)
+
+// keysIn opens a row for a package.
+func (c *core) keysIn(ctx context.Context, rec *KeyRecord, of keysetSource) (k custody.Keys, err error) {
+	ks, err := of(ctx, rec.Compartment)
+	if err != nil {
+		return k, err
+	}
+	keys, err := openCommitted(c.ring, ks, rec)
+	if err != nil {
+		return k, err
+	}
+	k = custody.Keys{Compartment: rec.Compartment, Generation: rec.Generation, Keys: []secret.Key{keys.newest}}
+	if !keys.older.IsZero() {
+		k.Keys = append(k.Keys, keys.older)
+	}
+	return k, nil
+}
+
+// keepPackage seals keys to the custodian and stores the package among rows.
+func (c *core) keepPackage(ctx context.Context, erasure Tag, rows *rows, all []custody.Keys) error {
 	sealed, err := custody.Seal(c.custodian.public, c.ring, erasure, all)
 	if err != nil {
-		return digest, err
+		return err
 	}
 	row := c.custodyRow(erasure, sealed)
 	if err := c.putRow(ctx, rows.custody, row); err != nil {
-		return digest, err
+		return err
 	}
-	return sha256.Sum256(row.Wrapped), nil
+	rows.custody = &row
+	return nil
+}
+
+// secure makes sure that stubs, as e leaves them, lose no key, and returns the
+// rows that may have one. Those with a key are in e's package, or, in a store
+// that was restored from before it, are sealed to the custodian now.
+func (c *core) secure(ctx context.Context, e *journal.Entry, rows *rows, of keysetSource) ([]journal.Wipe, error) {
+	active, stubs := rows.in(Active), rows.in(Retained)
+	if len(active) == 0 || c.holdsPackage(rows.custody, e.Erasure) && sha256.Sum256(rows.custody.Wrapped) == e.Retention.Digest {
+		return rows.wipesOf(append(active, stubs...)), nil
+	}
+	// Another package may be the only copy of what a stub stands for, or of a
+	// row that does not open. Nothing is served from the rows that stay.
+	other := c.holdsPackage(rows.custody, e.Erasure)
+	if other && len(stubs) > 0 {
+		return rows.wipesOf(stubs), nil
+	}
+	if c.custodian.public.IsZero() {
+		return nil, fmt.Errorf("keyring: a retention: Config.Custodian: %w", ErrEmpty)
+	}
+	var all []custody.Keys
+	var sealed []*KeyRecord
+	for _, rec := range active {
+		keys, err := c.keysIn(ctx, rec, of)
+		if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrUnknownVersion) {
+			continue // it is left as it is, and keeps nobody from going on
+		} else if err != nil {
+			return nil, err
+		}
+		all, sealed = append(all, keys), append(sealed, rec)
+	}
+	if len(all) == 0 || other && len(all) < len(active) {
+		return rows.wipesOf(stubs), nil
+	}
+	if err := c.keepPackage(ctx, e.Erasure, rows, all); err != nil {
+		return nil, err
+	}
+	return rows.wipesOf(append(sealed, stubs...)), nil
+}
+
+// holdsPackage reports whether row holds a package of this subject.
+func (c *core) holdsPackage(row *KeyRecord, erasure Tag) bool {
+	if row == nil || len(row.Wrapped) <= markerSize {
+		return false
+	}
+	was, err := c.marked(row)
+	return err == nil && was == erasure
 }
 
 func (c *core) retention(erasure Tag) (journal.Retention, bool) {
@@ -170,23 +250,13 @@ func (c *core) span(tag Tag) journal.Span {
 	return c.chain.Spans[tag]
 }
 
-// inCustody returns the keys of rec as a package holds them.
-func (keys rowKeys) inCustody(rec *KeyRecord) custody.Keys {
-	k := custody.Keys{Compartment: rec.Compartment, Generation: rec.Generation}
-	k.Keys = append(k.Keys, keys.newest)
-	if !keys.older.IsZero() {
-		k.Keys = append(k.Keys, keys.older)
-	}
-	return k
-}
-
 // leave returns what e leaves in the store, after it has made sure that writing
 // it loses nothing: a store restored from before a retention has the keys, and
 // no package of them. A retention that is over, or a subject that was erased
 // since, needs neither.
 func (c *core) leave(ctx context.Context, e *journal.Entry) ([]KeyRecord, error) {
 	if e.Kind != journal.Retain {
-		return c.markers(e), nil
+		return c.markers(e, e.Wipes), nil
 	}
 	if now, ok := c.retention(e.Erasure); !ok || now != e.Retention {
 		return nil, nil
@@ -195,22 +265,9 @@ func (c *core) leave(ctx context.Context, e *journal.Entry) ([]KeyRecord, error)
 	if err := rows.load(ctx, c); err != nil {
 		return nil, err
 	}
-	if len(rows.active()) > 0 && !c.holdsPackage(rows.custody, e) {
-		if c.custodian.public.IsZero() {
-			return nil, fmt.Errorf("keyring: replay entry %d, a retention: Config.Custodian: %w", e.Seq, ErrEmpty)
-		}
-		if _, err := c.keepPackage(ctx, e.Erasure, rows, c.storedKeyset); err != nil {
-			return nil, fmt.Errorf("keyring: replay entry %d, a retention: %w", e.Seq, err)
-		}
+	over, err := c.secure(ctx, e, rows, c.storedKeyset)
+	if err != nil {
+		return nil, fmt.Errorf("keyring: replay entry %d: %w", e.Seq, err)
 	}
-	return c.markers(e), nil
-}
-
-// holdsPackage reports whether row is the package that e tells of.
-func (c *core) holdsPackage(row *KeyRecord, e *journal.Entry) bool {
-	if row == nil || sha256.Sum256(row.Wrapped) != e.Retention.Digest {
-		return false
-	}
-	was, err := c.marked(row)
-	return err == nil && was == e.Erasure
+	return c.markers(e, over), nil
 }

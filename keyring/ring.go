@@ -54,9 +54,11 @@ type Config struct {
 	// Metrics counts calls and hits, if it is not nil.
 	Metrics Metrics
 	// Events is told, if it is not nil, of every change that this process made
-	// to the ring, once it is in the journal and the caller's goroutine has let go
-	// of the lock. A process that dies in between tells nobody: the journal is
-	// the record, this a notice.
+	// to the ring, once it is in the journal, one after the other in the journal's
+	// order. It is called without a lock, so that it may use the ring, and before
+	// the method that made the change returns, unless another goroutine is telling
+	// or the change was one to complete. A process that dies in between tells
+	// nobody: the journal is the record, this a notice.
 	Events func(Event)
 }
 
@@ -108,6 +110,7 @@ type core struct {
 	custodian Custodian
 	tell      func(Event)
 	noted     []Event // guarded by the journal's lock
+	notices   notices
 
 	mu    sync.RWMutex // guards chain
 	chain *journal.Chain
@@ -220,14 +223,18 @@ func Create(ctx context.Context, id string, cfg Config) (*Ring, error) {
 		return nil, err
 	}
 	c, err := create(ctx, id, cfg.metered())
+	if c != nil { // also if it failed after it was journalled
+		c.notices.add(c.noted...)
+		c.noted = nil
+		c.tellAll()
+	}
 	if err != nil {
 		return nil, err
 	}
-	c.tellAll(c.noted)
-	c.noted = nil
 	return newRing(c), nil
 }
 
+// create returns a core beside an error if the ring was journalled.
 func create(ctx context.Context, id string, cfg Config) (*core, error) {
 	kek, err := cfg.kekOf(controlKeyset)
 	if err != nil {
@@ -255,10 +262,10 @@ func create(ctx context.Context, id string, cfg Config) (*core, error) {
 		return nil, fmt.Errorf("keyring: create ring: %w", err)
 	}
 	if _, err := c.write(ctx, "create", e); err != nil {
-		return nil, err
+		return c, err
 	}
 	if err := c.readBack(ctx, e.Keyset); err != nil {
-		return nil, err
+		return c, err
 	}
 	c.checked.Store(c.cache.Now())
 	return c, nil
@@ -306,6 +313,7 @@ func Open(ctx context.Context, cfg Config) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer c.tellAll()
 	unlock, err := c.lock(ctx)
 	if err != nil {
 		return nil, err

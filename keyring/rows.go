@@ -59,10 +59,10 @@ func (r *rows) load(ctx context.Context, c *core) error {
 	return nil
 }
 
-// active returns those with a key, by ascending compartment.
-func (r *rows) active() (recs []*KeyRecord) {
+// in returns those in a state, by ascending compartment.
+func (r *rows) in(state State) (recs []*KeyRecord) {
 	for _, rec := range r.recs {
-		if rec != nil && rec.State == Active {
+		if rec != nil && rec.State == state {
 			recs = append(recs, rec)
 		}
 	}
@@ -76,6 +76,13 @@ func (r *rows) wipes() []journal.Wipe {
 		wipes[i] = journal.Wipe{Compartment: r.compartments[i], Tag: tag, Had: r.recs[i] != nil && r.recs[i].State != Destroyed}
 	}
 	return wipes
+}
+
+// wipesOf returns those of recs as an entry tells of them.
+func (r *rows) wipesOf(recs []*KeyRecord) []journal.Wipe {
+	return slices.DeleteFunc(r.wipes(), func(w journal.Wipe) bool {
+		return !slices.ContainsFunc(recs, func(rec *KeyRecord) bool { return rec.Tag == w.Tag })
+	})
 }
 
 // held returns those wipes that had a key.

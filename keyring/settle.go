@@ -129,11 +129,20 @@ func (c *core) observe() {
 
 // settle brings store and journal level, alone among all writers.
 func (c *core) settle(ctx context.Context) error {
-	return c.exclusive(ctx, func() error { return nil })
+	if c.tell != nil { // by a goroutine: the caller has the turn of a load, which a hook may wait for
+		defer func() { go c.tellAll() }()
+	}
+	return c.locked(ctx, func() error { return nil })
 }
 
-// exclusive runs do alone among all writers, with store and journal level.
+// exclusive runs do alone among all writers, with store and journal level, and
+// tells of what it did. The caller has nothing that a hook could wait for.
 func (c *core) exclusive(ctx context.Context, do func() error) error {
+	defer c.tellAll()
+	return c.locked(ctx, do)
+}
+
+func (c *core) locked(ctx context.Context, do func() error) error {
 	unlock, err := c.lock(ctx)
 	if err != nil {
 		return err
@@ -145,17 +154,16 @@ func (c *core) exclusive(ctx context.Context, do func() error) error {
 	return do()
 }
 
-// lock waits for the right to write. Whoever unlocks tells of what was done.
+// lock waits for the right to write. Whoever unlocked it calls tellAll.
 func (c *core) lock(ctx context.Context) (unlock func(), err error) {
 	release, err := c.log.Lock(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("keyring: %w", err)
 	}
 	return func() {
-		events := c.noted
+		c.notices.add(c.noted...) // before others write: in the journal's order
 		c.noted = nil
 		release()
-		c.tellAll(events)
 	}, nil
 }
 
@@ -219,7 +227,11 @@ func (c *core) redo(ctx context.Context, s journal.Step) error {
 	if err != nil {
 		return err
 	}
-	ch := c.change(s, marks)
+	left, err := c.leftPackages(ctx, []*journal.Entry{s.Entry})
+	if err != nil {
+		return err
+	}
+	ch := c.change(s, append(marks, left...))
 	if want := s.Entry.Keyset; want.Name != "" {
 		rec, err := c.store.Keyset(ctx, want.Name)
 		if err != nil && !errors.Is(err, ErrNoKeyset) {
@@ -250,6 +262,11 @@ func (c *core) change(s journal.Step, rows []KeyRecord) Change {
 // held and store and journal are level. Once it is journalled it counts: if the
 // commit fails, whoever comes next completes it.
 func (c *core) write(ctx context.Context, action string, e *journal.Entry) (journal.Step, error) {
+	return c.writeOver(ctx, action, e, e.Wipes)
+}
+
+// writeOver is write where not all rows that e names can be written over.
+func (c *core) writeOver(ctx context.Context, action string, e *journal.Entry, over []journal.Wipe) (journal.Step, error) {
 	s, err := c.append(e)
 	if err != nil {
 		return s, err
@@ -257,7 +274,7 @@ func (c *core) write(ctx context.Context, action string, e *journal.Entry) (jour
 	c.note(action, s)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitPatience)
 	defer cancel()
-	marks := c.markers(e)
+	marks := c.markers(e, over)
 	if err := c.store.Commit(ctx, c.change(s, marks)); err != nil {
 		return s, fmt.Errorf("keyring: commit entry %d: %w", e.Seq, err)
 	}
@@ -296,6 +313,22 @@ func (c *core) walk(each func(journal.Step)) (*journal.Chain, error) {
 		return nil, fmt.Errorf("keyring: %w", err)
 	}
 	return chain, nil
+}
+
+// findStep returns the first or the newest step of the journal that is wanted.
+func (c *core) findStep(newest bool, wanted func(*journal.Entry) bool) (step journal.Step, err error) {
+	_, err = c.walk(func(s journal.Step) {
+		if (newest || step.Entry == nil) && wanted(s.Entry) {
+			step = s
+		}
+	})
+	if err != nil {
+		return journal.Step{}, err
+	}
+	if step.Entry == nil { // the journal was cut since it was read
+		return journal.Step{}, fmt.Errorf("keyring: the journal lost an entry: %w", ErrJournalLost)
+	}
+	return step, nil
 }
 
 // after returns the steps from a store's head to the journal's, oldest first;

@@ -10,37 +10,70 @@ import (
 	"github.com/rahasia/rahasia/keyring/internal/journal"
 )
 
-// Receipt tells what an erasure did and what it could not do. It names no
-// subject: whoever files it says whose it is.
+// Receipt tells what an erasure or a retention did and what it could not do. It
+// names no subject: whoever files it says whose it is.
 type Receipt struct {
+	Action string    // "erased" or "retained"
+	Until  time.Time // of a retention, UTC; else zero
+	// Basis is what obliges to a retention, or by whose authority a subject was
+	// erased ([Ring.ShredRetained]); else empty.
+	Basis        string
 	Ring         string    // the ring's id
 	Entry        uint64    // sequence number of the journal's entry
 	Hash         [32]byte  // SHA-256 of that entry, to be found again in the journal
 	Time         time.Time // of the entry, UTC
-	Compartments []string  // those in which there was a key, now destroyed; ascending
-	Remains      []string  // what else must go, in plain sentences
+	Compartments []string  // those in which there was a key, now destroyed, or the custodian's; ascending
+	Remains      []string  // what is not done by it, in plain sentences
 }
 
 // String returns the receipt as a few lines of text.
 func (r Receipt) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "erased in ring %s, journal entry %d of %s, SHA-256 %x\n", r.Ring, r.Entry, r.Time.Format(time.RFC3339), r.Hash)
-	fmt.Fprintf(&b, "keys destroyed: %s\n", strings.Join(r.Compartments, ", "))
+	fmt.Fprintf(&b, "%s in ring %s, journal entry %d of %s, SHA-256 %x\n", r.Action, r.Ring, r.Entry, r.Time.Format(time.RFC3339), r.Hash)
+	keys := "destroyed"
+	if r.Action == retained {
+		keys = "with the custodian"
+		fmt.Fprintf(&b, "until: %s\n", r.Until.Format(time.RFC3339))
+	}
+	if r.Basis != "" {
+		fmt.Fprintf(&b, "basis: %s\n", r.Basis)
+	}
+	fmt.Fprintf(&b, "keys %s: %s\n", keys, strings.Join(r.Compartments, ", "))
 	for _, s := range r.Remains {
 		fmt.Fprintf(&b, "remains: %s\n", s)
 	}
 	return b.String()
 }
 
-// remains is what no key store can erase.
-func remains() []string {
-	return []string{
+// What a receipt tells of.
+const (
+	erased   = "erased"
+	retained = "retained"
+)
+
+// remains is what no key store can do.
+func remains(e *journal.Entry) []string {
+	const (
+		backups = "Backups of the key store made before this entry, for whoever may use the key-encryption key, until every version of it that wrapped those keysets is destroyed."
+		pages   = "Pages that the key store's disk, file system or database has not overwritten yet."
+		copies  = "What was opened before and copied; keys in the memory of other processes, for at most 5 seconds."
+	)
+	if e.Kind == journal.Retain {
+		return []string{
+			"The keys, sealed to the custodian: whoever holds the custodian's private key and this package can open what they sealed, also after the end date, until the subject is erased.",
+			"Lookup tokens of this subject in the application's tables, and pseudonyms that recipients hold: they still find and link the records.",
+			backups, pages, copies,
+		}
+	}
+	all := []string{
 		"Lookup tokens of this subject in the application's tables: delete those columns or rows.",
 		"Pseudonyms that recipients hold, and reversible tokens, until the keyset of their domain is destroyed.",
-		"Backups of the key store made before this entry, for whoever may use the key-encryption key, until every version of it that wrapped those keysets is destroyed.",
-		"Pages that the key store's disk, file system or database has not overwritten yet.",
-		"What was opened before and copied; keys in the memory of other processes, for at most 5 seconds.",
+		backups, pages, copies,
 	}
+	if slices.ContainsFunc(e.Wipes, func(w journal.Wipe) bool { return w.Compartment == controlKeyset }) {
+		all = append(all, "Backups of the key store made during a retention, for whoever holds the custodian's private key, until that is destroyed.")
+	}
+	return all
 }
 
 // Shred erases a subject: in every compartment of the ring the wrapped key is
@@ -64,8 +97,9 @@ func (r *Ring) Shred(ctx context.Context, subject string) (Receipt, error) {
 
 // ShredRetained erases like [Ring.Shred], even a subject that is retained and
 // whose end date has not come, by an authority that says so: a court, a
-// regulator's order, 1 to 128 printable ASCII characters without underscores,
-// otherwise [ErrName]. It stands in journal and receipt.
+// regulator's order, 1 to 128 printable ASCII characters without underscores, the
+// first a letter or a digit, otherwise [ErrName]. It stands in journal and receipt
+// in clear: it names no person.
 func (r *Ring) ShredRetained(ctx context.Context, subject, authority string) (Receipt, error) {
 	if !journal.Phrase(authority) {
 		return Receipt{}, fmt.Errorf("keyring: shred: authority: %w", ErrName)
@@ -76,12 +110,15 @@ func (r *Ring) ShredRetained(ctx context.Context, subject, authority string) (Re
 func (r *Ring) shred(ctx context.Context, subject, authority string) (receipt Receipt, err error) {
 	err = r.alone(ctx, subject, func(c *core, erasure Tag) error {
 		if c.isErased(erasure) {
-			s, err := c.stepOf(erasure)
+			s, err := c.findStep(false, func(e *journal.Entry) bool { return e.Kind == journal.Shred && e.Erasure == erasure })
 			if err != nil {
 				return err
 			}
+			if err := c.confirm(ctx, c.markers(s.Entry, s.Entry.Wipes)); err != nil {
+				return err
+			}
 			receipt = c.receipt(s)
-			return c.confirm(ctx, c.markers(s.Entry))
+			return nil
 		}
 		if until, ok := c.retention(erasure); ok && authority == "" && time.Now().Before(until.Until) {
 			return c.barred(erasure)
@@ -98,10 +135,7 @@ func (r *Ring) shred(ctx context.Context, subject, authority string) (receipt Re
 		receipt = c.receipt(s)
 		return nil
 	})
-	if err != nil {
-		return Receipt{}, err
-	}
-	return receipt, nil
+	return receipt, err
 }
 
 // wipes returns the entry that erases a subject, which must have a key.
@@ -111,7 +145,8 @@ func (c *core) wipes(ctx context.Context, subject string, erasure Tag) (*journal
 		return nil, err
 	}
 	e := &journal.Entry{Kind: journal.Shred, Erasure: erasure, Wipes: rows.wipes()}
-	if !slices.ContainsFunc(rows.recs, func(rec *KeyRecord) bool { return rec != nil }) {
+	_, kept := c.retention(erasure) // the journal knows the subject, whatever a restored store has lost
+	if !kept && rows.custody == nil && !slices.ContainsFunc(rows.recs, func(rec *KeyRecord) bool { return rec != nil }) {
 		return nil, fmt.Errorf("keyring: shred: %w", ErrNoSubjectKey)
 	}
 	if rows.custody != nil {
@@ -121,28 +156,17 @@ func (c *core) wipes(ctx context.Context, subject string, erasure Tag) (*journal
 }
 
 func (c *core) receipt(s journal.Step) Receipt {
-	r := Receipt{Ring: c.ring, Entry: s.Entry.Seq, Hash: s.Head.Hash, Time: s.Entry.At, Remains: remains()}
-	for _, w := range s.Entry.Wipes {
+	e := s.Entry
+	r := Receipt{
+		Action: erased, Basis: e.Authority, Ring: c.ring, Entry: e.Seq, Hash: s.Head.Hash, Time: e.At, Remains: remains(e),
+	}
+	if e.Kind == journal.Retain {
+		r.Action, r.Until, r.Basis = retained, e.Retention.Until, e.Retention.Basis
+	}
+	for _, w := range e.Wipes {
 		if w.Had && w.Compartment != controlKeyset {
 			r.Compartments = append(r.Compartments, w.Compartment)
 		}
 	}
 	return r
-}
-
-// stepOf returns the erasure of a subject that was erased before.
-func (c *core) stepOf(erasure Tag) (journal.Step, error) {
-	var step journal.Step
-	_, err := c.walk(func(s journal.Step) {
-		if step.Entry == nil && s.Entry.Kind == journal.Shred && s.Entry.Erasure == erasure {
-			step = s
-		}
-	})
-	if err != nil {
-		return journal.Step{}, err
-	}
-	if step.Entry == nil { // the journal was cut since it was read
-		return journal.Step{}, fmt.Errorf("keyring: shred: the journal lost the entry: %w", ErrJournalLost)
-	}
-	return step, nil
 }

@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -58,7 +59,8 @@ func (c *core) missed(ctx context.Context, create bool, subject string, compartm
 	if err := checkCompartments(compartments); err != nil {
 		return nil, err
 	}
-	keys, err := c.flights.Do(ctx, flightID(create, subject, compartments), func() ([]*SubjectKey, error) {
+	// With the epoch: who asks after a rekeying must not join a load from before.
+	keys, err := c.flights.Do(ctx, flightID(create, c.cache.Epoch(), subject, compartments), func() ([]*SubjectKey, error) {
 		return c.loadSubject(ctx, create, subject, compartments)
 	})
 	if err != nil && err == ctx.Err() { // of waiting for another's load
@@ -73,12 +75,12 @@ func (c *core) missed(ctx context.Context, create bool, subject string, compartm
 }
 
 // flightID is equal for callers that may share a load.
-func flightID(create bool, subject string, compartments []string) string {
+func flightID(create bool, epoch uint64, subject string, compartments []string) string {
 	mode := "load"
 	if create {
 		mode = "create"
 	}
-	b := lp.Append(make([]byte, 0, 128), mode, subject)
+	b := lp.Append(binary.BigEndian.AppendUint64(make([]byte, 0, 128), epoch), mode, subject)
 	return string(lp.Append(b, compartments...))
 }
 

@@ -78,8 +78,10 @@ func (k *SubjectKey) text() string {
 type rowKeys struct{ newest, older secret.Key }
 
 // wrapSubject returns the record of a fresh random key under the primary of ks.
-func wrapSubject(ring string, ks *Keyset, tag Tag) (KeyRecord, error) {
-	rec := KeyRecord{Tag: tag, Compartment: ks.name, Generation: 1}
+// Where a restored store has lost a key whose generations the journal knows,
+// the new one is above them.
+func wrapSubject(ring string, ks *Keyset, tag Tag, span journal.Span) (KeyRecord, error) {
+	rec := KeyRecord{Tag: tag, Compartment: ks.name, Generation: span.Newest + 1}
 	err := wrapRow(ring, ks, &rec, rowKeys{newest: secret.Random()})
 	return rec, err
 }
@@ -189,8 +191,7 @@ func rewrapRow(ring string, ks *Keyset, old *KeyRecord) (KeyRecord, error) {
 // generations those from span on are in service.
 func unwrapSubject(ring string, ks *Keyset, rec *KeyRecord, erasure Tag, span journal.Span) (*SubjectKey, error) {
 	if rec.Generation < span.Newest {
-		return nil, fmt.Errorf("keyring: subject key in compartment %q is of generation %d, the journal's newest is %d: %w",
-			rec.Compartment, rec.Generation, span.Newest, ErrRolledBack)
+		return nil, olderThan(rec, span)
 	}
 	keys, err := openRow(ring, ks, rec)
 	if err != nil {

@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -196,9 +197,25 @@ func (c *core) openAll(ctx context.Context, recs []KeyRecord, byTag map[Tag]*loo
 		if l.err == nil {
 			l.err = c.open(ctx, l.wants, l.recs, l.erasure)
 		}
+		if errors.Is(l.err, ErrRolledBack) { // perhaps only read before a rekeying, or the end of a retention
+			l.err = c.openAgain(ctx, l)
+		}
 		l.recs = nil
 	}
 	return nil
+}
+
+// openAgain reads a subject's rows anew and opens them.
+func (c *core) openAgain(ctx context.Context, l *lookup) error {
+	tags := make([]Tag, len(l.wants))
+	for i, w := range l.wants {
+		tags[i] = w.tag
+	}
+	recs, err := c.store.Keys(ctx, tags)
+	if err != nil {
+		return fmt.Errorf("keyring: load subject keys: %w", err)
+	}
+	return c.open(ctx, l.wants, recs, l.erasure)
 }
 
 // createMissing creates the keys that no record was found for, in one call of
@@ -217,7 +234,7 @@ func (c *core) createMissing(ctx context.Context, create bool, loads []lookup, b
 				l.err = fmt.Errorf("keyring: compartment %q: %w", w.keyset.name, ErrNoSubjectKey)
 				continue
 			}
-			rec, err := wrapSubject(c.ring, w.keyset, w.tag)
+			rec, err := wrapSubject(c.ring, w.keyset, w.tag, c.span(w.tag))
 			if err != nil {
 				return err
 			}

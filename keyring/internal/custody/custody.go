@@ -162,7 +162,8 @@ func encode(keys []Keys) []byte {
 	return b
 }
 
-// decode accepts exactly what encode writes. Its error quotes nothing.
+// decode accepts exactly what encode writes of one key or more. Its error quotes
+// nothing.
 func decode(b []byte) (all []Keys, err error) {
 	for len(b) > 0 {
 		k, rest, ok := decodeOne(b)
@@ -170,6 +171,9 @@ func decode(b []byte) (all []Keys, err error) {
 			return nil, fmt.Errorf("keyring: %w", ErrPackage)
 		}
 		all, b = append(all, k), rest
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("keyring: %w", ErrPackage)
 	}
 	return all, nil
 }

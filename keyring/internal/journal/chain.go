@@ -16,6 +16,8 @@ import (
 	"github.com/rahasia/rahasia/keyring/internal/name"
 )
 
+var errTooLong = errors.New("entry too long")
+
 // Chain is what the verified journal says. It grows as lines are read. It is
 // not safe for concurrent use.
 type Chain struct {
@@ -198,6 +200,9 @@ func (c *Chain) Write(add func([]byte) error, entries ...*Entry) error {
 		e.Seq, e.Prev = max(next.Head.Seq, e.Base.Seq)+1, next.Head.Hash
 		e.At = time.Now().UTC().Round(0)
 		line := e.Line(c.key)
+		if len(line) >= maxLine { // a line that cannot be read again would end the ring
+			return fmt.Errorf("journal: entry of %d bytes, more than %d: %w", len(line)+1, maxLine, errTooLong)
+		}
 		next.take(e, line)
 		text = append(append(text, line...), '\n')
 	}

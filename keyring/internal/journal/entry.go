@@ -160,14 +160,19 @@ func appendWipes(b []byte, wipes []Wipe) []byte {
 }
 
 // Phrase reports whether s can stand in an entry as a basis or an authority: 1
-// to 128 printable ASCII characters without the underscore, and not one dash.
+// to 128 printable ASCII characters without the underscore, of which the first is
+// a letter or a digit, so that no other argument passes for one.
 func Phrase(s string) bool {
+	if s == "" || len(s) > 128 {
+		return false
+	}
 	for _, c := range []byte(s) {
 		if c < ' ' || c > '~' || c == '_' {
 			return false
 		}
 	}
-	return s != "" && len(s) <= 128 && s != none
+	c := s[0] | 0x20 // lower case
+	return 'a' <= c && c <= 'z' || '0' <= s[0] && s[0] <= '9'
 }
 
 // word is a phrase as one field of a line; phrase is the way back.

@@ -37,7 +37,19 @@ func sample() []*Entry {
 		{Kind: Reseed, Ring: ring, Base: Head{ring, 9, [32]byte{8}}, Count: 2},
 		{Kind: Keyset, Keyset: Mark{"ring", 2, [32]byte{9}}},
 		{Kind: Shred, Erasure: Tag{4}},
+		{Kind: Retain, Erasure: Tag{10}, Retention: retention(1), Wipes: []Wipe{{"audit", Tag{6}, false}, {"clinical", Tag{7}, true}}},
+		{Kind: Retain, Erasure: Tag{11}, Retention: retention(2)},
+		{Kind: Retain, Erasure: Tag{12}, Retention: retention(3), Wipes: []Wipe{{"clinical", Tag{8}, true}}},
+		{Kind: Retain, Erasure: Tag{10}, Retention: retention(4), Wipes: []Wipe{{"clinical", Tag{7}, true}}},
+		{Kind: Resume, Erasure: Tag{11}},
+		{Kind: Shred, Erasure: Tag{12}, Authority: "A court,  order 1/2026 ", Wipes: []Wipe{{"clinical", Tag{8}, false}, {"ring", Tag{13}, true}}},
+		{Kind: Rekey, Erasure: Tag{14}, Spans: []Respan{{"audit", Tag{15}, Span{2, 1}}, {"clinical", Tag{16}, Span{1<<32 - 1, 1<<32 - 2}}}},
+		{Kind: Rekey, Erasure: Tag{14}, Spans: []Respan{{"audit", Tag{15}, Span{2, 2}}}},
 	}
+}
+
+func retention(n byte) Retention {
+	return Retention{time.Date(2050+int(n), 1, 2, 3, 4, 5, 0, time.UTC), "Permenkes 24/2022 art. " + strings.Repeat("3", int(n)), [32]byte{n}}
 }
 
 // write puts entries through a chain into a medium and returns both.
@@ -87,10 +99,14 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 			require.Equal(t, steps[0].Head, steps[1].Prev)
 			require.Equal(t, want[6].Base, steps[6].Prev, "a reseed goes on from the store's head")
 			require.EqualValues(t, 10, steps[6].Head.Seq)
-			require.Equal(t, map[Tag]uint64{{4}: 5, {5}: 6}, read.Erased, "the first entry of an erasure counts")
+			require.Equal(t, map[Tag]uint64{{4}: 5, {5}: 6, {12}: 18}, read.Erased, "the first entry of an erasure counts")
+			require.Equal(t, map[Tag]Retention{{10}: retention(4)}, read.Retained, "the newest, until it is over")
+			require.Equal(t, map[Tag]Span{{15}: {2, 2}, {16}: {1<<32 - 1, 1<<32 - 2}}, read.Spans)
+			require.Equal(t, map[Tag]time.Time{{14}: want[15].At}, read.Rekeyed, "when it began, not when it ended")
+			require.Equal(t, [3]any{wrote.Retained, wrote.Spans, wrote.Rekeyed}, [3]any{read.Retained, read.Spans, read.Rekeyed})
 			require.Equal(t, map[string]Mark{"ring": want[7].Keyset}, read.Keysets, "a reseed tells them anew")
 			erased, keysets := read.News()
-			require.Equal(t, []Tag{{4}, {5}, {4}}, erased)
+			require.Equal(t, []Tag{{4}, {5}, {4}, {10}, {11}, {12}, {10}, {11}, {12}, {14}, {14}}, erased)
 			require.Equal(t, []string{"ring", "clinical", "research/ui-2026", "ring"}, keysets)
 			erased, keysets = read.News()
 			require.Empty(t, erased)
@@ -249,7 +265,20 @@ func TestOutOfPlace(t *testing.T) {
 		"reseed of the past":    {{Kind: Reseed, Seq: 3, At: at, Ring: ring, Base: Head{Seq: 3}}},
 		"reseed to the past":    {{Kind: Create, Seq: 1, At: at, Ring: ring}, {Kind: Reseed, Seq: 1, At: at, Ring: ring}},
 		"reseed another ring":   {{Kind: Reseed, Seq: 3, At: at, Ring: "other"}},
-		"unknown kind":          {{Kind: "retain", Seq: 1, At: at}},
+		"unknown kind":          {{Kind: Create, Seq: 1, At: at, Ring: ring}, {Kind: "retained", Seq: 2, At: at}},
+		"retained at the start": {{Kind: Retain, Seq: 1, At: at, Retention: retention(1)}},
+		"no basis":              {{Kind: Create, Seq: 1, At: at, Ring: ring}, {Kind: Retain, Seq: 2, At: at, Retention: Retention{Until: at}}},
+		"basis without a word":  {{Kind: Create, Seq: 1, At: at, Ring: ring}, {Kind: Retain, Seq: 2, At: at, Retention: Retention{Until: at, Basis: "-"}}},
+		"basis with a newline":  {{Kind: Create, Seq: 1, At: at, Ring: ring}, {Kind: Retain, Seq: 2, At: at, Retention: Retention{Until: at, Basis: "a\tb"}}},
+		"until year 10000":      {{Kind: Create, Seq: 1, At: at, Ring: ring}, {Kind: Retain, Seq: 2, At: at, Retention: Retention{Until: at.AddDate(9000, 0, 0), Basis: "a"}}},
+		"authority is a wipe":   {{Kind: Create, Seq: 1, At: at, Ring: ring}, {Kind: Shred, Seq: 2, At: at, Authority: "+clinical:07000000000000000000000000000000"}},
+		"rekey of nothing":      {{Kind: Create, Seq: 1, At: at, Ring: ring}, {Kind: Rekey, Seq: 2, At: at}},
+		"generation 0":          {{Kind: Create, Seq: 1, At: at, Ring: ring}, {Kind: Rekey, Seq: 2, At: at, Spans: []Respan{{"a", Tag{}, Span{1, 0}}}}},
+		"floor above newest":    {{Kind: Create, Seq: 1, At: at, Ring: ring}, {Kind: Rekey, Seq: 2, At: at, Spans: []Respan{{"a", Tag{}, Span{1, 2}}}}},
+		"span of a domain":      {{Kind: Create, Seq: 1, At: at, Ring: ring}, {Kind: Rekey, Seq: 2, At: at, Spans: []Respan{{"a/b", Tag{}, Span{2, 1}}}}},
+		"span of the control":   {{Kind: Create, Seq: 1, At: at, Ring: ring}, {Kind: Rekey, Seq: 2, At: at, Spans: []Respan{{"ring", Tag{}, Span{2, 1}}}}},
+		"spans out of order":    {{Kind: Create, Seq: 1, At: at, Ring: ring}, {Kind: Rekey, Seq: 2, At: at, Spans: []Respan{{"b", Tag{}, Span{2, 1}}, {"a", Tag{}, Span{2, 1}}}}},
+		"span twice":            {{Kind: Create, Seq: 1, At: at, Ring: ring}, {Kind: Rekey, Seq: 2, At: at, Spans: []Respan{{"a", Tag{}, Span{2, 1}}, {"a", Tag{}, Span{2, 1}}}}},
 		"bad ring":              {{Kind: Create, Seq: 1, At: at, Ring: ".."}},
 		"bad keyset":            {{Kind: Create, Seq: 1, At: at, Ring: ring}, {Kind: Keyset, Seq: 2, At: at, Keyset: Mark{Name: "A"}}},
 		"bad anchor":            {{Kind: Create, Seq: 1, At: at, Ring: ring}, {Kind: Anchor, Seq: 2, At: at, Anchor: Mark{Name: "ring"}}},
@@ -280,13 +309,73 @@ func TestOutOfPlace(t *testing.T) {
 	}
 }
 
-func TestAShredOfAllCompartmentsFitsALine(t *testing.T) {
-	e := &Entry{Kind: Shred, Seq: 1 << 62, At: time.Now()}
-	for i := range MaxCompartments {
-		e.AddWipe(Wipe{Compartment: fmt.Sprintf("%s%03d", strings.Repeat("c", 29), i)})
+// Each kind with all compartments that a ring can have is a line that is read
+// again; one more is refused, and a line that were too long is not written.
+func TestAllCompartmentsFitALine(t *testing.T) {
+	const last = 1<<63 - 2
+	long := Retention{Until: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), Basis: strings.Repeat("b", 128)}
+	for _, e := range []*Entry{
+		{Kind: Shred, Authority: strings.Repeat("a", 128)},
+		{Kind: Retain, Retention: long},
+		{Kind: Rekey},
+	} {
+		for i := range MaxCompartments {
+			name := fmt.Sprintf("%s%03d", strings.Repeat("c", 29), i)
+			if e.Kind == Rekey {
+				e.Spans = append(e.Spans, Respan{Compartment: name, Span: Span{1<<32 - 1, 1<<32 - 2}})
+			} else {
+				e.AddWipe(Wipe{Compartment: name})
+			}
+		}
+		if e.Kind == Shred {
+			e.AddWipe(Wipe{Compartment: "ring"})
+		}
+		m := &Memory{}
+		c := write(t, m, sample()[0], &Entry{Kind: Reseed, Ring: ring, Base: Head{ring, last - 2, [32]byte{}}})
+		require.NoError(t, c.Write(m.Append, e), e.Kind)
+		require.EqualValues(t, last, e.Seq)
+		again, steps, _, err := reread(t, m)
+		require.NoError(t, err)
+		require.Equal(t, e, steps[2].Entry)
+		require.Equal(t, c.Head, again.Head)
+
+		e.Wipes = append(e.Wipes, Wipe{Compartment: "x"}, Wipe{Compartment: "y"})
+		e.Spans = append(e.Spans, Respan{Compartment: "x", Span: Span{2, 1}})
+		_, _, err = parse(e.Line(testKey(t)))
+		require.ErrorIs(t, err, ErrCorrupt)
 	}
-	require.Len(t, e.Wipes, MaxCompartments)
-	require.Less(t, len(e.Line(testKey(t))), maxLine)
+	m := &Memory{}
+	c := write(t, m, sample()[0])
+	before := c.Head
+	e := &Entry{Kind: Shred, Wipes: make([]Wipe, 2000)}
+	require.ErrorIs(t, c.Write(m.Append, &Entry{Kind: Shred}, e), errTooLong)
+	require.Equal(t, before, c.Head)
+	require.EqualValues(t, c.Offset, len(m.text), "nothing was written")
+}
+
+func TestPhrase(t *testing.T) {
+	for _, good := range []string{"a", "Z", "7", "Permenkes 24/2022 art. 39", "a  b ", "x~!\"#$%&'()*+,-./:;<=>?@[\\]^`{|}", strings.Repeat("a", 128)} {
+		require.True(t, Phrase(good), good)
+		require.Equal(t, good, phrase(word(good)))
+	}
+	for _, bad := range []string{"", "-", "+a", "-a", " a", "/", "a_b", "a\n", "a\x7f", "\u00e9", "a\u00e9", "~", "[", "`", "{", "@", strings.Repeat("a", 129)} {
+		require.False(t, Phrase(bad), "%q", bad)
+	}
+}
+
+// What an older reading of the journal had shut stays so.
+func TestKeep(t *testing.T) {
+	older := write(t, &Memory{}, sample()...)
+	c := write(t, &Memory{}, sample()[0], &Entry{Kind: Rekey, Erasure: Tag{14}, Spans: []Respan{{"audit", Tag{15}, Span{3, 1}}}},
+		&Entry{Kind: Retain, Erasure: Tag{10}, Retention: retention(9)})
+	c.Keep(older)
+	require.Equal(t, older.Erased, c.Erased)
+	require.Equal(t, map[Tag]Retention{{10}: retention(9)}, c.Retained, "its own counts")
+	require.Equal(t, map[Tag]Span{{15}: {3, 2}, {16}: older.Spans[Tag{16}]}, c.Spans, "the greatest of both")
+	c = write(t, &Memory{}, sample()[0])
+	c.Keep(older)
+	require.Equal(t, older.Retained, c.Retained)
+	require.Equal(t, older.Spans, c.Spans)
 }
 
 func TestAddWipe(t *testing.T) {
@@ -386,6 +475,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(bytes.TrimSuffix(line, []byte("\n")))
 	}
 	f.Add([]byte(""))
+	f.Add([]byte("rahasia/journal/v1 2 2026-01-02T03:04:05.000000006Z " + strings.Repeat("0", 64) + " retain " + strings.Repeat("0", 32) + " 2051-01-02T03:04:05Z a__b " + strings.Repeat("0", 64) + " " + strings.Repeat("0", 64)))
 	f.Add([]byte("rahasia/journal/v1 1 2026-01-01T00:00:00.000000000Z  create a b c"))
 	key := testKey(f)
 	f.Fuzz(func(t *testing.T, line []byte) {
