@@ -79,18 +79,21 @@ const createKeyset = "create-keyset"
 func (c *core) revise(ctx context.Context, action, name string, to KEK, change edit) (*Keyset, error) {
 	for range revisions {
 		ks, err := c.reviseOnce(ctx, action, name, to, change)
-		if !errors.Is(err, errMoved) {
+		if !errors.As(err, new(movedError)) {
 			return ks, err
 		}
 	}
-	return nil, fmt.Errorf("keyring: keyset %q: others change it all the time: %w", name, ErrConflict)
+	return nil, fmt.Errorf("keyring: keyset %q: %w", name, ErrConflict)
 }
 
 // revisions is how often a change is tried that others are quicker than.
 const revisions = 5
 
-// errMoved is a keyset that another writer changed between a look and the lock.
-var errMoved = errors.New("keyset changed meanwhile")
+// movedError is of a keyset, its name, that is not loaded as the journal has it:
+// another writer may have changed it between a look and the lock.
+type movedError string
+
+func (e movedError) Error() string { return fmt.Sprintf("keyset %q changed meanwhile", string(e)) }
 
 func (c *core) reviseOnce(ctx context.Context, action, name string, to KEK, change edit) (*Keyset, error) {
 	if err := c.settle(ctx); err != nil {
@@ -124,7 +127,7 @@ func (c *core) reviseOnce(ctx context.Context, action, name string, to KEK, chan
 	}
 	err = c.exclusive(ctx, func() error {
 		if now, _ := c.mark(name); now != was {
-			return errMoved
+			return movedError(name)
 		}
 		if old == nil {
 			if err := c.creatable(name); err != nil {

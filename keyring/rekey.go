@@ -21,7 +21,7 @@ import (
 // compartment. A backup of the store from before it has not the new key: what was
 // sealed since does not open with it ([ErrRolledBack]).
 func (r *Ring) Rekey(ctx context.Context, subject string) error {
-	return r.alone(ctx, subject, func(c *core, erasure Tag) error {
+	return r.aloneWithKeysets(ctx, subject, func(c *core, erasure Tag) error {
 		rows, err := c.serving(ctx, subject, erasure)
 		if err != nil {
 			return err
@@ -55,7 +55,7 @@ func (r *Ring) Rekey(ctx context.Context, subject string) error {
 // otherwise [ErrState]. So is a subject of which no rekeying is under way. Other
 // errors are those of Rekey; killed on the way it can be called again.
 func (r *Ring) EndRekey(ctx context.Context, subject string) error {
-	return r.alone(ctx, subject, func(c *core, erasure Tag) error {
+	return r.aloneWithKeysets(ctx, subject, func(c *core, erasure Tag) error {
 		rows, err := c.serving(ctx, subject, erasure)
 		if err != nil {
 			return err

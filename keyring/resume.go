@@ -24,7 +24,7 @@ func (r *Ring) EndRetention(ctx context.Context, subject string, with *Custodian
 	if with == nil || with.private.IsZero() {
 		return fmt.Errorf("keyring: end retention: custodian's key: %w", ErrEmpty)
 	}
-	return r.alone(ctx, subject, func(c *core, erasure Tag) error {
+	return r.aloneWithKeysets(ctx, subject, func(c *core, erasure Tag) error {
 		if c.isErased(erasure) {
 			return c.barred(erasure)
 		}

@@ -63,7 +63,7 @@ func (r *Ring) Retain(ctx context.Context, subject string, why Retention) (Recei
 		return Receipt{}, fmt.Errorf("keyring: retain: end date is past, or after the year 9999: %w", ErrName)
 	}
 	var receipt Receipt
-	err := r.alone(ctx, subject, func(c *core, erasure Tag) error {
+	err := r.aloneWithKeysets(ctx, subject, func(c *core, erasure Tag) error {
 		if c.custodian.public.IsZero() {
 			return fmt.Errorf("keyring: retain: Config.Custodian: %w", ErrEmpty)
 		}
@@ -98,6 +98,25 @@ func (r *Ring) alone(ctx context.Context, subject string, do func(c *core, erasu
 		}
 		return do(c, c.erasureTag(subject))
 	})
+}
+
+// aloneWithKeysets is alone for what opens or wraps keys, before it writes
+// anything: a keyset that is not loaded is, without the lock, and then it begins again.
+func (r *Ring) aloneWithKeysets(ctx context.Context, subject string, do func(c *core, erasure Tag) error) error {
+	for tries := 0; ; tries++ {
+		err := r.alone(ctx, subject, do)
+		var moved movedError
+		if !errors.As(err, &moved) {
+			return err
+		}
+		c := r.core()
+		if tries > len(c.compartments())+revisions {
+			return fmt.Errorf("keyring: %w: %w", err, ErrConflict)
+		}
+		if _, err := c.keyset(ctx, string(moved)); err != nil {
+			return err
+		}
+	}
 }
 
 // prepareRetention completes e, and makes sure that the package is in the store.

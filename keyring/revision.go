@@ -149,9 +149,9 @@ func markOf(rec KeysetRecord) journal.Mark {
 	return journal.Mark{Name: rec.Name, Revision: rec.Revision, Digest: rec.Digest}
 }
 
-// settledKeyset returns the journal's revision of a keyset. The lock is held:
-// [core.keyset] would wait for it where the two differ.
-func (c *core) settledKeyset(ctx context.Context, name string) (*Keyset, error) {
+// settledKeyset returns a keyset as it was loaded before the lock was taken, in
+// the journal's revision, or a movedError: under the lock no KEK is called.
+func (c *core) settledKeyset(_ context.Context, name string) (*Keyset, error) {
 	want, known := c.mark(name)
 	if !known {
 		return nil, fmt.Errorf("keyring: keyset %q: %w", name, ErrNoKeyset)
@@ -161,29 +161,21 @@ func (c *core) settledKeyset(ctx context.Context, name string) (*Keyset, error) 
 			return l.keyset, nil
 		}
 	}
-	ks, mark, err := c.openStored(ctx, name)
-	if err == nil && mark != want {
-		return nil, fmt.Errorf("keyring: keyset %q is not the journal's revision: %w", name, ErrRolledBack)
-	}
-	return ks, err
+	return nil, movedError(name)
 }
 
 // storedKeyset returns the store's revision of a keyset, for rows that a backup
-// holds under it.
+// holds under it. It calls the KEK under the lock: nobody has the ring open
+// while a backup is brought up to its journal.
 func (c *core) storedKeyset(ctx context.Context, name string) (*Keyset, error) {
-	ks, _, err := c.openStored(ctx, name)
-	return ks, err
-}
-
-func (c *core) openStored(ctx context.Context, name string) (*Keyset, journal.Mark, error) {
 	rec, err := c.store.Keyset(ctx, name)
 	if err != nil {
-		return nil, journal.Mark{}, fmt.Errorf("keyring: load keyset %q: %w", name, err)
+		return nil, fmt.Errorf("keyring: load keyset %q: %w", name, err)
 	}
 	kek, err := c.keks.of(name)
 	if err != nil {
-		return nil, journal.Mark{}, err
+		return nil, err
 	}
 	ks, _, err := openRevision(ctx, kek, c.ring, name, rec)
-	return ks, markOf(rec), err
+	return ks, err
 }
