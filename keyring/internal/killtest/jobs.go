@@ -41,6 +41,11 @@ func jobs() []job {
 		{"destroy", suspended, func(ctx context.Context, _ *clinic, r *keyring.Ring) (string, error) {
 			return setState(ctx, r, keyring.Destroyed)
 		}, verifyState(keyring.Suspended, keyring.Destroyed)},
+		{"retain", nil, retain, verifyRetain},
+		{"end-retention", retainedBefore, resume, verifyResume},
+		{"shred-retained", retainedBefore, shredRetained, verifyShredRetained},
+		{"rekey", nil, rekey, verifyRekey},
+		{"end-rekey", rekeyedBefore, endRekey, verifyEndRekey},
 	}
 }
 

@@ -110,6 +110,7 @@ type clinic struct {
 	stores     Stores
 	forking    *sync.RWMutex     // held for reading while a process starts
 	keys       map[string]string // subjects' keys, as text
+	sealed     map[string][]byte // by compartment, under budi's first key
 }
 
 func compartments() []string { return []string{"clinical", "identity"} }
@@ -118,7 +119,7 @@ func (c *clinic) nextKey() string { return filepath.Join(c.dir, "next") }
 
 // copy makes a clinic of its own out of one that nobody has open.
 func (c *clinic) copy(t testing.TB) *clinic {
-	to := &clinic{place: c.stores.Copy(t, c.place), dir: t.TempDir(), stores: c.stores, forking: c.forking, keys: c.keys}
+	to := &clinic{place: c.stores.Copy(t, c.place), dir: t.TempDir(), stores: c.stores, forking: c.forking, keys: c.keys, sealed: c.sealed}
 	CopyFolder(t, c.dir, to.dir)
 	return to
 }
@@ -153,7 +154,12 @@ func (c *clinic) config(t testing.TB, point func()) keyring.Config {
 	must(t, err)
 	next, err := keyring.KeyFile(c.nextKey())
 	must(t, err)
-	return keyring.Config{Store: &store{c.stores.Open(t, c.place, point), point}, Journal: journal, KEK: keyring.AnyKEK(key, next)}
+	custodian, err := keyring.OpenCustodianKey(c.custodian())
+	must(t, err)
+	return keyring.Config{
+		Store: &store{c.stores.Open(t, c.place, point), point}, Journal: journal,
+		KEK: keyring.AnyKEK(key, next), Custodian: custodian.Custodian(),
+	}
 }
 
 // prepare makes a ring where alice and budi live and carol was erased.
@@ -162,9 +168,11 @@ func (c *clinic) prepare(t testing.TB, more func(testing.TB, *clinic, *keyring.R
 		_, err := keyring.CreateKeyFile(path)
 		must(t, err)
 	}
+	_, err := keyring.CreateCustodianKey(c.custodian())
+	must(t, err)
 	r, err := keyring.Create(t.Context(), "clinic", c.config(t, func() {}))
 	must(t, err)
-	c.keys = map[string]string{}
+	c.keys, c.sealed = map[string]string{}, map[string][]byte{}
 	for _, name := range compartments() {
 		must(t, r.CreateKeyset(t.Context(), name))
 	}
@@ -172,6 +180,13 @@ func (c *clinic) prepare(t testing.TB, more func(testing.TB, *clinic, *keyring.R
 		keys, err := r.CreateSubject(t.Context(), subject, compartments()...)
 		must(t, err)
 		c.keys[subject] = text(keys)
+		if subject == "budi" {
+			for _, k := range keys {
+				aead, err := k.Record(1)
+				must(t, err)
+				c.sealed[k.Compartment()] = secret.SealRandom(aead, nil, []byte("a record"), nil)
+			}
+		}
 	}
 	_, err = r.Shred(t.Context(), "carol")
 	must(t, err)
