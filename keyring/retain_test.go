@@ -1238,3 +1238,19 @@ func TestRestoreOfAnotherHistorysRow(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, tokens(t, keys), tokens(t, again))
 }
+
+// Who has nothing left but the row of a package can be erased, and it with her.
+func TestShredOfWhoHasOnlyAPackage(t *testing.T) {
+	w := withCustodian(t)
+	w.retainAlice(t, 1)
+	left := keyring.Rows(w.Store)[w.ring.CustodyTagOf(alice)]
+	require.NoError(t, w.ring.EndRetention(t.Context(), alice, w.key))
+	w.putRow(left)
+	for _, c := range []string{"clinical", "identity"} {
+		delete(keyring.Rows(w.Store), w.ring.TagOf(c, alice))
+	}
+	_, err := w.ring.Shred(t.Context(), alice)
+	require.NoError(t, err)
+	require.Equal(t, keyring.Destroyed, keyring.Rows(w.Store)[left.Tag].State)
+	w.requireErased(t)
+}
