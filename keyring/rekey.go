@@ -76,7 +76,7 @@ func (r *Ring) EndRekey(ctx context.Context, subject string) error {
 		} else if len(swaps) == 0 {
 			return fmt.Errorf("keyring: end rekeying: none is under way: %w", ErrState)
 		}
-		if err := c.swap(ctx, swaps); err != nil || !c.holdsPackage(rows.custody, erasure) {
+		if err := c.swap(ctx, swaps); err != nil || !c.holdsPackage(rows.custody) {
 			return err
 		}
 		// The package of a retention whose end was cut short holds the older one.

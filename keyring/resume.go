@@ -46,10 +46,8 @@ func (c *core) resume(ctx context.Context, erasure Tag, rows *rows, with *Custod
 		}
 		return fmt.Errorf("keyring: end retention: the subject is not retained: %w", ErrState)
 	}
-	if was, err := c.marked(rows.custody); err != nil {
+	if _, err := c.marked(rows.custody); err != nil { // with the tag, which is of one subject
 		return err
-	} else if was != erasure {
-		return fmt.Errorf("keyring: end retention: the package is another subject's: %w", ErrCorrupt)
 	}
 	all, err := custody.Unseal(with.private, c.ring, erasure, rows.custody.Wrapped[markerSize:])
 	if errors.Is(err, custody.ErrPackage) {

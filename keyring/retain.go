@@ -214,12 +214,12 @@ func (c *core) keepPackage(ctx context.Context, erasure Tag, rows *rows, all []c
 // that was restored from before it, are sealed to the custodian now.
 func (c *core) secure(ctx context.Context, e *journal.Entry, rows *rows, of keysetSource) ([]journal.Wipe, error) {
 	active, stubs := rows.in(Active), rows.in(Retained)
-	if len(active) == 0 || c.holdsPackage(rows.custody, e.Erasure) && sha256.Sum256(rows.custody.Wrapped) == e.Retention.Digest {
+	if len(active) == 0 || c.holdsPackage(rows.custody) && sha256.Sum256(rows.custody.Wrapped) == e.Retention.Digest {
 		return rows.wipesOf(append(active, stubs...)), nil
 	}
 	// Another package may be the only copy of what a stub stands for, or of a
 	// row that does not open. Nothing is served from the rows that stay.
-	other := c.holdsPackage(rows.custody, e.Erasure)
+	other := c.holdsPackage(rows.custody)
 	if other && len(stubs) > 0 {
 		return rows.wipesOf(stubs), nil
 	}
@@ -247,12 +247,12 @@ func (c *core) secure(ctx context.Context, e *journal.Entry, rows *rows, of keys
 }
 
 // holdsPackage reports whether row holds a package of this subject.
-func (c *core) holdsPackage(row *KeyRecord, erasure Tag) bool {
+func (c *core) holdsPackage(row *KeyRecord) bool {
 	if row == nil || len(row.Wrapped) <= markerSize {
 		return false
 	}
-	was, err := c.marked(row)
-	return err == nil && was == erasure
+	_, err := c.marked(row) // with the tag, which is of one subject
+	return err == nil
 }
 
 func (c *core) retention(erasure Tag) (journal.Retention, bool) {

@@ -920,7 +920,7 @@ func TestReseedOfTheRetained(t *testing.T) {
 	ctx := t.Context()
 	w := withCustodian(t)
 	was := w.retainAlice(t, 1)
-	beforeLonger, mid := w.row("identity"), w.text(t)
+	shorter, mid := []keyring.KeyRecord{w.row("identity"), w.row("clinical")}, w.text(t)
 	longer := w.retainAlice(t, 5)
 	_, err := w.ring.Retain(ctx, budi, kept(1))
 	require.NoError(t, err)
@@ -939,16 +939,18 @@ func TestReseedOfTheRetained(t *testing.T) {
 	require.NoError(t, err)
 
 	// One stub is an older one, the journal ends before the longer retention.
-	keyring.PutBack(w.Store, store)
-	w.putRow(beforeLonger)
-	w.rewrite(t, mid)
-	require.NoError(t, keyring.Reseed(ctx, w.Config))
-	_, err = w.open(t).Subject(ctx, alice, "clinical")
-	require.ErrorAs(t, err, &why)
-	require.NotEqual(t, was.Until, why.Until)
-	require.Equal(t, longer.Until, why.Until)
-	require.EqualValues(t, longer.Until.Unix(), binary.BigEndian.Uint64(w.row("identity").Wrapped[48:]), "and the older stub is replaced")
-	w.requireRetainedAlone(t, w.open(t))
+	for _, older := range shorter {
+		keyring.PutBack(w.Store, store)
+		w.putRow(older)
+		w.rewrite(t, mid)
+		require.NoError(t, keyring.Reseed(ctx, w.Config))
+		_, err = w.open(t).Subject(ctx, alice, "clinical")
+		require.ErrorAs(t, err, &why)
+		require.NotEqual(t, was.Until, why.Until)
+		require.Equal(t, longer.Until, why.Until)
+		require.EqualValues(t, longer.Until.Unix(), binary.BigEndian.Uint64(keyring.Rows(w.Store)[older.Tag].Wrapped[48:]), "and the older stub is replaced")
+		w.requireRetainedAlone(t, w.open(t))
+	}
 
 	// One of the rows has a tombstone.
 	keyring.PutBack(w.Store, store)
@@ -956,9 +958,47 @@ func TestReseedOfTheRetained(t *testing.T) {
 	w.rewrite(t, "")
 	require.NoError(t, keyring.Reseed(ctx, w.Config))
 	w.requireErased(t)
+	require.Contains(t, lastLine(t, w.world), " - +clinical:")
+	require.Contains(t, lastLine(t, w.world), " +ring:")
+	require.Equal(t, 1, strings.Count(w.text(t), " -identity:"))
 	for _, tag := range []keyring.Tag{w.ring.CustodyTagOf(alice), w.ring.TagOf("clinical", alice)} {
 		require.Equal(t, keyring.Destroyed, keyring.Rows(w.Store)[tag].State)
 	}
+
+	// And one whose retention was over: no package was left of it.
+	keyring.PutBack(w.Store, store)
+	w.putRow(w.ring.Bury("identity", budi, budi))
+	w.rewrite(t, "")
+	require.NoError(t, keyring.Reseed(ctx, w.Config))
+	require.Equal(t, 1, strings.Count(w.text(t), " -ring:"))
+	require.Equal(t, keyring.Destroyed, keyring.Rows(w.Store)[w.ring.CustodyTagOf(budi)].State)
+}
+
+// Of two retentions the newest counts alone: a package for the first would lack
+// a key that came between.
+func TestRestoreFromBeforeTwoRetentions(t *testing.T) {
+	ctx := t.Context()
+	w := withCustodian(t)
+	require.NoError(t, w.ring.CreateKeyset(ctx, "audit"))
+	before := keyring.Backup(w.Store)
+	w.retainAlice(t, 1)
+	require.NoError(t, w.ring.EndRetention(ctx, alice, w.key))
+	keys, err := w.ring.CreateSubject(ctx, alice, "audit")
+	require.NoError(t, err)
+	between := w.row("audit")
+	w.retainAlice(t, 1)
+	w.retainAlice(t, 2)
+	require.Equal(t, 3, strings.Count(lastLine(t, w.world), " +"), "prolonged is the second")
+	keyring.PutBack(w.Store, before)
+	w.putRow(between)
+	require.NoError(t, keyring.Replay(ctx, w.Config))
+	for _, c := range []string{"audit", "clinical", "identity"} {
+		require.Equal(t, keyring.Retained, w.row(c).State, c)
+	}
+	w.requireBack(t)
+	again, err := w.open(t).Subject(ctx, alice, "audit")
+	require.NoError(t, err)
+	require.Equal(t, tokens(t, keys), tokens(t, again))
 }
 
 // A store that loses what it is given is found out before the journal is.
@@ -1197,4 +1237,20 @@ func TestRestoreOfAnotherHistorysRow(t *testing.T) {
 	again, err := r.Subject(ctx, "third", "clinical")
 	require.NoError(t, err)
 	require.Equal(t, tokens(t, keys), tokens(t, again))
+}
+
+// Who has nothing left but the row of a package can be erased, and it with her.
+func TestShredOfWhoHasOnlyAPackage(t *testing.T) {
+	w := withCustodian(t)
+	w.retainAlice(t, 1)
+	left := keyring.Rows(w.Store)[w.ring.CustodyTagOf(alice)]
+	require.NoError(t, w.ring.EndRetention(t.Context(), alice, w.key))
+	w.putRow(left)
+	for _, c := range []string{"clinical", "identity"} {
+		delete(keyring.Rows(w.Store), w.ring.TagOf(c, alice))
+	}
+	_, err := w.ring.Shred(t.Context(), alice)
+	require.NoError(t, err)
+	require.Equal(t, keyring.Destroyed, keyring.Rows(w.Store)[left.Tag].State)
+	w.requireErased(t)
 }

@@ -267,3 +267,15 @@ func TestVector(t *testing.T) {
 	require.Equal(t, journal.Span{Newest: 2, Floor: 2}, chain.Spans[tag])
 	require.Equal(t, "court order 1/2026", chain.Last.Authority)
 }
+
+// Two keys in a row of the first generation are nobody's, whoever wrapped them.
+func TestRowOfTwoKeysIsOfTwoGenerations(t *testing.T) {
+	ks, _, err := parseKeyset(vectorCompartment, [32]byte{}, keysetOf(t, count(0, 32)))
+	require.NoError(t, err)
+	for generation, want := range map[uint32]error{1: ErrCorrupt, 2: nil} {
+		rec := KeyRecord{Compartment: vectorCompartment, Generation: generation}
+		require.NoError(t, wrapRow(vectorRing, ks, &rec, rowKeys{newest: secret.Random(), older: secret.Random()}))
+		_, err := openCommitted(vectorRing, ks, &rec)
+		require.ErrorIs(t, err, want)
+	}
+}
