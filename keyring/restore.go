@@ -48,11 +48,18 @@ func Restore(ctx context.Context, cfg Config, export []byte, kek KEK) error {
 		return err
 	}
 	defer newRing(w.core).Close()
-	unlock, err := w.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
+	return w.writing(ctx, func() error { return w.run(ctx) })
+}
+
+// restoring is a restoration under way.
+type restoring struct {
+	*core
+	export *exported
+	kek    KEK
+}
+
+// run restores, alone among all writers.
+func (w *restoring) run(ctx context.Context) error {
 	if err := w.replayLocked(ctx); err != nil {
 		return err
 	}
@@ -66,13 +73,6 @@ func Restore(ctx context.Context, cfg Config, export []byte, kek KEK) error {
 		}
 	}
 	return nil
-}
-
-// restoring is a restoration under way.
-type restoring struct {
-	*core
-	export *exported
-	kek    KEK
 }
 
 // load is [load] with the export's control keyset.
