@@ -87,8 +87,8 @@ func (c *core) tellOne(e Event) {
 	told = true
 }
 
-// exported tells of an export.
-func (c *core) exported(keyset string) {
+// tellExport tells of an export, of a keyset or, with no name, of the ring.
+func (c *core) tellExport(keyset string) {
 	if c.tell != nil {
 		c.notices.add(Event{Action: "export", Ring: c.ring, Keyset: keyset, Time: time.Now().UTC().Round(0)})
 		c.tellAll()

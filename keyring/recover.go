@@ -109,7 +109,7 @@ func (c *core) rebury(ctx context.Context) error {
 	for _, e := range entries {
 		marks, err := c.leave(ctx, e)
 		if err != nil {
-			return err
+			return fmt.Errorf("keyring: replay entry %d: %w", e.Seq, err)
 		}
 		wants = append(wants, marks...)
 	}

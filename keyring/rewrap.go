@@ -130,11 +130,12 @@ type rewrap struct {
 	report Report
 }
 
-func (w *rewrap) tell() {
+// show calls Progress with what was done so far.
+func (w *rewrap) show() {
 	if w.Progress != nil {
-		told := w.report
-		told.Failures = slices.Clone(told.Failures)
-		w.Progress(told)
+		shown := w.report
+		shown.Failures = slices.Clone(shown.Failures)
+		w.Progress(shown)
 	}
 }
 
@@ -167,7 +168,7 @@ func (w *rewrap) keysets(ctx context.Context, names []string) error {
 			w.report.Done++
 			w.report.Left--
 		}
-		w.tell()
+		w.show()
 	}
 	return nil
 }
@@ -230,7 +231,7 @@ func (w *rewrap) subjects(ctx context.Context, names []string) error {
 		left += n
 	}
 	w.report.Left = max(left, 0)
-	w.tell()
+	w.show()
 	return nil
 }
 
@@ -264,7 +265,7 @@ func (w *rewrap) page(ctx context.Context, ks *Keyset, recs []KeyRecord) error {
 		w.report.Done += n
 		w.report.Left -= n
 	}
-	w.tell()
+	w.show()
 	return nil
 }
 
