@@ -30,8 +30,9 @@ type Rewrapping struct {
 	// DryRun does everything, the KEK's calls and the comparison included, and
 	// writes nothing.
 	DryRun bool
-	// Progress is called, if it is not nil, by the caller's goroutine after
-	// every keyset or every 1,000 subject keys.
+	// Progress is called, if it is not nil, by the caller's goroutine after every
+	// keyset, or after every 1,000 subject keys and at the end. Done, Left and
+	// Failed together are all that is to be done, from the first call on.
 	Progress func(Report)
 }
 
