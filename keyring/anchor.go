@@ -19,8 +19,8 @@ import (
 // whether the record holds it. Otherwise one of two records that have parted
 // could cover the other's anchor. A place not above prev changes nothing.
 //
-// Errors: [ErrName], [ErrConflict], [ErrNotGranted], [ErrNoKeyset], [ErrClosed], and those of a journal
-// or store that fails; the anchor may be set then.
+// Errors: [ErrName], [ErrConflict], [ErrNotGranted], [ErrNoKeyset], [ErrClosed],
+// and those of a journal or store that fails; the anchor may be set then.
 func (r *Ring) Anchor(ctx context.Context, name string, prev, place uint64, digest [32]byte) error {
 	c, err := r.allow(name)
 	if err == nil {

@@ -15,8 +15,8 @@ import (
 type Custodian struct{ public custody.Public }
 
 // ParseCustodian reads what [Custodian.String] wrote; anything else is [ErrKEK].
-// Nothing but a trial shows that somebody holds the private key: retain and
-// resume a subject of a test ring first.
+// Nothing but a trial shows that somebody holds the private key: retain a subject
+// of a test ring first, and end it.
 func ParseCustodian(text string) (Custodian, error) {
 	public, err := custody.Parse(text)
 	return Custodian{public}, err

@@ -14,6 +14,11 @@
 // [KEK] is called when a keyset is made, once per process to load each, and every
 // few minutes while it is used: never for a record.
 //
+// A [Store] keeps them: package sqlstore in SQLite or PostgreSQL, package dirstore
+// in a folder of files, [NewMemoryStore] in a test. Begin with [CreateKeyFile] and
+// [Create], then [Ring.CreateKeyset] for each compartment, then
+// [Ring.CreateSubject] for each subject.
+//
 // [Ring.Rotate] gives a keyset a new version, [Ring.Rewrap] moves subject keys
 // under it, or keysets under another KEK, beside readers and writers, and
 // [Ring.SetState] suspends and destroys what nothing needs any more. [Ring.Export]

@@ -13,7 +13,8 @@ import (
 // or a value. Errors of a [Store] are wrapped too, so that errors.Is finds
 // them; errors of a [KEK] are only quoted.
 var (
-	// ErrName is a ring id, a keyset name, a subject id or a reason that breaks its grammar.
+	// ErrName is a ring id, a keyset name, a subject id or a basis that breaks its
+	// grammar, or a date, a place or a count out of bounds: the text before it says which.
 	ErrName = errors.New("malformed name")
 	// ErrEmpty is an argument that must not be empty and is: fail closed.
 	ErrEmpty = kek.ErrEmpty
@@ -25,7 +26,8 @@ var (
 	ErrNoKeyset = errors.New("no such keyset")
 	// ErrNotGranted is a keyset that this view of the ring, made by [Ring.Only], does not hold.
 	ErrNotGranted = errors.New("keyset not granted")
-	// ErrKEK is a key-encryption key that is missing, wrong, unreachable or unsafe.
+	// ErrKEK is a key-encryption key that is missing, wrong, unreachable or unsafe, or
+	// a custodian's key that is not one or not the right one.
 	ErrKEK = kek.ErrKEK
 	// ErrNoSubjectKey is a subject that never had a key in that compartment.
 	ErrNoSubjectKey = errors.New("no subject key")
@@ -47,7 +49,8 @@ var (
 	ErrForeign = errors.New("not a keyset that a ring can hold")
 	// ErrConflict is a store that changed under a writer that did not share its journal.
 	ErrConflict = errors.New("store changed meanwhile")
-	// ErrRolledBack is a store older than its journal; see [Replay].
+	// ErrRolledBack is a store older than its journal, see [Replay], or one row of it
+	// older than a rekeying or the end of a retention.
 	ErrRolledBack = errors.New("store is older than its journal")
 	// ErrJournalLost is a journal that is missing, or older than its store; see [Reseed].
 	ErrJournalLost = errors.New("journal is missing or older than its store")

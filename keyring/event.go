@@ -12,10 +12,10 @@ import (
 type Event struct {
 	// Action is what happened: "create" of the ring; "create-keyset",
 	// "rotate", "rewrap", "restore", "state", "import", "export" of a keyset, or
-	// with no Keyset the export of the ring; "shred", "retain", "resume",
-	// "rekey", "end-rekey" of a subject; "reseed" of the journal; "complete",
-	// when this process finished what another, or itself before a failure, had
-	// journalled.
+	// with no Keyset the export of the ring; "shred", "retain", "resume" (the end
+	// of a retention), "rekey", "end-rekey" of a subject; "reseed" of the journal;
+	// "complete", when this process finished what another, or itself before a
+	// failure, had journalled.
 	Action string
 	Ring   string    // the ring's id
 	Keyset string    // which, or empty
@@ -87,8 +87,8 @@ func (c *core) tellOne(e Event) {
 	told = true
 }
 
-// exported tells of an export.
-func (c *core) exported(keyset string) {
+// tellExport tells of an export, of a keyset or, with no name, of the ring.
+func (c *core) tellExport(keyset string) {
 	if c.tell != nil {
 		c.notices.add(Event{Action: "export", Ring: c.ring, Keyset: keyset, Time: time.Now().UTC().Round(0)})
 		c.tellAll()

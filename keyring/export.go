@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/rahasia/rahasia/internal/lp"
 	"github.com/rahasia/rahasia/keyring/internal/name"
@@ -86,7 +87,7 @@ func (r *Ring) Export(ctx context.Context, kek KEK) ([]byte, error) {
 	if len(b) > maxExport {
 		return nil, fmt.Errorf("keyring: export: more than %d bytes: %w", maxExport, ErrKEK)
 	}
-	c.exported("")
+	c.tellExport("")
 	return b, nil
 }
 
@@ -163,9 +164,7 @@ func parseExport(b []byte) (*exported, error) {
 		return bad("malformed")
 	}
 	for i, k := range e.Keysets {
-		sorted := i == 0 || e.Keysets[i-1].Name < k.Name
-		known := k.Name == controlKeyset || name.Keyset(k.Name)
-		if !sorted || !known || k.Revision == 0 || k.Revision > math.MaxInt64 || len(k.Digest) != 32 || len(k.Wrapped) > maxWrapped {
+		if i > 0 && e.Keysets[i-1].Name >= k.Name || !k.valid() {
 			return bad("malformed")
 		}
 	}
@@ -176,15 +175,16 @@ func parseExport(b []byte) (*exported, error) {
 	return e, nil
 }
 
+// valid reports whether a ring can have this keyset.
+func (k *exportedKeyset) valid() bool {
+	return (k.Name == controlKeyset || name.Keyset(k.Name)) && k.Revision > 0 && k.Revision <= math.MaxInt64 &&
+		len(k.Digest) == 32 && len(k.Wrapped) <= maxWrapped
+}
+
 // keyset returns the keyset of that name, if the export has it.
 func (e *exported) keyset(name string) (*exportedKeyset, bool) {
 	i, ok := slices.BinarySearchFunc(e.Keysets, name, func(k exportedKeyset, name string) int {
-		if k.Name < name {
-			return -1
-		} else if k.Name > name {
-			return 1
-		}
-		return 0
+		return strings.Compare(k.Name, name)
 	})
 	if !ok {
 		return nil, false

@@ -13,11 +13,11 @@ import (
 // loaded the call takes some ten nanoseconds; the KEK is called once per
 // revision and process, and then aside, as [Config.Grace] says.
 //
-// A keyset that was never created is [ErrNoKeyset]; one that this view does
-// not hold [ErrNotGranted]; one whose KEK does not unwrap it, or has not answered for 10
-// seconds, or for longer than the grace, [ErrKEK]; one
-// whose stored record is not the journal's newest [ErrRolledBack]. The control
-// keyset "ring" is nobody's: [ErrName].
+// A keyset that was never created is [ErrNoKeyset]; one that this view does not
+// hold [ErrNotGranted]; one whose KEK does not unwrap it, or has not answered for
+// 10 seconds, or for longer than the grace, [ErrKEK]; one whose stored record is
+// not the journal's newest [ErrRolledBack]. The control keyset "ring" is nobody's:
+// [ErrName].
 func (r *Ring) Keyset(ctx context.Context, name string) (*Keyset, error) {
 	c := r.core()
 	if c.closed.Load() || !r.Granted(name) {

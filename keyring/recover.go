@@ -28,13 +28,7 @@ func Replay(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	defer c.tellAll()
-	unlock, err := c.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	return c.replayLocked(ctx)
+	return c.writing(ctx, func() error { return c.replayLocked(ctx) })
 }
 
 // replayLocked is Replay of a ring whose control keyset is known.
@@ -115,7 +109,7 @@ func (c *core) rebury(ctx context.Context) error {
 	for _, e := range entries {
 		marks, err := c.leave(ctx, e)
 		if err != nil {
-			return err
+			return fmt.Errorf("keyring: replay entry %d: %w", e.Seq, err)
 		}
 		wants = append(wants, marks...)
 	}
@@ -207,12 +201,11 @@ func Reseed(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	defer c.tellAll()
-	unlock, err := c.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
+	return c.writing(ctx, func() error { return c.reseedLocked(ctx) })
+}
+
+// reseedLocked is Reseed of a ring whose control keyset is known.
+func (c *core) reseedLocked(ctx context.Context) error {
 	head, err := c.align(ctx)
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ import (
 // sealed since does not open with it ([ErrRolledBack]).
 func (r *Ring) Rekey(ctx context.Context, subject string) error {
 	return r.aloneWithKeysets(ctx, subject, func(c *core, erasure Tag) error {
-		rows, err := c.serving(ctx, subject, erasure)
+		rows, err := c.serving(ctx, "rekey", subject, erasure)
 		if err != nil {
 			return err
 		}
@@ -56,7 +56,7 @@ func (r *Ring) Rekey(ctx context.Context, subject string) error {
 // errors are those of Rekey; killed on the way it can be called again.
 func (r *Ring) EndRekey(ctx context.Context, subject string) error {
 	return r.aloneWithKeysets(ctx, subject, func(c *core, erasure Tag) error {
-		rows, err := c.serving(ctx, subject, erasure)
+		rows, err := c.serving(ctx, "end rekeying", subject, erasure)
 		if err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ func (r *Ring) EndRekey(ctx context.Context, subject string) error {
 }
 
 // serving returns the rows of a subject that is in service and has a key.
-func (c *core) serving(ctx context.Context, subject string, erasure Tag) (*rows, error) {
+func (c *core) serving(ctx context.Context, stage, subject string, erasure Tag) (*rows, error) {
 	if err := c.barred(erasure); err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (c *core) serving(ctx context.Context, subject string, erasure Tag) (*rows,
 		}
 	}
 	if len(rows.in(Active)) == 0 {
-		return nil, fmt.Errorf("keyring: in every compartment: %w", ErrNoSubjectKey)
+		return nil, fmt.Errorf("keyring: %s: %w", stage, ErrNoSubjectKey)
 	}
 	return rows, nil
 }
@@ -114,11 +114,7 @@ func (c *core) nextGeneration(ctx context.Context, old *KeyRecord) (rec KeyRecor
 	case old.Generation == now.Newest && now.Floor < now.Newest:
 		return rec, span, fmt.Errorf("keyring: rekey: a rekeying is under way: %w", ErrState)
 	}
-	ks, err := c.settledKeyset(ctx, old.Compartment)
-	if err != nil {
-		return rec, span, err
-	}
-	keys, err := openCommitted(c.ring, ks, old)
+	ks, keys, err := c.opened(ctx, old, c.settledKeyset)
 	if err != nil {
 		return rec, span, err
 	}
@@ -147,11 +143,7 @@ func (c *core) endOfSpans(ctx context.Context, erasure Tag, rows *rows) (e *jour
 		} else if old.Generation < span.Newest {
 			return nil, nil, olderThan(old, span)
 		}
-		ks, err := c.settledKeyset(ctx, old.Compartment)
-		if err != nil {
-			return nil, nil, err
-		}
-		keys, err := openCommitted(c.ring, ks, old)
+		ks, keys, err := c.opened(ctx, old, c.settledKeyset)
 		if err != nil {
 			return nil, nil, err
 		}

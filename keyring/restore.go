@@ -24,10 +24,10 @@ import (
 // level then, and nothing else changed. Find a newer export. One that is malformed
 // or another ring's, or whose control keyset does not verify the journal, is
 // [ErrCorrupt]; one that was changed elsewhere, or is under another KEK, [ErrKEK],
-// as is a KEK of cfg that is missing or fails: then too nothing else changed. Errors about store and journal
-// are those of Replay: a keyset revision that the store lacks is lost to it,
-// and a journal that is lost cannot be seeded anew before the KEKs are back
-// ([ErrJournalLost]).
+// as is a KEK of cfg that is missing or fails: then too nothing else changed.
+// Errors about store and journal are those of Replay: a keyset revision that the
+// store lacks is lost to it, and a journal that is lost cannot be seeded anew
+// before the KEKs are back ([ErrJournalLost]).
 //
 // It runs beside processes that still have the keysets loaded; they find them
 // again under the new KEKs only if they have those: see [AnyKEK].
@@ -48,11 +48,18 @@ func Restore(ctx context.Context, cfg Config, export []byte, kek KEK) error {
 		return err
 	}
 	defer newRing(w.core).Close()
-	unlock, err := w.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
+	return w.writing(ctx, func() error { return w.run(ctx) })
+}
+
+// restoring is a restoration under way.
+type restoring struct {
+	*core
+	export *exported
+	kek    KEK
+}
+
+// run restores, alone among all writers.
+func (w *restoring) run(ctx context.Context) error {
 	if err := w.replayLocked(ctx); err != nil {
 		return err
 	}
@@ -66,13 +73,6 @@ func Restore(ctx context.Context, cfg Config, export []byte, kek KEK) error {
 		}
 	}
 	return nil
-}
-
-// restoring is a restoration under way.
-type restoring struct {
-	*core
-	export *exported
-	kek    KEK
 }
 
 // load is [load] with the export's control keyset.

@@ -51,6 +51,17 @@ func (w *lostWorld) restore(t testing.TB) error {
 	return keyring.Restore(t.Context(), w.next, w.export, w.second)
 }
 
+// Restoring tells of each keyset that it moved, once it is over.
+func TestRestoreEvents(t *testing.T) {
+	w, h := newLostWorld(t), &hook{}
+	w.next.Events = h.tell
+	require.NoError(t, w.restore(t))
+	requireLines(t, w.world, h.events)
+	require.Equal(t, []string{"restore clinical", "restore identity", "restore lookup/patient/NIK", "restore ring"}, h.take())
+	require.NoError(t, w.restore(t))
+	require.Empty(t, h.take(), "nothing was moved")
+}
+
 // requireRestored checks that everything opens under the new KEKs alone.
 func (w *lostWorld) requireRestored(t testing.TB) {
 	t.Helper()

@@ -125,11 +125,7 @@ func (c *core) keeps(ctx context.Context, row *KeyRecord, k custody.Keys, erasur
 		}
 		return false, nil
 	}
-	ks, err := c.settledKeyset(ctx, row.Compartment)
-	if err != nil {
-		return false, err
-	}
-	keys, err := openCommitted(c.ring, ks, row)
+	_, keys, err := c.opened(ctx, row, c.settledKeyset)
 	switch {
 	case errors.Is(err, ErrCorrupt):
 		return false, nil

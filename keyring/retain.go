@@ -125,7 +125,7 @@ func (c *core) prepareRetention(ctx context.Context, subject string, e *journal.
 	if now, again := c.retention(e.Erasure); again && !c.isErased(e.Erasure) {
 		return c.prolong(ctx, e, now)
 	}
-	rows, err := c.serving(ctx, subject, e.Erasure)
+	rows, err := c.serving(ctx, "retain", subject, e.Erasure)
 	if err != nil {
 		return nil, err
 	}
@@ -178,13 +178,19 @@ func (c *core) prolong(ctx context.Context, e *journal.Entry, now journal.Retent
 // keysetSource returns a keyset that rows are wrapped under.
 type keysetSource func(context.Context, string) (*Keyset, error)
 
-// keysIn opens a row for a package.
-func (c *core) keysIn(ctx context.Context, rec *KeyRecord, of keysetSource) (k custody.Keys, err error) {
+// opened returns the keys in a row and the keyset that they are under.
+func (c *core) opened(ctx context.Context, rec *KeyRecord, of keysetSource) (*Keyset, rowKeys, error) {
 	ks, err := of(ctx, rec.Compartment)
 	if err != nil {
-		return k, err
+		return nil, rowKeys{}, err
 	}
 	keys, err := openCommitted(c.ring, ks, rec)
+	return ks, keys, err
+}
+
+// keysIn opens a row for a package.
+func (c *core) keysIn(ctx context.Context, rec *KeyRecord, of keysetSource) (k custody.Keys, err error) {
+	_, keys, err := c.opened(ctx, rec, of)
 	if err != nil {
 		return k, err
 	}
@@ -224,7 +230,7 @@ func (c *core) secure(ctx context.Context, e *journal.Entry, rows *rows, of keys
 		return rows.wipesOf(stubs), nil
 	}
 	if c.custodian.public.IsZero() {
-		return nil, fmt.Errorf("keyring: a retention: Config.Custodian: %w", ErrEmpty)
+		return nil, fmt.Errorf("keyring: retain again, in a restored store: Config.Custodian: %w", ErrEmpty)
 	}
 	var all []custody.Keys
 	var sealed []*KeyRecord
@@ -286,7 +292,7 @@ func (c *core) leave(ctx context.Context, e *journal.Entry) ([]KeyRecord, error)
 	}
 	over, err := c.secure(ctx, e, rows, c.storedKeyset)
 	if err != nil {
-		return nil, fmt.Errorf("keyring: replay entry %d: %w", e.Seq, err)
+		return nil, err
 	}
 	return c.markers(e, over), nil
 }

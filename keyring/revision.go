@@ -165,8 +165,9 @@ func (c *core) settledKeyset(_ context.Context, name string) (*Keyset, error) {
 }
 
 // storedKeyset returns the store's revision of a keyset, for rows that a backup
-// holds under it. It calls the KEK under the lock: nobody has the ring open
-// while a backup is brought up to its journal.
+// holds under it. It calls the KEK under the lock: only for a backup, and nobody
+// has the ring open while that is brought up to its journal. What a writer left
+// that died has its package, and asks for no keyset.
 func (c *core) storedKeyset(ctx context.Context, name string) (*Keyset, error) {
 	rec, err := c.store.Keyset(ctx, name)
 	if err != nil {

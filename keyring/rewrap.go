@@ -30,8 +30,9 @@ type Rewrapping struct {
 	// DryRun does everything, the KEK's calls and the comparison included, and
 	// writes nothing.
 	DryRun bool
-	// Progress is called, if it is not nil, by the caller's goroutine after
-	// every keyset or every 1,000 subject keys.
+	// Progress is called, if it is not nil, by the caller's goroutine after every
+	// keyset, or after every 1,000 subject keys and at the end. Done, Left and
+	// Failed together are all that is to be done, from the first call on.
 	Progress func(Report)
 }
 
@@ -130,11 +131,12 @@ type rewrap struct {
 	report Report
 }
 
-func (w *rewrap) tell() {
+// show calls Progress with what was done so far.
+func (w *rewrap) show() {
 	if w.Progress != nil {
-		told := w.report
-		told.Failures = slices.Clone(told.Failures)
-		w.Progress(told)
+		shown := w.report
+		shown.Failures = slices.Clone(shown.Failures)
+		w.Progress(shown)
 	}
 }
 
@@ -167,7 +169,7 @@ func (w *rewrap) keysets(ctx context.Context, names []string) error {
 			w.report.Done++
 			w.report.Left--
 		}
-		w.tell()
+		w.show()
 	}
 	return nil
 }
@@ -230,7 +232,7 @@ func (w *rewrap) subjects(ctx context.Context, names []string) error {
 		left += n
 	}
 	w.report.Left = max(left, 0)
-	w.tell()
+	w.show()
 	return nil
 }
 
@@ -264,7 +266,7 @@ func (w *rewrap) page(ctx context.Context, ks *Keyset, recs []KeyRecord) error {
 		w.report.Done += n
 		w.report.Left -= n
 	}
-	w.tell()
+	w.show()
 	return nil
 }
 

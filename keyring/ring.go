@@ -313,16 +313,7 @@ func Open(ctx context.Context, cfg Config) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer c.tellAll()
-	unlock, err := c.lock(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	if err := c.settleLocked(ctx); err != nil {
-		return nil, err
-	}
-	if err := c.compareKeysets(ctx); err != nil {
+	if err := c.exclusive(ctx, func() error { return c.compareKeysets(ctx) }); err != nil {
 		return nil, err
 	}
 	c.checked.Store(c.cache.Now())

@@ -132,39 +132,38 @@ func (c *core) settle(ctx context.Context) error {
 	if c.tell != nil { // by a goroutine: the caller has the turn of a load, which a hook may wait for
 		defer func() { go c.tellAll() }()
 	}
-	return c.locked(ctx, func() error { return nil })
+	return c.locked(ctx, func() error { return c.settleLocked(ctx) })
 }
 
-// exclusive runs do alone among all writers, with store and journal level, and
-// tells of what it did. The caller has nothing that a hook could wait for.
+// exclusive is writing with store and journal level.
 func (c *core) exclusive(ctx context.Context, do func() error) error {
+	return c.writing(ctx, func() error {
+		if err := c.settleLocked(ctx); err != nil {
+			return err
+		}
+		return do()
+	})
+}
+
+// writing runs do alone among all writers, and tells of what it did. The caller
+// has nothing that a hook could wait for.
+func (c *core) writing(ctx context.Context, do func() error) error {
 	defer c.tellAll()
 	return c.locked(ctx, do)
 }
 
+// locked runs do alone among all writers. Whoever called it calls tellAll.
 func (c *core) locked(ctx context.Context, do func() error) error {
-	unlock, err := c.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if err := c.settleLocked(ctx); err != nil {
-		return err
-	}
-	return do()
-}
-
-// lock waits for the right to write. Whoever unlocked it calls tellAll.
-func (c *core) lock(ctx context.Context) (unlock func(), err error) {
 	release, err := c.log.Lock(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("keyring: %w", err)
+		return fmt.Errorf("keyring: %w", err)
 	}
-	return func() {
+	defer func() {
 		c.notices.add(c.noted...) // before others write: in the journal's order
 		c.noted = nil
 		release()
-	}, nil
+	}()
+	return do()
 }
 
 func (c *core) settleLocked(ctx context.Context) error {

@@ -99,7 +99,7 @@ func (r *Ring) Shred(ctx context.Context, subject string) (Receipt, error) {
 // whose end date has not come, by an authority that says so: a court, a
 // regulator's order, 1 to 128 printable ASCII characters without underscores, the
 // first a letter or a digit, otherwise [ErrName]. It stands in journal and receipt
-// in clear: it names no person.
+// in clear: it names no person. Other errors are those of Shred.
 func (r *Ring) ShredRetained(ctx context.Context, subject, authority string) (Receipt, error) {
 	if !journal.Phrase(authority) {
 		return Receipt{}, fmt.Errorf("keyring: shred: authority: %w", ErrName)

@@ -16,10 +16,12 @@ import (
 //
 // A subject that never had a key in one of the compartments is
 // [ErrNoSubjectKey]; one that was erased [ErrShredded], whatever the store
-// says; a compartment that this view does not hold [ErrNotGranted]; a record
-// that was changed [ErrCorrupt]; one under a keyset version that is not there
-// [ErrUnknownVersion]. An erasure by another process is seen within 5 seconds;
-// if store and journal cannot be compared for that, the call fails.
+// says; one that is retained a [RetainedError]; a compartment that this view
+// does not hold [ErrNotGranted]; a record that was changed [ErrCorrupt]; one under
+// a keyset version that is not there [ErrUnknownVersion]; one from before a
+// rekeying or the end of a retention [ErrRolledBack]. Errors about a compartment's
+// keyset are those of [Ring.Keyset]. An erasure by another process is seen within 5
+// seconds; if store and journal cannot be compared for that, the call fails.
 func (r *Ring) Subject(ctx context.Context, subject string, compartments ...string) ([]*SubjectKey, error) {
 	return r.subject(ctx, false, subject, compartments)
 }
@@ -27,7 +29,8 @@ func (r *Ring) Subject(ctx context.Context, subject string, compartments ...stri
 // CreateSubject returns the subject's keys like [Ring.Subject] and creates
 // those that are missing, all in one transaction of the store. Of several that
 // create the same key at once all get the same one. A subject that was erased
-// is [ErrShredded], in compartments created since then too.
+// is [ErrShredded], one that is retained a [RetainedError], in compartments
+// created since then too. It makes no keyset: [Ring.CreateKeyset] comes first.
 func (r *Ring) CreateSubject(ctx context.Context, subject string, compartments ...string) ([]*SubjectKey, error) {
 	return r.subject(ctx, true, subject, compartments)
 }

@@ -27,7 +27,8 @@ func (r *Ring) Subjects(ctx context.Context, subjects []string, compartments ...
 // CreateSubjects returns the keys of many subjects like [Ring.Subjects] and
 // creates those that are missing, all in one transaction of the store: two
 // calls of it in all. Of several that create the same key at once all get the
-// same one. A subject that was erased is [ErrShredded].
+// same one. A subject that was erased is [ErrShredded], one that is retained a
+// [RetainedError], in its place.
 func (r *Ring) CreateSubjects(ctx context.Context, subjects []string, compartments ...string) ([]SubjectKeys, error) {
 	return r.subjects(ctx, true, subjects, compartments)
 }

@@ -126,7 +126,7 @@ func (r *Ring) ExportKeyset(ctx context.Context, name string, wraps KEK) ([]byte
 	if err != nil {
 		return nil, fmt.Errorf("keyring: export keyset %q: cannot be serialized", name)
 	}
-	c.exported(name)
+	c.tellExport(name)
 	return out, nil
 }
 

@@ -61,21 +61,18 @@ func plainRing(t *testing.T) (*Ring, Store) {
 // importKeyset makes a Tink keyset one of the ring's.
 func importKeyset(r *Ring, name string, serialized []byte) error {
 	c, ctx := r.core(), context.Background()
-	unlock, err := c.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	wrapped, err := c.keks.common.Wrap(ctx, serialized, keysetAD(c.ring, name))
 	if err != nil {
 		return err
 	}
 	rec := KeysetRecord{Name: name, Revision: 1, Wrapped: wrapped, Digest: keysetDigest(c.ring, name, 1, wrapped)}
-	if err := c.store.StageKeyset(ctx, rec); err != nil {
+	return c.locked(ctx, func() error {
+		if err := c.store.StageKeyset(ctx, rec); err != nil {
+			return err
+		}
+		_, err = c.write(ctx, "import", &journal.Entry{Kind: journal.Keyset, Keyset: markOf(rec)})
 		return err
-	}
-	_, err = c.write(ctx, "import", &journal.Entry{Kind: journal.Keyset, Keyset: markOf(rec)})
-	return err
+	})
 }
 
 func serialize(t *testing.T, h *keyset.Handle) []byte {

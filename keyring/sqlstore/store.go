@@ -24,7 +24,14 @@
 // that writes while another has the write lock waits for the busy_timeout, or
 // until its context ends. After an erasure the write-ahead log is emptied, if no
 // reader is in the way for a tenth of a second; otherwise the next checkpoint
-// does it, and until then the wrapped key is in the log.
+// does it, and until then the wrapped key is in the log. With the driver
+// modernc.org/sqlite a data source name does all that, for each connection of a
+// pool, which a PRAGMA that is executed does not:
+//
+//	file:keys.db?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)
+//
+// Drivers make the file readable by others, as the umask has it: make it first,
+// with mode 0600.
 //
 // # PostgreSQL
 //

@@ -137,7 +137,7 @@ func Unseal(with Private, ring string, erasure [16]byte, sealed []byte) ([]Keys,
 	}
 	plaintext, err := hpke.Open(with.key(), kdf(), aead(), info(ring, erasure), sealed)
 	if err != nil {
-		return nil, fmt.Errorf("keyring: the custodian's key does not open the package: %w", kek.ErrKEK)
+		return nil, fmt.Errorf("keyring: end retention: the custodian's key does not open the package: %w", kek.ErrKEK)
 	}
 	defer clear(plaintext)
 	return decode(plaintext)
