@@ -49,7 +49,7 @@ func ReplayDir(ctx context.Context, dir string) error {
 	dir, err := filepath.Abs(dir)
 	var kek keyring.KEK
 	if err == nil {
-		kek, err = keyring.KeyFile(dir + keySuffix)
+		kek, err = keyring.OpenKeyFile(dir + keySuffix)
 	}
 	if err == nil && !whole(dir) {
 		err = ErrHalf
@@ -174,7 +174,7 @@ func sameFile(a, b string) bool {
 }
 
 func openFolder(ctx context.Context, dir string) (*Config, error) {
-	kek, err := keyring.KeyFile(dir + keySuffix)
+	kek, err := keyring.OpenKeyFile(dir + keySuffix)
 	if err != nil {
 		return nil, err
 	}

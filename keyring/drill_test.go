@@ -223,7 +223,7 @@ func TestRestoreDrill(t *testing.T) {
 		require.NoError(t, err)
 		require.ErrorIs(t, check(ctx, s.Config), keyring.ErrKEK)
 		s.restoreStore(t) // and from the backup at that
-		s.second, err = keyring.KeyFile(s.path("second"))
+		s.second, err = keyring.OpenKeyFile(s.path("second"))
 		require.NoError(t, err)
 		require.NoError(t, kekLost(ctx, s.Config, s.second, s.path("export")))
 		require.NoError(t, check(ctx, s.Config))

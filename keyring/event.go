@@ -12,15 +12,14 @@ import (
 type Event struct {
 	// Action is what happened: "create" of the ring; "create-keyset",
 	// "rotate", "rewrap", "restore", "state", "import", "export" of a keyset, or
-	// with no Keyset the export of the ring; "shred", "retain", "resume" (the end
-	// of a retention), "rekey", "end-rekey" of a subject; "reseed" of the journal;
-	// "complete", when this process finished what another, or itself before a
+	// with no Keyset the export of the ring; "shred", "retain", "end-retention",
+	// "rekey", "end-rekey" of a subject; "reseed" of the journal; "complete", when this process finished what another, or itself before a
 	// failure, had journalled.
 	Action string
 	Ring   string    // the ring's id
 	Keyset string    // which, or empty
 	Entry  uint64    // of the journal, 0 for an export
-	Hash   [32]byte  // SHA-256 of that entry
+	Hash   Hash      // of that entry
 	Time   time.Time // of the entry, UTC
 }
 

@@ -3,6 +3,7 @@ package keyring_test
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -54,7 +55,7 @@ func requireLines(t *testing.T, w *world, events []keyring.Event) {
 		require.Greater(t, e.Entry, last, "in order, each once")
 		last = e.Entry
 		line := lines[e.Entry-1]
-		require.Equal(t, sha256.Sum256([]byte(line)), e.Hash)
+		require.Equal(t, keyring.Hash(sha256.Sum256([]byte(line))), e.Hash)
 		f := strings.Fields(line)
 		at, err := time.Parse(time.RFC3339Nano, f[2])
 		require.NoError(t, err)
@@ -100,7 +101,7 @@ func TestEvents(t *testing.T) {
 			{"end-rekey", func() error { time.Sleep(rekeyed); return r.EndRekey(ctx, alice) }},
 			{"retain", func() error { _, err := r.Retain(ctx, alice, kept(1)); return err }},
 			{"retain", func() error { _, err := r.Retain(ctx, alice, kept(2)); return err }},
-			{"resume", func() error { return r.EndRetention(ctx, alice, key) }},
+			{"end-retention", func() error { return r.EndRetention(ctx, alice, key) }},
 			{"shred", func() error { _, err := r.Shred(ctx, alice); return err }},
 			{"", func() error { _, err := r.Shred(ctx, alice); return err }},
 		} {
@@ -129,7 +130,7 @@ func TestEventOfAReseed(t *testing.T) {
 	w.rewrite(t, "")
 	require.NoError(t, keyring.Reseed(t.Context(), w.Config))
 	require.Len(t, h.events, 1)
-	require.Equal(t, sha256.Sum256([]byte(strings.Split(w.text(t), "\n")[0])), h.events[0].Hash)
+	require.Equal(t, keyring.Hash(sha256.Sum256([]byte(strings.Split(w.text(t), "\n")[0]))), h.events[0].Hash)
 	require.EqualValues(t, 4, h.events[0].Entry)
 }
 
@@ -151,7 +152,7 @@ func TestEventOfACompletion(t *testing.T) {
 	require.Equal(t, []string{"retain"}, h.take())
 	w.Config.Events = other.tell
 	w.ring = w.open(t)
-	require.Equal(t, sha256.Sum256([]byte(lastLine(t, w.world))), other.events[0].Hash)
+	require.Equal(t, keyring.Hash(sha256.Sum256([]byte(lastLine(t, w.world)))), other.events[0].Hash)
 	require.Equal(t, []string{"complete"}, other.take())
 	w.open(t)
 	require.Empty(t, other.take(), "once")
@@ -292,4 +293,19 @@ func TestEventsRace(t *testing.T) {
 	defer h.mu.Unlock()
 	require.Len(t, h.events, 16)
 	requireLines(t, w, h.events)
+}
+
+// An event and a receipt that are logged or filed name their entry as the
+// journal does.
+func TestHashIsWrittenAsInTheJournal(t *testing.T) {
+	w := inhabited(t)
+	receipt, err := w.ring.Shred(t.Context(), alice)
+	require.NoError(t, err)
+	_, err = w.ring.Rotate(t.Context(), "clinical")
+	require.NoError(t, err)
+	filed, err := json.Marshal(receipt)
+	require.NoError(t, err)
+	hex := receipt.Hash.String()
+	require.Contains(t, string(filed), `"Hash":"`+hex+`"`)
+	require.Contains(t, lastLine(t, w), " "+hex+" keyset ", "the line after the erasure's")
 }

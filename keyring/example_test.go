@@ -169,7 +169,7 @@ func ExampleRing_Retain() {
 	fmt.Println(keys, err)
 	// Output:
 	// retained [clinical]
-	// keyring: subject key: subject retained until 2051-11-22T00:00:00Z: Permenkes 24/2022 art. 39
+	// keyring: subject retained until 2051-11-22T00:00:00Z: Permenkes 24/2022 art. 39
 	// true
 	// [keyring.SubjectKey(clinical, generation 1)] <nil>
 }

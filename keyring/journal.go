@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"os"
@@ -17,6 +18,16 @@ import (
 //
 // Rings of one process may share a Journal; processes share the file.
 type Journal struct{ log *journal.Log }
+
+// Hash is the SHA-256 of a journal's entry. It prints, and is written as JSON or
+// text, in lower-case hex, as it stands in the line that follows the entry.
+type Hash [32]byte
+
+// String returns 64 hex digits.
+func (h Hash) String() string { return hex.EncodeToString(h[:]) }
+
+// MarshalText returns 64 hex digits.
+func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 
 // NewMemoryJournal returns an empty journal in memory, for tests.
 func NewMemoryJournal() *Journal { return &Journal{journal.New(&journal.Memory{})} }

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/subtle"
-	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/tink-crypto/tink-go/v2/tink"
@@ -82,10 +82,10 @@ func CreateKeyFile(path string) (KEK, error) {
 	return k, nil
 }
 
-// KeyFile returns the KEK in a file that [CreateKeyFile] made. A file that
+// OpenKeyFile returns the KEK in a file that [CreateKeyFile] made. A file that
 // others than its owner may use at all, or whose content has another form, is
 // [ErrKEK].
-func KeyFile(path string) (KEK, error) {
+func OpenKeyFile(path string) (KEK, error) {
 	k, err := kek.OpenKeyFile(path)
 	if err != nil {
 		return nil, err
@@ -139,22 +139,30 @@ func AnyKEK(first KEK, others ...KEK) KEK {
 type anyKEK struct{ keks func() []KEK }
 
 func (k anyKEK) Wrap(ctx context.Context, plaintext, ad []byte) ([]byte, error) {
-	return k.keks()[0].Wrap(ctx, plaintext, ad)
+	first := k.keks()[0]
+	if first == nil {
+		return nil, fmt.Errorf("keyring: no KEK to wrap with: %w", ErrKEK)
+	}
+	return first.Wrap(ctx, plaintext, ad)
 }
 
 func (k anyKEK) Unwrap(ctx context.Context, wrapped, ad []byte) ([]byte, error) {
-	var failed []error
+	var failed []string
 	for _, kek := range k.keks() {
+		if kek == nil {
+			failed = append(failed, "no KEK")
+			continue
+		}
 		plaintext, err := kek.Unwrap(ctx, bytes.Clone(wrapped), bytes.Clone(ad))
 		if err == nil {
 			return plaintext, nil
 		}
-		failed = append(failed, err)
+		failed = append(failed, err.Error())
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	return nil, errors.Join(failed...)
+	return nil, fmt.Errorf("%w: %s", ErrKEK, strings.Join(failed, "; "))
 }
 
 // writer returns the KEK that wraps where k has more than one that unwraps.

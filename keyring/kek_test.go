@@ -166,7 +166,7 @@ func TestSaboteurUnboundKEK(t *testing.T) {
 func TestKeyFileRing(t *testing.T) {
 	ctx := t.Context()
 	path := filepath.Join(t.TempDir(), "kek")
-	_, err := keyring.KeyFile(path)
+	_, err := keyring.OpenKeyFile(path)
 	require.Error(t, err)
 	kek, err := keyring.CreateKeyFile(path)
 	require.NoError(t, err)
@@ -175,7 +175,7 @@ func TestKeyFileRing(t *testing.T) {
 	cfg := keyring.Config{Store: keyring.NewMemoryStore(), Journal: keyring.NewMemoryJournal(), KEK: kek}
 	_, err = keyring.Create(ctx, "clinic", cfg)
 	require.NoError(t, err)
-	cfg.KEK, err = keyring.KeyFile(path)
+	cfg.KEK, err = keyring.OpenKeyFile(path)
 	require.NoError(t, err)
 	_, err = keyring.Open(ctx, cfg)
 	require.NoError(t, err)

@@ -18,8 +18,9 @@ import (
 // Killed on the way it can be called again. While a rekeying is under way another
 // is [ErrState]. A subject without a key is [ErrNoSubjectKey]; one that was erased
 // [ErrShredded]; one that is retained a [RetainedError]. The view must hold every
-// compartment. A backup of the store from before it has not the new key: what was
-// sealed since does not open with it ([ErrRolledBack]).
+// compartment. A backup of the store from before it has not the new key: the
+// subject's rows are refused from then on ([ErrRolledBack]), those sealed before
+// too, until a newer backup is restored, for the older key may be the leaked one.
 func (r *Ring) Rekey(ctx context.Context, subject string) error {
 	return r.aloneWithKeysets(ctx, subject, func(c *core, erasure Tag) error {
 		rows, err := c.serving(ctx, "rekey", subject, erasure)

@@ -59,7 +59,7 @@ func (c *core) resume(ctx context.Context, erasure Tag, rows *rows, with *Custod
 		return err
 	}
 	if retained {
-		if _, err := c.write(ctx, "resume", &journal.Entry{Kind: journal.Resume, Erasure: erasure}); err != nil {
+		if _, err := c.write(ctx, "end-retention", &journal.Entry{Kind: journal.Resume, Erasure: erasure}); err != nil {
 			return err
 		}
 	}

@@ -32,7 +32,7 @@ type RetainedError struct {
 
 // Error says until when and why.
 func (e *RetainedError) Error() string {
-	return fmt.Sprintf("keyring: subject key: %v until %s: %s", ErrRetained, e.Until.Format(time.RFC3339), e.Basis)
+	return fmt.Sprintf("keyring: %v until %s: %s", ErrRetained, e.Until.Format(time.RFC3339), e.Basis)
 }
 
 // Unwrap returns ErrRetained.

@@ -103,7 +103,7 @@ func TestRetain(t *testing.T) {
 	w.requireRetained(t, w.ring)
 	_, err = w.ring.CreateSubject(ctx, alice, "audit")
 	requireError(t, err, keyring.ErrRetained)
-	require.EqualError(t, err, fmt.Sprintf("keyring: subject key: subject retained until %s: %s", until.UTC().Format(time.RFC3339), basis))
+	require.EqualError(t, err, fmt.Sprintf("keyring: subject retained until %s: %s", until.UTC().Format(time.RFC3339), basis))
 	require.NoError(t, w.ring.CreateKeyset(ctx, "sensitive"))
 	_, err = w.open(t).CreateSubject(ctx, alice, "sensitive")
 	requireError(t, err, keyring.ErrRetained)

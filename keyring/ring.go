@@ -82,7 +82,7 @@ func (cfg *Config) kekOf(name string) (KEK, error) {
 
 // Ring is a set of named keysets and the subject keys under them, made by
 // [Create] or [Open]. It is safe for concurrent use, and a pool of one database
-// connection does not deadlock it. It prints as its id.
+// connection does not deadlock it. It prints as its id. The zero Ring is not valid.
 type Ring struct {
 	// A closure, so that what prints the ring does not walk into its cache.
 	core    func() *core

@@ -123,7 +123,10 @@ func (c *core) confirm(ctx context.Context, want []KeyRecord) error {
 		found[have[i].Tag] = &have[i]
 	}
 	for i := range want {
-		if rec := found[want[i].Tag]; rec == nil || !sameRow(rec, &want[i]) {
+		rec := found[want[i].Tag]
+		if rec != nil && rec.State == Active && want[i].State == Active && rec.Version != want[i].Version {
+			return fmt.Errorf("keyring: read subject keys back: compartment %q was rewrapped meanwhile; call again: %w", want[i].Compartment, ErrConflict)
+		} else if rec == nil || !sameRow(rec, &want[i]) {
 			return fmt.Errorf("keyring: read subject keys back: compartment %q is not as it was written: %w", want[i].Compartment, ErrCorrupt)
 		}
 	}

@@ -20,7 +20,7 @@ type Receipt struct {
 	Basis        string
 	Ring         string    // the ring's id
 	Entry        uint64    // sequence number of the journal's entry
-	Hash         [32]byte  // SHA-256 of that entry, to be found again in the journal
+	Hash         Hash      // of that entry, to be found again in the journal
 	Time         time.Time // of the entry, UTC
 	Compartments []string  // those in which there was a key, now destroyed, or the custodian's; ascending
 	Remains      []string  // what is not done by it, in plain sentences

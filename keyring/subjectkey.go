@@ -21,7 +21,7 @@ const (
 )
 
 // SubjectKey is one subject's key in one compartment, with its record key
-// prepared. It is immutable, safe for concurrent use, and prints as its
+// prepared; what seals with it is package envelope. It is immutable, safe for concurrent use, and prints as its
 // compartment and generation. It must not be kept longer than the operation it
 // was asked for: the ring cannot take a key back.
 type SubjectKey struct {

@@ -263,7 +263,7 @@ func TestFaultPoolInsideATransaction(t *testing.T) {
 		defer cancel()
 		_, err = sqlstore.New(ctx, db)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		for end := time.Now().Add(time.Second); runtime.NumGoroutine() > goroutines; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > goroutines; time.Sleep(time.Millisecond) {
 			require.True(t, time.Now().Before(end), "goroutines are left waiting")
 		}
 		require.NoError(t, tx.Rollback())

@@ -34,9 +34,10 @@ type Chain struct {
 	Spans    map[Tag]Span      // by the row's tag, of subjects that were rekeyed
 	Rekeyed  map[Tag]time.Time // by erasure tag: when that last began
 
-	key  secret.MAC
-	ring string
-	owed uint64 // entries that an unfinished reseed still owes
+	key   secret.MAC
+	ring  string
+	ended map[Tag]bool // by erasure tag: a retention of it is over
+	owed  uint64       // entries that an unfinished reseed still owes
 
 	newTouched []Tag    // since News was last called
 	newKeysets []string // since News was last called
@@ -52,7 +53,7 @@ func NewChain(key secret.MAC, ring string) *Chain {
 // forget makes new maps.
 func (c *Chain) forget() {
 	c.Erased, c.Keysets, c.Changed, c.Anchors = map[Tag]uint64{}, map[string]Mark{}, map[string]time.Time{}, map[string]Mark{}
-	c.Retained, c.Spans, c.Rekeyed = map[Tag]Retention{}, map[Tag]Span{}, map[Tag]time.Time{}
+	c.Retained, c.Spans, c.Rekeyed, c.ended = map[Tag]Retention{}, map[Tag]Span{}, map[Tag]time.Time{}, map[Tag]bool{}
 	c.newTouched, c.newKeysets = nil, nil
 }
 
@@ -142,6 +143,7 @@ func (c *Chain) take(e *Entry, line []byte) {
 		c.newTouched = append(c.newTouched, e.Erasure)
 	case Resume:
 		delete(c.Retained, e.Erasure)
+		c.ended[e.Erasure] = true
 		c.newTouched = append(c.newTouched, e.Erasure)
 	case Rekey:
 		for _, s := range e.Spans {
@@ -179,7 +181,7 @@ func (c *Chain) Keep(older *Chain) {
 		}
 	}
 	for tag, r := range older.Retained {
-		if _, ok := c.Retained[tag]; !ok {
+		if _, ok := c.Retained[tag]; !ok && !c.ended[tag] {
 			c.Retained[tag] = r
 		}
 	}

@@ -138,7 +138,7 @@ func verifyRewrap(t testing.TB, c *clinic, r *keyring.Ring, done string) (again 
 }
 
 func rewrapKEK(ctx context.Context, c *clinic, r *keyring.Ring) (string, error) {
-	next, err := keyring.KeyFile(c.nextKey())
+	next, err := keyring.OpenKeyFile(c.nextKey())
 	if err != nil {
 		return "", err
 	}
@@ -149,7 +149,7 @@ func verifyRewrapKEK(t testing.TB, c *clinic, r *keyring.Ring, done string) (aga
 	c.living(t, r, "budi")
 	if done != "" { // the old KEK is no longer needed
 		cfg := c.config(t, func() {})
-		next, err := keyring.KeyFile(c.nextKey())
+		next, err := keyring.OpenKeyFile(c.nextKey())
 		must(t, err)
 		cfg.KEK = next
 		alone, err := keyring.Open(t.Context(), cfg)

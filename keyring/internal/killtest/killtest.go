@@ -150,9 +150,9 @@ func CopyFolder(t testing.TB, from, to string) {
 func (c *clinic) config(t testing.TB, point func()) keyring.Config {
 	journal, err := keyring.OpenJournal(filepath.Join(c.dir, "journal"))
 	must(t, err)
-	key, err := keyring.KeyFile(filepath.Join(c.dir, "key"))
+	key, err := keyring.OpenKeyFile(filepath.Join(c.dir, "key"))
 	must(t, err)
-	next, err := keyring.KeyFile(c.nextKey())
+	next, err := keyring.OpenKeyFile(c.nextKey())
 	must(t, err)
 	custodian, err := keyring.OpenCustodianKey(c.custodian())
 	must(t, err)

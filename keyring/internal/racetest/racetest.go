@@ -102,7 +102,7 @@ func Child() bool {
 func config(t testing.TB, dir, place string, open Open) keyring.Config {
 	journal, err := keyring.OpenJournal(filepath.Join(dir, "journal"))
 	must(t, err)
-	kek, err := keyring.KeyFile(filepath.Join(dir, "key"))
+	kek, err := keyring.OpenKeyFile(filepath.Join(dir, "key"))
 	if err != nil {
 		kek, err = keyring.CreateKeyFile(filepath.Join(dir, "key"))
 	}
