@@ -59,7 +59,18 @@ func (c *Codec[T]) Seal(ctx context.Context, src *T, tags map[string][]byte) (Se
 	if src == nil {
 		return nil, fmt.Errorf("%w: nothing to seal", ErrEmpty)
 	}
-	return c.core().seal(ctx, reflect.ValueOf(src).Elem(), tags)
+	return c.core().seal(ctx, nil, reflect.ValueOf(src).Elem(), tags)
+}
+
+// AppendSeal appends the row of src to dst and returns the longer slice, as
+// [Codec.Seal] returns the row alone: with a dst of sufficient capacity nothing
+// is allocated for it. The spare capacity of dst must not overlap a tag. If
+// there is an error it returns nil; what lay in that capacity may be gone.
+func (c *Codec[T]) AppendSeal(ctx context.Context, dst []byte, src *T, tags map[string][]byte) ([]byte, error) {
+	if src == nil {
+		return nil, fmt.Errorf("%w: nothing to seal", ErrEmpty)
+	}
+	return c.core().seal(ctx, dst, reflect.ValueOf(src).Elem(), tags)
 }
 
 // Open opens the named fields of a row, or all of T's if none is named, and

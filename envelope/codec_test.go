@@ -455,7 +455,7 @@ func TestCodecManyFields(t *testing.T) {
 	want, _ := refSeal(t, b, id, many)
 	s := new(scratch)
 	refParts(s, many)
-	row, err := s.seal(&b, id)
+	row, err := s.seal(nil, &b, id)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(want, row))
 	var l layout
@@ -467,7 +467,7 @@ func TestCodecManyFields(t *testing.T) {
 	many[0].Fields = append(many[0].Fields, refField{"G", 6, []byte{0x40}})
 	s = new(scratch)
 	refParts(s, many)
-	_, err = s.seal(&b, id)
+	_, err = s.seal(nil, &b, id)
 	require.ErrorIs(t, err, ErrLimit)
 	row, _ = refSeal(t, b, id, many)
 	require.NoError(t, l.parse(row))
@@ -481,7 +481,7 @@ func TestCodecManyFields(t *testing.T) {
 		seventeen = append(seventeen, sec)
 	}
 	refParts(s, seventeen)
-	_, err = s.seal(&b, id)
+	_, err = s.seal(nil, &b, id)
 	require.ErrorIs(t, err, ErrLimit)
 	row, _ = refSeal(t, b, id, seventeen)
 	require.ErrorIs(t, checkRow(row), ErrFormat)

@@ -52,7 +52,7 @@ func (c *core) reseal(ctx context.Context, r *Reading, v reflect.Value, fields [
 		}
 		s.endPart()
 	}
-	return c.finish(s, &x.bind)
+	return c.finish(nil, s, &x.bind)
 }
 
 // section returns the opened section of a compartment, or an empty one.

@@ -3,6 +3,7 @@ package envelope
 import (
 	"crypto/cipher"
 	"encoding/binary"
+	"slices"
 
 	"github.com/rahasia/rahasia/envelope/internal/cbor"
 	"github.com/rahasia/rahasia/internal/lp"
@@ -70,10 +71,10 @@ func (p *part) measure() error {
 	return nil
 }
 
-// seal makes the row of b's parts, which are ascending by compartment, under a
-// seal id that was never used before. Its only caller outside tests is
+// seal appends to dst the row of b's parts, which are ascending by compartment,
+// under a seal id that was never used before. Its only caller outside tests is
 // [scratch.sealFresh].
-func (s *scratch) seal(b *binding, id [idSize]byte) (Sealed, error) {
+func (s *scratch) seal(dst []byte, b *binding, id [idSize]byte) ([]byte, error) {
 	header, total := 1+idSize+1, 0
 	for i := range s.parts {
 		p := &s.parts[i]
@@ -86,7 +87,8 @@ func (s *scratch) seal(b *binding, id [idSize]byte) (Sealed, error) {
 	if header+total > maxRow || len(s.parts) > maxSections {
 		return nil, ErrLimit
 	}
-	row := make([]byte, 0, header+total) // zeroed, which is the padding
+	start := len(dst)
+	row := slices.Grow(dst, header+total)
 	row = append(row, kindVersion)
 	row = append(row, id[:]...)
 	row = append(row, byte(len(s.parts)))
@@ -98,21 +100,24 @@ func (s *scratch) seal(b *binding, id [idSize]byte) (Sealed, error) {
 	lengths, index, values := s.lengths, s.index, s.values
 	for i := range s.parts {
 		p := &s.parts[i]
-		row = s.sealPart(row, header, b, p, lengths[:p.fields], index[:p.index], values[:p.values])
+		row = s.sealPart(row, row[start:start+header], b, p, lengths[:p.fields], index[:p.index], values[:p.values])
 		lengths, index, values = lengths[p.fields:], index[p.index:], values[p.values:]
 	}
 	return row, nil
 }
 
-func (s *scratch) sealPart(row []byte, header int, b *binding, p *part, lengths []int, index, values []byte) []byte {
+func (s *scratch) sealPart(row, header []byte, b *binding, p *part, lengths []int, index, values []byte) []byte {
 	c := secret.Cipher(p.key)
-	s.work = append(b.appendTo(s.work[:0], p.compartment), row[:header]...)
+	s.work = append(b.appendTo(s.work[:0], p.compartment), header...)
 	binary.BigEndian.PutUint32(s.lead[:4], uint32(p.manifest))
 	row = c.Seal(row, s.nonce.at(leadAt), s.lead[:4], s.work)
 
 	start := len(row)
-	plain := appendManifest(row, p.tag, index, p.fields)[:start+p.manifest] // the rest is still zero
-	row = c.Seal(row, s.nonce.at(manifestAt), plain[start:], nil)           // in place
+	plain := appendManifest(row, p.tag, index, p.fields)
+	used := len(plain)
+	plain = plain[:start+p.manifest]
+	clear(plain[used:])
+	row = c.Seal(row, s.nonce.at(manifestAt), plain[start:], nil) // in place
 
 	for i, n := range lengths {
 		row = c.Seal(row, s.nonce.at(fieldsAt+uint32(i)), values[:n], nil)

@@ -22,10 +22,10 @@ type scratch struct {
 }
 
 // sealFresh seals the parts under a fresh random seal id.
-func (s *scratch) sealFresh(b *binding) (Sealed, error) {
+func (s *scratch) sealFresh(dst []byte, b *binding) ([]byte, error) {
 	var id [idSize]byte
 	rand.Read(id[:]) // never fails: crypto/rand ends the program instead
-	return s.seal(b, id)
+	return s.seal(dst, b, id)
 }
 
 func (c *core) get() *scratch {

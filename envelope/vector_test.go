@@ -140,7 +140,7 @@ func TestVector(t *testing.T) {
 	b, id, sections, _ := vectorInput(t)
 	s := new(scratch)
 	refParts(s, sections)
-	row, err := s.seal(&b, id)
+	row, err := s.seal(nil, &b, id)
 	require.NoError(t, err)
 	require.Equal(t, v.Row, hex.EncodeToString(row))
 
