@@ -23,6 +23,7 @@ type core struct {
 	columns    []column // ascending by compartment and stored name
 	groups     []group  // of the columns, by plan.Compartments
 	byName     map[string]int
+	all        []int // the columns
 	pool       sync.Pool
 }
 
@@ -31,6 +32,7 @@ type column struct {
 	name  string
 	field *phi.Field
 	coder *value.Coder
+	code  value.Code // the coder's
 	entry []byte // of its manifest entry, up to the length
 	at    int    // its index in the struct, or -1 if it lies deeper
 	group int
@@ -71,6 +73,7 @@ func newCore(t reflect.Type, recordType string, ring *keyring.Ring) (*core, erro
 	}
 	for i := range c.columns {
 		c.byName[c.columns[i].name] = i
+		c.all = append(c.all, i)
 	}
 	return c, nil
 }
@@ -86,7 +89,7 @@ func (c *core) addColumns(g int, compartment string) error {
 		if err != nil {
 			return fmt.Errorf("envelope: type %q field %q: %w", c.recordType, f.Name, err)
 		}
-		col := column{name: f.Name, field: f, coder: coder, at: -1, group: g}
+		col := column{name: f.Name, field: f, coder: coder, code: coder.Code, at: -1, group: g}
 		col.entry = appendEntry(nil, []byte(f.Name), coder.Code)
 		if len(f.Index) == 1 {
 			col.at = f.Index[0]

@@ -67,7 +67,7 @@ func FuzzManifest(f *testing.F) {
 	enc, dec := judge(f)
 	columns := []column{{name: "a"}, {name: "b"}, {name: "d"}}
 	for i := range columns {
-		columns[i].coder = &value.Coder{Code: value.Code(i + 1)}
+		columns[i].code = value.Code(i + 1)
 		columns[i].entry = appendEntry(nil, []byte(columns[i].name), value.Code(i+1))
 	}
 	f.Fuzz(func(t *testing.T, m []byte) {

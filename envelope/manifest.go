@@ -89,30 +89,35 @@ func parseManifest(m []byte, entries []entry, expected []column) (tag []byte, _ 
 // parseExpected reads entries that are exactly the expected columns in a row,
 // with lengths below 256, and returns how many and where it stopped.
 func parseExpected(m []byte, at int, entries []entry, expected []column) (int, int) {
+	if len(entries) > len(expected) {
+		entries = entries[:len(expected)]
+	}
 	offset := int32(0)
-	for i := range min(len(entries), len(expected)) {
+	for i := range entries {
 		col := &expected[i]
-		size := len(col.entry)
-		if len(m)-at < size+2 || string(m[at:at+size]) != string(col.entry) {
+		end := at + len(col.entry)
+		if end+2 > len(m) || string(m[at:end]) != string(col.entry) {
 			return i, at
 		}
-		length, head := m[at+size], 1
+		length := m[end]
 		if length == 24 {
-			length, head = m[at+size+1], 2
+			length = m[end+1]
 			if length < 24 {
 				return i, at
 			}
-		} else if length == 0 || length > 24 {
+			at = end + 2
+		} else if length != 0 && length < 24 {
+			at = end + 1
+		} else {
 			return i, at
 		}
 		entries[i] = entry{
-			at: int32(at + size - 1 - len(col.name)), size: uint8(len(col.name)), code: col.coder.Code,
+			at: int32(end - 1 - len(col.name)), size: uint8(len(col.name)), code: col.code,
 			column: int16(i), length: int32(length), offset: offset,
 		}
 		offset += int32(length) + overhead
-		at += size + head
 	}
-	return min(len(entries), len(expected)), at
+	return len(entries), at
 }
 
 // seek looks for a name among the expected columns from next on, and returns

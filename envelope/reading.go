@@ -91,7 +91,7 @@ type reading struct {
 func (x *reading) wipe() {
 	for i := range x.sections {
 		o := &x.sections[i]
-		*o = section{manifest: wipe(o.manifest), entries: o.entries[:0]}
+		*o = section{manifest: wipe(o.manifest), entries: o.entries[:0], where: o.where[:0]}
 	}
 	clear(x.names)
 	x.core, x.bind, x.row, x.layout.n = nil, binding{}, nil, 0

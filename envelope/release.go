@@ -5,7 +5,6 @@ import (
 	"crypto/cipher"
 	"fmt"
 	"reflect"
-	"slices"
 
 	"github.com/rahasia/rahasia/envelope/internal/cbor"
 	"github.com/rahasia/rahasia/envelope/internal/value"
@@ -23,9 +22,13 @@ func (c *core) open(ctx context.Context, v reflect.Value, row Sealed, fields []s
 	if err := x.parse(c, v, row); err != nil {
 		return err
 	}
-	for g := range c.groups {
-		if i := x.slot(g); i >= 0 && slices.Contains(s.wanted[c.groups[g].from:c.groups[g].to], true) {
-			x.want(i)
+	last := -1
+	for _, w := range s.wanted {
+		if g := c.columns[w].group; g != last { // ascending, if all are wanted
+			if i := x.slot(g); i >= 0 {
+				x.want(i)
+			}
+			last = g
 		}
 	}
 	if err := x.open(ctx, s); err != nil {
@@ -49,8 +52,8 @@ func (c *core) openFields(r *Reading, v reflect.Value, fields []string) error {
 	if err := s.want(c, fields, false); err != nil {
 		return err
 	}
-	for w, wanted := range s.wanted {
-		if i := x.slot(c.columns[w].group); wanted && i >= 0 && !x.sections[i].opened {
+	for _, w := range s.wanted {
+		if i := x.slot(c.columns[w].group); i >= 0 && !x.sections[i].opened {
 			return fmt.Errorf("%w: its section is not open", c.at(ErrCompartment, c.columns[w].name))
 		}
 	}
@@ -58,18 +61,19 @@ func (c *core) openFields(r *Reading, v reflect.Value, fields []string) error {
 	return x.release(s, v)
 }
 
-// want marks the named columns, or all.
+// want lists the named columns, or all.
 func (s *scratch) want(c *core, fields []string, all bool) error {
 	s.wanted = s.wanted[:0]
-	for range c.columns {
-		s.wanted = append(s.wanted, all)
+	if all {
+		s.wanted = append(s.wanted, c.all...)
+		return nil
 	}
 	for _, name := range fields {
 		i, ok := c.byName[name]
 		if !ok {
 			return fmt.Errorf("%w: type %q has no sealed field of that name", ErrField, c.recordType)
 		}
-		s.wanted[i] = true
+		s.wanted = append(s.wanted, i)
 	}
 	return nil
 }
@@ -83,45 +87,37 @@ func (x *reading) slot(group int) int {
 	return x.layout.find(x.row, compartment)
 }
 
-// found is a wanted column in the row, and then what it holds.
+// found is where a wanted column is in the row, and then where its value is. It
+// holds no pointer, so that it costs nothing to keep.
 type found struct {
-	here       bool // not absent
-	start, end int  // of what is in a text or byte string, in the call's buffer
-	value      reflect.Value
+	section, entry int32 // entry -1: absent
+	start, end     int32 // of what is in a text or byte string, in the call's buffer; or start is the index in held
 }
 
 // locate finds the wanted columns and reports whether all are there. It adds up
 // how many bytes those take that callers get as byte slices.
 func (x *reading) locate(s *scratch) bool {
-	c, missing := x.core, 0
-	if cap(s.found) < len(c.columns) {
-		s.found = make([]found, len(c.columns))
-	}
-	s.found, s.share = s.found[:len(c.columns)], 0 // zero: put clears it
-	for w := range s.found {
-		if s.wanted[w] {
-			missing++
+	c, complete := x.core, true
+	s.found, s.share = s.found[:0], 0
+	group, i, from := -1, -1, 0
+	for _, w := range s.wanted {
+		col := &c.columns[w]
+		if col.group != group {
+			group, from = col.group, c.groups[col.group].from
+			i = x.slot(group)
 		}
-	}
-	for g := range c.groups {
-		i, from := x.slot(g), c.groups[g].from
-		if i < 0 {
-			continue
+		f := found{section: int32(i), entry: -1}
+		if i >= 0 && x.sections[i].opened {
+			f.entry = x.sections[i].entryOf(w - from)
 		}
-		for j := range x.sections[i].entries {
-			e := &x.sections[i].entries[j]
-			w := from + int(e.column)
-			if e.column < 0 || !s.wanted[w] {
-				continue
-			}
-			missing--
-			s.found[w].here = true
-			if c.columns[w].coder.Direct == value.Bytes {
-				s.share += int(e.length)
-			}
+		if f.entry < 0 {
+			complete = false
+		} else if col.coder.Direct == value.Bytes {
+			s.share += int(x.sections[i].entries[f.entry].length)
 		}
+		s.found = append(s.found, f)
 	}
-	return missing == 0
+	return complete
 }
 
 // seek opens the other sections that are granted, because a wanted field is
@@ -143,50 +139,47 @@ func (x *reading) seek(ctx context.Context, s *scratch) error {
 // it is right.
 func (x *reading) release(s *scratch, v reflect.Value) error {
 	c := x.core
-	for w := range s.found {
-		if s.wanted[w] && !s.found[w].here && x.holds(c.columns[w].name) {
-			return c.at(ErrCompartment, c.columns[w].name)
+	for k := range s.found {
+		if name := c.columns[s.wanted[k]].name; s.found[k].entry < 0 && x.holds(name) {
+			return c.at(ErrCompartment, name)
 		}
 	}
-	shared := make([]byte, 0, s.share)
-	for g := range c.groups {
-		i := x.slot(g)
-		if i < 0 || !x.sections[i].opened {
-			continue
-		}
-		var err error
-		if shared, err = x.decodeSection(s, &x.sections[i], c.groups[g].from, shared); err != nil {
-			return err
-		}
+	shared, err := x.decodeAll(s)
+	if err != nil {
+		return err
 	}
-	for w := range s.found {
-		if s.wanted[w] {
-			c.columns[w].assign(v, s, &s.found[w], shared)
-		}
+	for k, w := range s.wanted {
+		c.columns[w].assign(v, s, &s.found[k], shared)
 	}
 	return nil
 }
 
-// decodeSection decrypts and decodes the wanted columns of one section, which
-// are those from index from.
-func (x *reading) decodeSection(s *scratch, o *section, from int, shared []byte) ([]byte, error) {
-	aead := secret.Cipher(o.key)
+// decodeAll decrypts and decodes the wanted columns, and returns the bytes that
+// callers get as byte slices.
+func (x *reading) decodeAll(s *scratch) ([]byte, error) {
+	var (
+		shared = make([]byte, 0, s.share)
+		last   = int32(-1)
+		aead   cipher.AEAD
+	)
 	s.nonce = newNonce(sealID(x.row))
-	for i := range o.entries {
-		e := &o.entries[i]
-		w := from + int(e.column)
-		if e.column < 0 || !s.wanted[w] {
+	for k, w := range s.wanted {
+		f, col := &s.found[k], &x.core.columns[w]
+		if f.entry < 0 {
 			continue
 		}
-		f, col := &s.found[w], &x.core.columns[w]
-		if e.code != col.coder.Code {
+		o := &x.sections[f.section]
+		if f.section != last {
+			aead, last = secret.Cipher(o.key), f.section
+		}
+		if o.entries[f.entry].code != col.coder.Code {
 			return nil, x.core.at(ErrType, col.name)
 		}
 		var err error
 		if col.coder.Direct == value.Bytes {
-			shared, err = f.decode(o, aead, &s.nonce, i, col, shared)
+			shared, err = s.decode(f, o, aead, col, shared)
 		} else {
-			s.values, err = f.decode(o, aead, &s.nonce, i, col, s.values)
+			s.values, err = s.decode(f, o, aead, col, s.values)
 		}
 		if err == cbor.ErrType {
 			return nil, x.core.at(ErrType, col.name)
@@ -197,10 +190,10 @@ func (x *reading) decodeSection(s *scratch, o *section, from int, shared []byte)
 	return shared, nil
 }
 
-// decode decrypts the value of entry i to the end of buffer and decodes it.
-func (f *found) decode(o *section, aead cipher.AEAD, n *nonce, i int, col *column, buffer []byte) ([]byte, error) {
+// decode decrypts the value of a found column to the end of buffer and decodes it.
+func (s *scratch) decode(f *found, o *section, aead cipher.AEAD, col *column, buffer []byte) ([]byte, error) {
 	start := len(buffer)
-	opened, err := o.open(buffer, aead, n, i)
+	opened, err := o.open(buffer, aead, &s.nonce, int(f.entry))
 	if err != nil {
 		return buffer, err
 	}
@@ -211,13 +204,19 @@ func (f *found) decode(o *section, aead cipher.AEAD, n *nonce, i int, col *colum
 	case value.Text:
 		text, rest, err = cbor.ReadString(plain, cbor.Text)
 	default:
-		f.value = reflect.New(col.field.Type).Elem()
-		rest, err = col.coder.Read(plain, f.value)
+		v := reflect.New(col.field.Type).Elem()
+		rest, err = col.coder.Read(plain, v)
+		f.start = int32(len(s.held))
+		s.held = append(s.held, v)
+		if err == nil && len(rest) > 0 {
+			err = cbor.ErrSyntax
+		}
+		return opened, err
 	}
 	if err == nil && len(rest) > 0 {
 		err = cbor.ErrSyntax
 	}
-	f.start, f.end = len(opened)-len(text), len(opened)
+	f.start, f.end = int32(len(opened)-len(text)), int32(len(opened))
 	return opened, err
 }
 
@@ -234,7 +233,7 @@ func (x *reading) holds(name string) bool {
 // assign sets what was decoded. It cannot fail, so that a record is set whole
 // or not at all.
 func (col *column) assign(root reflect.Value, s *scratch, f *found, shared []byte) {
-	if !f.here {
+	if f.entry < 0 {
 		if v, ok := col.field.Value(root); ok {
 			v.SetZero()
 		}
@@ -252,7 +251,7 @@ func (col *column) assign(root reflect.Value, s *scratch, f *found, shared []byt
 	case value.Text:
 		v.SetString(string(s.values[f.start:f.end]))
 	default:
-		v.Set(f.value)
+		v.Set(s.held[f.start])
 	}
 }
 

@@ -133,7 +133,38 @@ type section struct {
 	manifest []byte // its plaintext; tag and entries alias it
 	tag      []byte
 	entries  []entry
-	fields   []byte // the ciphertexts; aliases the row
+	where    []int32 // of the columns of its compartment among the entries, or -1; unused if they are the same
+	same     bool    // the entries are exactly those columns
+	fields   []byte  // the ciphertexts; aliases the row
+}
+
+// entryOf returns the index of the entry of a column of the section's
+// compartment, or -1.
+func (o *section) entryOf(column int) int32 {
+	if o.same {
+		return int32(column)
+	}
+	return o.where[column]
+}
+
+// match fills in where the columns are among the entries.
+func (o *section) match(columns int) {
+	o.same = len(o.entries) == columns
+	for i := range o.entries {
+		o.same = o.same && int(o.entries[i].column) == i
+	}
+	if o.same {
+		return
+	}
+	o.where = o.where[:0]
+	for range columns {
+		o.where = append(o.where, -1)
+	}
+	for i := range o.entries {
+		if k := o.entries[i].column; k >= 0 {
+			o.where[k] = int32(i)
+		}
+	}
 }
 
 // openSection opens lead and manifest of the section sp of row and reports
@@ -174,6 +205,7 @@ func (o *section) parse(key secret.AEAD, fields []byte, expected []column) bool 
 		return false
 	}
 	o.opened, o.key, o.tag, o.entries, o.fields = true, key, tag, entries, fields
+	o.match(len(expected))
 	return true
 }
 

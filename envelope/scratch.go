@@ -1,6 +1,9 @@
 package envelope
 
-import "crypto/rand"
+import (
+	"crypto/rand"
+	"reflect"
+)
 
 // maxKept is the largest buffer that is kept for the next call, in bytes.
 const maxKept = 64 << 10
@@ -15,9 +18,10 @@ type scratch struct {
 	work    []byte // associated data
 	lead    [leadSize]byte
 	nonce   nonce
-	wanted  []bool  // by column
-	found   []found // by column
+	wanted  []int   // columns
+	found   []found // of wanted
 	share   int     // bytes of what callers get as byte slices: parts of one allocation
+	held    []reflect.Value
 	reading reading
 }
 
@@ -44,8 +48,8 @@ func (c *core) put(s *scratch) {
 	s.values = wipe(s.values)
 	s.work = wipe(s.work)
 	s.lead = [leadSize]byte{}
-	clear(s.found)
-	s.wanted, s.found, s.share = s.wanted[:0], s.found[:0], 0
+	clear(s.held)
+	s.wanted, s.found, s.held, s.share = s.wanted[:0], s.found[:0], s.held[:0], 0
 	s.reading.wipe()
 	c.pool.Put(s)
 }
