@@ -415,7 +415,8 @@ func TestAttackEncoding(t *testing.T) {
 func TestAttackNonces(t *testing.T) {
 	b, id, sections, _ := vectorInput(t)
 	_, steps := refSeal(t, b, id, sections)
-	n := newNonce(id)
+	var n nonce
+	n.set(id[:])
 	for _, s := range steps {
 		seen := map[string]bool{}
 		for i, want := range s.Nonces {
@@ -428,7 +429,7 @@ func TestAttackNonces(t *testing.T) {
 	a := newAttack(t)
 	ids := map[[12]byte]bool{}
 	for range 1000 {
-		ids[sealID(seal(t, a.codec, newVisit("p1", "v1", '1')))] = true
+		ids[[12]byte(sealID(seal(t, a.codec, newVisit("p1", "v1", '1'))))] = true
 	}
 	require.Len(t, ids, 1000)
 }

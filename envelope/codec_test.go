@@ -414,7 +414,7 @@ func TestCodecRevision(t *testing.T) {
 	for range 100 {
 		again, err := c.Reseal(ctx, r, newPerson(), nil, nil)
 		require.NoError(t, err)
-		id := sealID(again)
+		id := [12]byte(sealID(again))
 		require.False(t, seen[id], "a seal id came twice")
 		seen[id] = true
 	}

@@ -33,8 +33,8 @@ type column struct {
 	field *phi.Field
 	coder *value.Coder
 	code  value.Code // the coder's
-	entry []byte // of its manifest entry, up to the length
-	at    int    // its index in the struct, or -1 if it lies deeper
+	entry []byte     // of its manifest entry, up to the length
+	at    int        // its index in the struct, or -1 if it lies deeper
 	group int
 }
 

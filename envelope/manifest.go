@@ -111,10 +111,9 @@ func parseExpected(m []byte, at int, entries []entry, expected []column) (int, i
 		} else {
 			return i, at
 		}
-		entries[i] = entry{
-			at: int32(end - 1 - len(col.name)), size: uint8(len(col.name)), code: col.code,
-			column: int16(i), length: int32(length), offset: offset,
-		}
+		e := &entries[i] // one by one: a whole entry would be put together elsewhere first
+		e.at, e.size, e.code = int32(end-1-len(col.name)), uint8(len(col.name)), col.code
+		e.column, e.length, e.offset = int16(i), int32(length), offset
 		offset += int32(length) + overhead
 	}
 	return len(entries), at

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/rahasia/rahasia/internal/secret"
 	"github.com/rahasia/rahasia/keyring"
 )
 
@@ -71,7 +72,7 @@ func (r *Reading) SealID() [12]byte {
 		return [12]byte{}
 	}
 	x := r.read()
-	return sealID(x.row)
+	return [idSize]byte(sealID(x.row))
 }
 
 func (r *Reading) none() bool { return r == nil || r.read == nil }
@@ -91,7 +92,8 @@ type reading struct {
 func (x *reading) wipe() {
 	for i := range x.sections {
 		o := &x.sections[i]
-		*o = section{manifest: wipe(o.manifest), entries: o.entries[:0], where: o.where[:0]}
+		o.opened, o.key, o.tag, o.fields = false, secret.AEAD{}, nil, nil
+		o.manifest, o.entries = wipe(o.manifest), o.entries[:0]
 	}
 	clear(x.names)
 	x.core, x.bind, x.row, x.layout.n = nil, binding{}, nil, 0

@@ -98,24 +98,28 @@ type found struct {
 // how many bytes those take that callers get as byte slices.
 func (x *reading) locate(s *scratch) bool {
 	c, complete := x.core, true
-	s.found, s.share = s.found[:0], 0
+	if cap(s.found) < len(s.wanted) {
+		s.found = make([]found, len(s.wanted))
+	}
+	s.found, s.share = s.found[:len(s.wanted)], 0
 	group, i, from := -1, -1, 0
-	for _, w := range s.wanted {
+	for k, w := range s.wanted {
 		col := &c.columns[w]
 		if col.group != group {
 			group, from = col.group, c.groups[col.group].from
 			i = x.slot(group)
 		}
-		f := found{section: int32(i), entry: -1}
+		entry := int32(-1)
 		if i >= 0 && x.sections[i].opened {
-			f.entry = x.sections[i].entryOf(w - from)
+			entry = x.sections[i].entryOf(w - from)
 		}
-		if f.entry < 0 {
+		if entry < 0 {
 			complete = false
 		} else if col.coder.Direct == value.Bytes {
-			s.share += int(x.sections[i].entries[f.entry].length)
+			s.share += int(x.sections[i].entries[entry].length)
 		}
-		s.found = append(s.found, f)
+		f := &s.found[k]
+		f.section, f.entry = int32(i), entry
 	}
 	return complete
 }
@@ -162,7 +166,7 @@ func (x *reading) decodeAll(s *scratch) ([]byte, error) {
 		last   = int32(-1)
 		aead   cipher.AEAD
 	)
-	s.nonce = newNonce(sealID(x.row))
+	s.nonce.set(sealID(x.row))
 	for k, w := range s.wanted {
 		f, col := &s.found[k], &x.core.columns[w]
 		if f.entry < 0 {

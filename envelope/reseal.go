@@ -119,7 +119,7 @@ func (x *reading) merge(s *scratch, o *section, compartment string, v reflect.Va
 // carry adds one field of the row to the part that is being made.
 func (x *reading) carry(s *scratch, o *section, i int) error {
 	e := &o.entries[i]
-	s.nonce = newNonce(sealID(x.row))
+	s.nonce.set(sealID(x.row))
 	values, err := o.open(s.values, secret.Cipher(o.key), &s.nonce, i)
 	if err != nil {
 		return x.core.at(ErrOpen, string(e.name(o.manifest)))

@@ -28,8 +28,9 @@ type nonce struct {
 	low   uint32
 }
 
-func newNonce(id [idSize]byte) nonce {
-	return nonce{id, binary.BigEndian.Uint32(id[idSize-4:])}
+func (n *nonce) set(id []byte) {
+	copy(n.bytes[:], id[:idSize])
+	n.low = binary.BigEndian.Uint32(id[idSize-4:])
 }
 
 func (n *nonce) at(i uint32) []byte {
@@ -96,7 +97,7 @@ func (s *scratch) seal(dst []byte, b *binding, id [idSize]byte) ([]byte, error) 
 		p := &s.parts[i]
 		row = appendSpan(row, p.compartment, p.generation, p.length)
 	}
-	s.nonce = newNonce(id)
+	s.nonce.set(id[:])
 	lengths, index, values := s.lengths, s.index, s.values
 	for i := range s.parts {
 		p := &s.parts[i]
@@ -173,7 +174,7 @@ func (o *section) match(columns int) {
 func (s *scratch) openSection(o *section, row []byte, header int, sp *span, b *binding, key secret.AEAD, expected []column) bool {
 	c := secret.Cipher(key)
 	body := row[sp.start:sp.end]
-	s.nonce = newNonce(sealID(row))
+	s.nonce.set(sealID(row))
 	s.work = append(b.appendTo(s.work[:0], string(sp.name(row))), row[:header]...)
 	lead, err := c.Open(s.lead[:0], s.nonce.at(leadAt), body[:leadSize], s.work)
 	if err != nil {

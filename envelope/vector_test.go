@@ -150,7 +150,8 @@ func TestVector(t *testing.T) {
 		var o section
 		require.True(t, s.openSection(&o, row, l.header, &l.spans[i], &b, sections[i].Key, nil))
 		require.Equal(t, string(sections[i].Tag), string(o.tag))
-		n := newNonce(id)
+		var n nonce
+		n.set(id[:])
 		for j, f := range sections[i].Fields {
 			value, err := o.open(nil, secret.Cipher(o.key), &n, j)
 			require.NoError(t, err)
