@@ -34,7 +34,7 @@ func (c *core) open(ctx context.Context, v reflect.Value, row Sealed, fields []s
 	if err := x.open(ctx, s); err != nil {
 		return err
 	}
-	if !x.locate(s) {
+	if x.locate(s); !s.complete {
 		if err := x.seek(ctx, s); err != nil {
 			return err
 		}
@@ -94,9 +94,9 @@ type found struct {
 	start, end     int32 // of what is in a text or byte string, in the call's buffer; or start is the index in held
 }
 
-// locate finds the wanted columns and reports whether all are there. It adds up
+// locate finds the wanted columns and notes whether all are there. It adds up
 // how many bytes those take that callers get as byte slices.
-func (x *reading) locate(s *scratch) bool {
+func (x *reading) locate(s *scratch) {
 	c, complete := x.core, true
 	if cap(s.found) < len(s.wanted) {
 		s.found = make([]found, len(s.wanted))
@@ -121,7 +121,7 @@ func (x *reading) locate(s *scratch) bool {
 		f := &s.found[k]
 		f.section, f.entry = int32(i), entry
 	}
-	return complete
+	s.complete = complete
 }
 
 // seek opens the other sections that are granted, because a wanted field is
@@ -143,47 +143,55 @@ func (x *reading) seek(ctx context.Context, s *scratch) error {
 // it is right.
 func (x *reading) release(s *scratch, v reflect.Value) error {
 	c := x.core
-	for k := range s.found {
-		if name := c.columns[s.wanted[k]].name; s.found[k].entry < 0 && x.holds(name) {
-			return c.at(ErrCompartment, name)
+	if !s.complete {
+		for k := range s.found {
+			if name := c.columns[s.wanted[k]].name; s.found[k].entry < 0 && x.holds(name) {
+				return c.at(ErrCompartment, name)
+			}
 		}
 	}
-	shared, err := x.decodeAll(s)
+	shared, err := x.decode(s)
 	if err != nil {
 		return err
 	}
 	for k, w := range s.wanted {
-		c.columns[w].assign(v, s, &s.found[k], shared)
+		f, col := &s.found[k], &c.columns[w]
+		if col.coder.Direct == value.Bytes && col.at >= 0 && f.entry >= 0 {
+			v.Field(col.at).SetBytes(shared[f.start:f.end:f.end])
+			continue
+		}
+		col.assign(v, s, f, shared)
 	}
 	return nil
 }
 
-// decodeAll decrypts and decodes the wanted columns, and returns the bytes that
+// decode decrypts and decodes the wanted columns, and returns the bytes that
 // callers get as byte slices.
-func (x *reading) decodeAll(s *scratch) ([]byte, error) {
+func (x *reading) decode(s *scratch) (shared []byte, err error) {
 	var (
-		shared = make([]byte, 0, s.share)
-		last   = int32(-1)
-		aead   cipher.AEAD
+		o    *section
+		aead cipher.AEAD
 	)
+	shared = make([]byte, 0, s.share)
 	s.nonce.set(sealID(x.row))
 	for k, w := range s.wanted {
 		f, col := &s.found[k], &x.core.columns[w]
 		if f.entry < 0 {
 			continue
 		}
-		o := &x.sections[f.section]
-		if f.section != last {
-			aead, last = secret.Cipher(o.key), f.section
+		if at := &x.sections[f.section]; at != o {
+			o, aead = at, secret.Cipher(at.key)
 		}
-		if o.entries[f.entry].code != col.coder.Code {
+		if o.entries[f.entry].code != col.code {
 			return nil, x.core.at(ErrType, col.name)
 		}
-		var err error
 		if col.coder.Direct == value.Bytes {
-			shared, err = s.decode(f, o, aead, col, shared)
+			start := len(shared)
+			if shared, err = o.open(shared, aead, &s.nonce, int(f.entry)); err == nil {
+				err = f.text(shared, start, cbor.Bytes)
+			}
 		} else {
-			s.values, err = s.decode(f, o, aead, col, s.values)
+			err = s.decodeOther(f, o, aead, col)
 		}
 		if err == cbor.ErrType {
 			return nil, x.core.at(ErrType, col.name)
@@ -194,34 +202,36 @@ func (x *reading) decodeAll(s *scratch) ([]byte, error) {
 	return shared, nil
 }
 
-// decode decrypts the value of a found column to the end of buffer and decodes it.
-func (s *scratch) decode(f *found, o *section, aead cipher.AEAD, col *column, buffer []byte) ([]byte, error) {
-	start := len(buffer)
-	opened, err := o.open(buffer, aead, &s.nonce, int(f.entry))
-	if err != nil {
-		return buffer, err
-	}
-	var text, rest []byte
-	switch plain := opened[start:]; col.coder.Direct {
-	case value.Bytes:
-		text, rest, err = cbor.ReadString(plain, cbor.Bytes)
-	case value.Text:
-		text, rest, err = cbor.ReadString(plain, cbor.Text)
-	default:
-		v := reflect.New(col.field.Type).Elem()
-		rest, err = col.coder.Read(plain, v)
-		f.start = int32(len(s.held))
-		s.held = append(s.held, v)
-		if err == nil && len(rest) > 0 {
-			err = cbor.ErrSyntax
-		}
-		return opened, err
-	}
+// text finds the text or byte string that is all of b from start on.
+func (f *found) text(b []byte, start int, major byte) error {
+	text, rest, err := cbor.ReadString(b[start:], major)
 	if err == nil && len(rest) > 0 {
 		err = cbor.ErrSyntax
 	}
-	f.start, f.end = int32(len(opened)-len(text)), int32(len(opened))
-	return opened, err
+	f.start, f.end = int32(len(b)-len(text)), int32(len(b))
+	return err
+}
+
+// decodeOther decrypts and decodes the value of a column of another type than a
+// slice of bytes.
+func (s *scratch) decodeOther(f *found, o *section, aead cipher.AEAD, col *column) error {
+	start := len(s.values)
+	values, err := o.open(s.values, aead, &s.nonce, int(f.entry))
+	if err != nil {
+		return err
+	}
+	s.values = values
+	if col.coder.Direct == value.Text {
+		return f.text(values, start, cbor.Text)
+	}
+	v := reflect.New(col.field.Type).Elem()
+	rest, err := col.coder.Read(values[start:], v)
+	if err == nil && len(rest) > 0 {
+		err = cbor.ErrSyntax
+	}
+	f.start = int32(len(s.held))
+	s.held = append(s.held, v)
+	return err
 }
 
 // holds reports whether any open section has a field of this name.

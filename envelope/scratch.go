@@ -11,18 +11,19 @@ const maxKept = 64 << 10
 // scratch is the memory of one call, kept in a pool. It holds plaintext and
 // keys while the call runs and is wiped before it is given back.
 type scratch struct {
-	parts   []part
-	lengths []int  // of the encoded values of all parts
-	index   []byte // manifest entries of all parts
-	values  []byte // encoded values of all parts, or decrypted ones
-	work    []byte // associated data
-	lead    [leadSize]byte
-	nonce   nonce
-	wanted  []int   // columns
-	found   []found // of wanted
-	share   int     // bytes of what callers get as byte slices: parts of one allocation
-	held    []reflect.Value
-	reading reading
+	parts    []part
+	lengths  []int  // of the encoded values of all parts
+	index    []byte // manifest entries of all parts
+	values   []byte // encoded values of all parts, or decrypted ones
+	work     []byte // associated data
+	lead     [leadSize]byte
+	nonce    nonce
+	wanted   []int   // columns
+	found    []found // of wanted
+	complete bool    // none of wanted is absent
+	share    int     // bytes of what callers get as byte slices: parts of one allocation
+	held     []reflect.Value
+	reading  reading
 }
 
 // sealFresh seals the parts under a fresh random seal id.
