@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"reflect"
 
+	"github.com/rahasia/rahasia/internal/phi"
 	"github.com/rahasia/rahasia/keyring"
 )
 
@@ -25,7 +26,11 @@ type Codec[T any] struct {
 // than 16 compartments or 1,024 fields in one of them, and an error naming
 // type, field and rule for tags that are wrong.
 func NewCodec[T any](recordType string, ring *keyring.Ring) (*Codec[T], error) {
-	c, err := newCore(reflect.TypeFor[T](), recordType, ring)
+	return codecOf[T](recordType, ring, phi.For)
+}
+
+func codecOf[T any](recordType string, ring *keyring.Ring, plan func(reflect.Type) (*phi.Plan, error)) (*Codec[T], error) {
+	c, err := newCore(reflect.TypeFor[T](), recordType, ring, plan)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +96,7 @@ func (c *Codec[T]) Open(ctx context.Context, dst *T, row Sealed, fields ...strin
 	if dst == nil {
 		return fmt.Errorf("%w: nowhere to open into", ErrEmpty)
 	}
-	return c.core().open(ctx, reflect.ValueOf(dst).Elem(), row, fields)
+	return c.core().open(ctx, reflect.ValueOf(dst).Elem(), row, fields, known{})
 }
 
 // Begin opens lead and manifest of the sections of the named compartments, of

@@ -43,7 +43,7 @@ type group struct {
 	from, to int
 }
 
-func newCore(t reflect.Type, recordType string, ring *keyring.Ring) (*core, error) {
+func newCore(t reflect.Type, recordType string, ring *keyring.Ring, plans func(reflect.Type) (*phi.Plan, error)) (*core, error) {
 	switch {
 	case ring == nil:
 		return nil, fmt.Errorf("%w: no ring", ErrEmpty)
@@ -52,7 +52,7 @@ func newCore(t reflect.Type, recordType string, ring *keyring.Ring) (*core, erro
 	case len(recordType) > maxID:
 		return nil, fmt.Errorf("%w: record type longer than %d bytes", ErrLimit, maxID)
 	}
-	plan, err := phi.For(t)
+	plan, err := plans(t)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: type %q: %w", recordType, err)
 	}

@@ -86,6 +86,29 @@ type reading struct {
 	sections []section // those of layout, in its order
 	names    []string  // of the compartments that a call asks the ring for
 	at       []int     // their sections
+	known    known
+}
+
+// known are keys of the subject that need not be asked for.
+type known struct {
+	compartments []string
+	keys         []*keyring.SubjectKey
+}
+
+// all returns the keys of those compartments, or nil.
+func (k *known) all(names []string) []*keyring.SubjectKey {
+	if k.keys == nil || slices.Equal(names, k.compartments) {
+		return k.keys
+	}
+	keys := make([]*keyring.SubjectKey, len(names))
+	for i, name := range names {
+		at := slices.Index(k.compartments, name)
+		if at < 0 {
+			return nil
+		}
+		keys[i] = k.keys[at]
+	}
+	return keys
 }
 
 // wipe clears what is secret in x, and keeps its buffers.
@@ -96,7 +119,7 @@ func (x *reading) wipe() {
 		o.manifest, o.entries = wipe(o.manifest), o.entries[:0]
 	}
 	clear(x.names)
-	x.core, x.bind, x.row, x.layout.n = nil, binding{}, nil, 0
+	x.core, x.bind, x.row, x.layout.n, x.known = nil, binding{}, nil, 0, known{}
 	x.sections, x.names, x.at = x.sections[:0], x.names[:0], x.at[:0]
 }
 
@@ -163,9 +186,12 @@ func (x *reading) open(ctx context.Context, s *scratch) error {
 	if len(x.at) == 0 {
 		return fmt.Errorf("envelope: open type %q: %w: none of the row's compartments", x.core.recordType, keyring.ErrNotGranted)
 	}
-	keys, err := x.core.ring.Subject(ctx, x.bind.subject, x.names...)
-	if err != nil {
-		return x.core.refused(err)
+	keys := x.known.all(x.names)
+	if keys == nil {
+		var err error
+		if keys, err = x.core.ring.Subject(ctx, x.bind.subject, x.names...); err != nil {
+			return x.core.refused(err)
+		}
 	}
 	for k, i := range x.at {
 		span := &x.layout.spans[i]

@@ -12,7 +12,7 @@ import (
 )
 
 // open opens the named columns of a row, or all, into v.
-func (c *core) open(ctx context.Context, v reflect.Value, row Sealed, fields []string) error {
+func (c *core) open(ctx context.Context, v reflect.Value, row Sealed, fields []string, keys known) error {
 	s := c.get()
 	defer c.put(s)
 	if err := s.want(c, fields, len(fields) == 0); err != nil {
@@ -22,6 +22,7 @@ func (c *core) open(ctx context.Context, v reflect.Value, row Sealed, fields []s
 	if err := x.parse(c, v, row); err != nil {
 		return err
 	}
+	x.known = keys
 	last := -1
 	for _, w := range s.wanted {
 		if g := c.columns[w].group; g != last { // ascending, if all are wanted
