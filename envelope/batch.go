@@ -64,7 +64,7 @@ func (c *Codec[T]) OpenAll(ctx context.Context, rows iter.Seq2[*T, Sealed], fiel
 				}
 			}
 		}
-		compartments := k.compartmentsOf(fields)
+		compartments := k.granted()
 		k.pages(ctx, in, func(items []item) {
 			k.ask(ctx, items, compartments, k.ring.Subjects, k.later)
 			spread(items, func(it *item) {
@@ -172,9 +172,6 @@ func (c *core) later(err error) error {
 			return nil
 		}
 	}
-	if errors.Is(err, keyring.ErrNotGranted) {
-		return nil
-	}
 	return c.refused(err)
 }
 
@@ -217,16 +214,9 @@ func spread(items []item, work func(*item)) {
 	}
 }
 
-// compartmentsOf returns those of the named fields, or all.
-func (c *core) compartmentsOf(fields []string) []string {
-	if len(fields) == 0 {
-		return c.plan.Compartments
-	}
-	var out []string
-	for _, name := range fields {
-		if i, ok := c.byName[name]; ok && !slices.Contains(out, c.columns[i].field.Compartment) {
-			out = append(out, c.columns[i].field.Compartment)
-		}
-	}
-	return out
+// granted returns the compartments of T that the ring may ask for. A field that
+// is absent is looked for in all of them, so that asking for fewer would ask
+// again for each record.
+func (c *core) granted() []string {
+	return slices.DeleteFunc(slices.Clone(c.plan.Compartments), func(name string) bool { return !c.ring.Granted(name) })
 }
