@@ -5,6 +5,11 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"fmt"
+	"runtime"
+	"runtime/metrics"
+	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -254,4 +259,92 @@ func BenchmarkBegin(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkSealBatch seals a page of records of as many patients; the time is
+// that of one record.
+func BenchmarkSealBatch(b *testing.B) {
+	ctx := context.Background()
+	c := newCodec[twelve](b, "vitals", newRing(b, "bench", "clinical"))
+	records := make([]*twelve, page)
+	for i := range records {
+		records[i] = newTwelve()
+		records[i].ID = strconv.Itoa(i)
+	}
+	tags := map[string][]byte{"clinical": make([]byte, 64)}
+	for cores := 1; cores <= 2; cores++ {
+		b.Run(strconv.Itoa(cores)+"cores", func(b *testing.B) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, err := range c.SealAll(ctx, slices.Values(records), tags) {
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/page, "ns/record")
+		})
+	}
+}
+
+// BenchmarkScale seals and opens a stream of records of a thousand patients.
+// Cost per record and the most memory in use must not grow with the number.
+func BenchmarkScale(b *testing.B) {
+	for _, n := range []int{1e4, 1e5, 1e6} {
+		b.Run(fmt.Sprintf("1e%d", len(strconv.Itoa(n))-1), func(b *testing.B) {
+			c, peak := newCodec[twelve](b, "vitals", newRing(b, "bench", "clinical")), uint64(0)
+			b.ReportAllocs()
+			for b.Loop() {
+				peak = max(peak, stream(b, c, n))
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/record")
+			b.ReportMetric(float64(peak), "peak-B")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// stream seals n records and opens each row, and returns the most heap that was
+// in use meanwhile.
+func stream(b *testing.B, c *Codec[twelve], n int) (peak uint64) {
+	ctx := context.Background()
+	runtime.GC()
+	in := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	src := newTwelve()
+	records := func(yield func(*twelve) bool) {
+		for i := range n {
+			r := *src
+			r.ID = strconv.Itoa(i % 1000)
+			if !yield(&r) {
+				return
+			}
+		}
+	}
+	rows := func(yield func(*twelve, Sealed) bool) {
+		i := 0
+		for row, err := range c.SealAll(ctx, records, nil) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			if !yield(&twelve{ID: strconv.Itoa(i % 1000)}, row) {
+				return
+			}
+			i++
+		}
+	}
+	i := 0
+	for r, err := range c.OpenAll(ctx, rows) {
+		if err != nil || len(r.Remarks2) != 24 {
+			b.Fatal(err)
+		}
+		if i++; i%page == 0 {
+			metrics.Read(in)
+			peak = max(peak, in[0].Value.Uint64())
+		}
+	}
+	if i != n {
+		b.Fatal("records were lost")
+	}
+	return peak
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -172,6 +173,36 @@ func FuzzSection(f *testing.F) {
 			if at != len(fields) || !bytes.Equal(append(refManifest(t, &mine[0]), make([]byte, len(m))...)[:len(m)], m) {
 				t.Fatalf("%x", m)
 			}
+		}
+	})
+}
+
+// FuzzLead: a lead that the right key sealed opens a section only if it says
+// how long the manifest is.
+func FuzzLead(f *testing.F) {
+	b, id, sections, _ := vectorInput(f)
+	_, steps := refSeal(f, b, id, sections)
+	size := uint32(len(steps[0].Manifest))
+	for _, n := range []uint32{size, 1, size - 1, size + 1, size + 16, 1 << 16, 1 << 31, math.MaxUint32 - 15, math.MaxUint32} {
+		f.Add(n)
+	}
+	f.Fuzz(func(t *testing.T, n uint32) {
+		if n == 0 { // the reference sealer takes that for the truth
+			return
+		}
+		mine := []refSection{sections[0]}
+		mine[0].size = n
+		row, _ := refSeal(t, b, id, mine)
+		var l layout
+		if err := l.parse(row); err != nil {
+			t.Fatal(err)
+		}
+		var o section
+		if new(scratch).openSection(&o, row, l.header, &l.spans[0], &b, mine[0].Key, nil) != (n == size) {
+			t.Fatal(n)
+		}
+		if !o.opened && (o.tag != nil || o.fields != nil) {
+			t.Fatal("a result beside a refusal")
 		}
 	})
 }
