@@ -11,6 +11,7 @@ import (
 
 	fx "github.com/fxamacker/cbor/v2"
 
+	"github.com/rahasia/rahasia/envelope/internal/cbortest"
 	"github.com/rahasia/rahasia/envelope/internal/value"
 )
 
@@ -65,7 +66,7 @@ func FuzzManifest(f *testing.F) {
 	f.Add([]byte{0x81, 0x40})
 	f.Add([]byte{0x82, 0x40, 0x83, 0x61, 'a', 1, 1})
 	f.Add([]byte{0x83, 0x40, 0x83, 0x61, 'a', 1, 1, 0x83, 0x61, 'b', 2, 0x18, 30})
-	enc, dec := judge(f)
+	enc, dec := cbortest.Judge(f)
 	columns := []column{{name: "a"}, {name: "b"}, {name: "d"}}
 	for i := range columns {
 		columns[i].code = value.Code(i + 1)
