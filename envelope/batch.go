@@ -68,7 +68,7 @@ func (c *Codec[T]) OpenAll(ctx context.Context, rows iter.Seq2[*T, Sealed], fiel
 		k.pages(ctx, in, func(items []item) {
 			k.ask(ctx, items, compartments, k.ring.Subjects, k.later)
 			spread(items, func(it *item) {
-				it.err = k.open(ctx, it.v, it.row, fields, known{compartments, it.keys})
+				it.err = k.open(ctx, it.v, it.row, fields, &known{compartments, it.keys})
 				it.keys = nil
 			})
 		}, func(it *item) bool {
@@ -120,7 +120,7 @@ func (c *core) pages(ctx context.Context, in iter.Seq[item], work func([]item), 
 			return
 		}
 		if it.v.IsValid() {
-			it.bind, it.err = c.bind(it.v)
+			it.err = c.bind(&it.bind, it.v)
 		} else {
 			it.err = fmt.Errorf("%w: no record", ErrEmpty)
 		}

@@ -96,7 +96,7 @@ func (c *Codec[T]) Open(ctx context.Context, dst *T, row Sealed, fields ...strin
 	if dst == nil {
 		return fmt.Errorf("%w: nowhere to open into", ErrEmpty)
 	}
-	return c.core().open(ctx, reflect.ValueOf(dst).Elem(), row, fields, known{})
+	return c.core().open(ctx, reflect.ValueOf(dst).Elem(), row, fields, nil)
 }
 
 // Begin opens lead and manifest of the sections of the named compartments, of

@@ -99,9 +99,9 @@ func (c *core) addColumns(g int, compartment string) error {
 	return nil
 }
 
-// bind returns whose record v says it is.
-func (c *core) bind(v reflect.Value) (binding, error) {
-	b := binding{ring: c.ringID, recordType: c.recordType}
+// bind sets in b whose record v says it is.
+func (c *core) bind(b *binding, v reflect.Value) error {
+	b.ring, b.recordType = c.ringID, c.recordType
 	b.subject = role(c.plan.Subject, v)
 	b.record = b.subject
 	if c.plan.Record != nil {
@@ -109,13 +109,13 @@ func (c *core) bind(v reflect.Value) (binding, error) {
 	}
 	switch {
 	case b.subject == "":
-		return b, fmt.Errorf("%w: type %q has no subject id", ErrEmpty, c.recordType)
+		return fmt.Errorf("%w: type %q has no subject id", ErrEmpty, c.recordType)
 	case b.record == "":
-		return b, fmt.Errorf("%w: type %q has no record id", ErrEmpty, c.recordType)
+		return fmt.Errorf("%w: type %q has no record id", ErrEmpty, c.recordType)
 	case len(b.subject) > maxID || len(b.record) > maxID:
-		return b, fmt.Errorf("%w: type %q has an id longer than %d bytes", ErrLimit, c.recordType, maxID)
+		return fmt.Errorf("%w: type %q has an id longer than %d bytes", ErrLimit, c.recordType, maxID)
 	}
-	return b, nil
+	return nil
 }
 
 // role returns the text of a role field, which is a string behind no pointer.
@@ -128,8 +128,8 @@ func role(f *phi.Field, v reflect.Value) string {
 
 // seal appends the row of all of v to dst.
 func (c *core) seal(ctx context.Context, dst []byte, v reflect.Value, tags map[string][]byte) ([]byte, error) {
-	b, err := c.bind(v)
-	if err != nil {
+	var b binding
+	if err := c.bind(&b, v); err != nil {
 		return nil, err
 	}
 	keys, err := c.ring.CreateSubject(ctx, b.subject, c.plan.Compartments...)

@@ -86,7 +86,7 @@ type reading struct {
 	sections []section // those of layout, in its order
 	names    []string  // of the compartments that a call asks the ring for
 	at       []int     // their sections
-	known    known
+	known    *known    // nil: none
 }
 
 // known are keys of the subject that need not be asked for.
@@ -97,7 +97,10 @@ type known struct {
 
 // all returns the keys of those compartments, or nil.
 func (k *known) all(names []string) []*keyring.SubjectKey {
-	if k.keys == nil || slices.Equal(names, k.compartments) {
+	if k == nil || k.keys == nil {
+		return nil
+	}
+	if slices.Equal(names, k.compartments) {
 		return k.keys
 	}
 	keys := make([]*keyring.SubjectKey, len(names))
@@ -119,13 +122,13 @@ func (x *reading) wipe() {
 		o.manifest, o.entries = wipe(o.manifest), o.entries[:0]
 	}
 	clear(x.names)
-	x.core, x.bind, x.row, x.layout.n, x.known = nil, binding{}, nil, 0, known{}
+	x.core, x.bind, x.row, x.layout.n, x.known = nil, binding{}, nil, 0, nil
 	x.sections, x.names, x.at = x.sections[:0], x.names[:0], x.at[:0]
 }
 
 // parse takes a row. It keeps it.
-func (x *reading) parse(c *core, v reflect.Value, row []byte) (err error) {
-	if x.bind, err = c.bind(v); err != nil {
+func (x *reading) parse(c *core, v reflect.Value, row []byte) error {
+	if err := c.bind(&x.bind, v); err != nil {
 		return err
 	}
 	if err := x.layout.parse(row); err != nil {
@@ -231,8 +234,8 @@ func (c *core) resume(r *Reading, v reflect.Value) (*reading, error) {
 	if r.none() {
 		return nil, fmt.Errorf("%w: no reading", ErrEmpty)
 	}
-	b, err := c.bind(v)
-	if err != nil {
+	var b binding
+	if err := c.bind(&b, v); err != nil {
 		return nil, err
 	}
 	x := r.read()

@@ -12,7 +12,7 @@ import (
 )
 
 // open opens the named columns of a row, or all, into v.
-func (c *core) open(ctx context.Context, v reflect.Value, row Sealed, fields []string, keys known) error {
+func (c *core) open(ctx context.Context, v reflect.Value, row Sealed, fields []string, keys *known) error {
 	s := c.get()
 	defer c.put(s)
 	if err := s.want(c, fields, len(fields) == 0); err != nil {
