@@ -34,6 +34,9 @@ type column struct {
 	coder *value.Coder
 	code  value.Code // the coder's
 	entry []byte     // of its manifest entry, up to the length
+	short bool       // the entry is of 8 to 16 bytes:
+	head  uint64     // its first eight
+	tail  uint64     // its last eight
 	at    int        // its index in the struct, or -1 if it lies deeper
 	group int
 }
@@ -90,7 +93,7 @@ func (c *core) addColumns(g int, compartment string) error {
 			return fmt.Errorf("envelope: type %q field %q: %w", c.recordType, f.Name, err)
 		}
 		col := column{name: f.Name, field: f, coder: coder, code: coder.Code, at: -1, group: g}
-		col.entry = appendEntry(nil, []byte(f.Name), coder.Code)
+		col.setEntry(appendEntry(nil, []byte(f.Name), coder.Code))
 		if len(f.Index) == 1 {
 			col.at = f.Index[0]
 		}

@@ -67,10 +67,11 @@ func FuzzManifest(f *testing.F) {
 	f.Add([]byte{0x82, 0x40, 0x83, 0x61, 'a', 1, 1})
 	f.Add([]byte{0x83, 0x40, 0x83, 0x61, 'a', 1, 1, 0x83, 0x61, 'b', 2, 0x18, 30})
 	enc, dec := cbortest.Judge(f)
-	columns := []column{{name: "a"}, {name: "b"}, {name: "d"}}
+	columns := []column{
+		{name: "Diagnosis", code: value.List}, {name: "Notes", code: value.Text}, {name: "Notes of more than 16 bytes", code: 1}, {name: "a", code: 1}, {name: "b", code: 2}, {name: "d", code: 3},
+	}
 	for i := range columns {
-		columns[i].code = value.Code(i + 1)
-		columns[i].entry = appendEntry(nil, []byte(columns[i].name), value.Code(i+1))
+		columns[i].setEntry(appendEntry(nil, []byte(columns[i].name), columns[i].code))
 	}
 	f.Fuzz(func(t *testing.T, m []byte) {
 		tag, entries, rest, err := parseManifest(m, nil, nil)

@@ -1,6 +1,8 @@
 package envelope
 
 import (
+	"encoding/binary"
+
 	"github.com/rahasia/rahasia/envelope/internal/cbor"
 	"github.com/rahasia/rahasia/envelope/internal/value"
 )
@@ -96,7 +98,7 @@ func parseExpected(m []byte, at int, entries []entry, expected []column) (int, i
 	for i := range entries {
 		col := &expected[i]
 		end := at + len(col.entry)
-		if end+2 > len(m) || string(m[at:end]) != string(col.entry) {
+		if end+2 > len(m) || !col.begins(m[at:end]) {
 			return i, at
 		}
 		length := m[end]
@@ -117,6 +119,24 @@ func parseExpected(m []byte, at int, entries []entry, expected []column) (int, i
 		offset += int32(length) + overhead
 	}
 	return len(entries), at
+}
+
+// setEntry sets what begins compares.
+func (col *column) setEntry(entry []byte) {
+	col.entry = entry
+	if col.short = len(entry) >= 8 && len(entry) <= 16; col.short {
+		col.head = binary.LittleEndian.Uint64(entry)
+		col.tail = binary.LittleEndian.Uint64(entry[len(entry)-8:])
+	}
+}
+
+// begins reports whether b, which is as long as the column's entry, is that
+// entry. Two words cover the usual names, and cost less than a call.
+func (col *column) begins(b []byte) bool {
+	if !col.short || len(b) < 8 {
+		return string(b) == string(col.entry)
+	}
+	return binary.LittleEndian.Uint64(b) == col.head && binary.LittleEndian.Uint64(b[len(b)-8:]) == col.tail
 }
 
 // seek looks for a name among the expected columns from next on, and returns

@@ -26,7 +26,7 @@ func TestAttackRandom(t *testing.T) {
 	_, steps := refSeal(t, b, id, sections)
 	columns := []column{{name: "a"}, {name: "b"}}
 	for i := range columns {
-		columns[i].entry = appendEntry(nil, []byte(columns[i].name), 5)
+		columns[i].setEntry(appendEntry(nil, []byte(columns[i].name), 5))
 	}
 	coder := func(v any) (*value.Coder, []byte, reflect.Type) {
 		c, err := value.New(reflect.TypeOf(v))
