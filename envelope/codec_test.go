@@ -505,3 +505,28 @@ func TestNewID(t *testing.T) {
 		require.LessOrEqual(t, ms, time.Now().UnixMilli())
 	}
 }
+
+// TestCodecAppendSeal: the row stands behind what was in the buffer, whatever
+// was in its spare capacity, and nothing is allocated for it.
+func TestCodecAppendSeal(t *testing.T) {
+	ctx := context.Background()
+	c := newCodec[person](t, "patient", newRing(t, "r", everywhere...))
+	src := newPerson()
+	dirty := bytes.Repeat([]byte{0xa5}, 2048)
+	out, err := c.AppendSeal(ctx, dirty[:3], src, nil)
+	require.NoError(t, err)
+	require.Same(t, &dirty[0], &out[0])
+	require.Equal(t, []byte{0xa5, 0xa5, 0xa5}, out[:3])
+	require.Equal(t, byte(0xa5), dirty[len(out)], "nothing is written behind the row")
+	dst := person{ID: src.ID}
+	require.NoError(t, c.Open(ctx, &dst, out[3:]))
+	require.Equal(t, src.Notes, dst.Notes)
+	require.Len(t, seal(t, c, src), len(out)-3)
+
+	_, err = c.AppendSeal(ctx, nil, nil, nil)
+	require.ErrorIs(t, err, ErrEmpty)
+	src.Notes = "\xff"
+	out, err = c.AppendSeal(ctx, dirty[:0], src, nil)
+	require.ErrorIs(t, err, ErrValue)
+	require.Nil(t, out)
+}
