@@ -5,6 +5,11 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"fmt"
+	"runtime"
+	"runtime/metrics"
+	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -73,7 +78,7 @@ func TestStoredBytes(t *testing.T) {
 	require.LessOrEqual(t, len(row), 832)
 }
 
-func BenchmarkSeal(b *testing.B) {
+func BenchmarkSealRecord(b *testing.B) {
 	ctx, src := context.Background(), newTwelve()
 	b.Run("rahasia", func(b *testing.B) {
 		c := newCodec[twelve](b, "vitals", newRing(b, "bench", "clinical"))
@@ -84,6 +89,19 @@ func BenchmarkSeal(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
+	})
+	b.Run("append", func(b *testing.B) {
+		c := newCodec[twelve](b, "vitals", newRing(b, "bench", "clinical"))
+		tags := map[string][]byte{"clinical": make([]byte, 64)}
+		var row []byte
+		var err error
+		b.ReportAllocs()
+		for b.Loop() {
+			if row, err = c.AppendSeal(ctx, row[:0], src, tags); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(len(row)), "stored-B/op")
 	})
 	b.Run("limit", func(b *testing.B) {
 		gcm, values := limit(b), src.values()
@@ -98,7 +116,8 @@ func BenchmarkSeal(b *testing.B) {
 	b.Run("calls", func(b *testing.B) { // the GCM calls that the format asks for, and nothing else
 		gcm, x, lengths := formatCalls(b, src)
 		out := make([]byte, 0, 1024)
-		n := newNonce([12]byte{1})
+		var n nonce
+		n.set(make([]byte, 12))
 		b.ReportAllocs()
 		for b.Loop() {
 			sealed := gcm.Seal(out, n.at(leadAt), x[:4], x[:131])
@@ -139,37 +158,28 @@ func formatCalls(b *testing.B, src *twelve) (cipher.AEAD, []byte, []int) {
 	return limit(b), make([]byte, 1024), lengths
 }
 
-func BenchmarkOpen(b *testing.B) {
-	ctx, src := context.Background(), newTwelve()
-	c := newCodec[twelve](b, "vitals", newRing(b, "bench", "clinical"))
-	row, err := c.Seal(ctx, src, map[string][]byte{"clinical": make([]byte, 64)})
-	require.NoError(b, err)
-	run := func(fields ...string) func(b *testing.B) {
-		return func(b *testing.B) {
-			dst := twelve{ID: src.ID}
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := c.Open(ctx, &dst, row, fields...); err != nil {
+func BenchmarkOpenRecord(b *testing.B) {
+	src := newTwelve()
+	b.Run("rahasia", openBench())
+	b.Run("limit", func(b *testing.B) {
+		gcm, nonce, out := limit(b), make([]byte, 12), make([]byte, 0, 64)
+		var sealed [][]byte
+		for _, v := range src.values() {
+			sealed = append(sealed, gcm.Seal(nil, nonce, *v, nil))
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			for _, s := range sealed {
+				if _, err := gcm.Open(out, nonce, s, nil); err != nil {
 					b.Fatal(err)
 				}
 			}
 		}
-	}
-	b.Run("all/rahasia", run())
-	b.Run("one/rahasia", run("Pulse002"))
-	b.Run("one/limit", func(b *testing.B) {
-		gcm, nonce, out := limit(b), make([]byte, 12), make([]byte, 0, 64)
-		sealed := gcm.Seal(nil, nonce, src.Pulse002, nil)
-		b.ReportAllocs()
-		for b.Loop() {
-			if out, err = gcm.Open(out[:0], nonce, sealed, nil); err != nil {
-				b.Fatal(err)
-			}
-		}
 	})
-	b.Run("all/calls", func(b *testing.B) { // the GCM calls that the format asks for, and nothing else
+	b.Run("calls", func(b *testing.B) { // the GCM calls that the format asks for, and nothing else
 		gcm, x, lengths := formatCalls(b, src)
-		n := newNonce([12]byte{1})
+		var n nonce
+		n.set(make([]byte, 12))
 		ad := x[:131]
 		sealed := [][]byte{gcm.Seal(nil, n.at(leadAt), x[:4], ad)}
 		for _, length := range lengths {
@@ -189,7 +199,7 @@ func BenchmarkOpen(b *testing.B) {
 			}
 		}
 	})
-	b.Run("all/tink", func(b *testing.B) {
+	b.Run("tink", func(b *testing.B) {
 		a, ad := tinkAEAD(b), []byte(src.ID)
 		var sealed [][]byte
 		for _, v := range src.values() {
@@ -208,6 +218,37 @@ func BenchmarkOpen(b *testing.B) {
 	})
 }
 
+// openBench opens the named fields of a record, or all.
+func openBench(fields ...string) func(b *testing.B) {
+	return func(b *testing.B) {
+		ctx, src := context.Background(), newTwelve()
+		c := newCodec[twelve](b, "vitals", newRing(b, "bench", "clinical"))
+		row, err := c.Seal(ctx, src, map[string][]byte{"clinical": make([]byte, 64)})
+		require.NoError(b, err)
+		dst := twelve{ID: src.ID}
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := c.Open(ctx, &dst, row, fields...); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+func BenchmarkOpenField(b *testing.B) {
+	b.Run("rahasia", openBench("Pulse002"))
+	b.Run("limit", func(b *testing.B) {
+		gcm, nonce, out := limit(b), make([]byte, 12), make([]byte, 0, 64)
+		sealed := gcm.Seal(nil, nonce, newTwelve().Pulse002, nil)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := gcm.Open(out, nonce, sealed, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
 func BenchmarkBegin(b *testing.B) {
 	ctx, src := context.Background(), newTwelve()
 	c := newCodec[twelve](b, "vitals", newRing(b, "bench", "clinical"))
@@ -218,4 +259,92 @@ func BenchmarkBegin(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkSealBatch seals a page of records of as many patients; the time is
+// that of one record.
+func BenchmarkSealBatch(b *testing.B) {
+	ctx := context.Background()
+	c := newCodec[twelve](b, "vitals", newRing(b, "bench", "clinical"))
+	records := make([]*twelve, page)
+	for i := range records {
+		records[i] = newTwelve()
+		records[i].ID = strconv.Itoa(i)
+	}
+	tags := map[string][]byte{"clinical": make([]byte, 64)}
+	for cores := 1; cores <= 2; cores++ {
+		b.Run(strconv.Itoa(cores)+"cores", func(b *testing.B) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, err := range c.SealAll(ctx, slices.Values(records), tags) {
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/page, "ns/record")
+		})
+	}
+}
+
+// BenchmarkScale seals and opens a stream of records of a thousand patients.
+// Cost per record and the most memory in use must not grow with the number.
+func BenchmarkScale(b *testing.B) {
+	for _, n := range []int{1e4, 1e5, 1e6} {
+		b.Run(fmt.Sprintf("1e%d", len(strconv.Itoa(n))-1), func(b *testing.B) {
+			c, peak := newCodec[twelve](b, "vitals", newRing(b, "bench", "clinical")), uint64(0)
+			b.ReportAllocs()
+			for b.Loop() {
+				peak = max(peak, stream(b, c, n))
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/record")
+			b.ReportMetric(float64(peak), "peak-B")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// stream seals n records and opens each row, and returns the most heap that was
+// in use meanwhile.
+func stream(b *testing.B, c *Codec[twelve], n int) (peak uint64) {
+	ctx := context.Background()
+	runtime.GC()
+	in := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	src := newTwelve()
+	records := func(yield func(*twelve) bool) {
+		for i := range n {
+			r := *src
+			r.ID = strconv.Itoa(i % 1000)
+			if !yield(&r) {
+				return
+			}
+		}
+	}
+	rows := func(yield func(*twelve, Sealed) bool) {
+		i := 0
+		for row, err := range c.SealAll(ctx, records, nil) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			if !yield(&twelve{ID: strconv.Itoa(i % 1000)}, row) {
+				return
+			}
+			i++
+		}
+	}
+	i := 0
+	for r, err := range c.OpenAll(ctx, rows) {
+		if err != nil || len(r.Remarks2) != 24 {
+			b.Fatal(err)
+		}
+		if i++; i%page == 0 {
+			metrics.Read(in)
+			peak = max(peak, in[0].Value.Uint64())
+		}
+	}
+	if i != n {
+		b.Fatal("records were lost")
+	}
+	return peak
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"reflect"
 
+	"github.com/rahasia/rahasia/internal/phi"
 	"github.com/rahasia/rahasia/keyring"
 )
 
@@ -25,7 +26,11 @@ type Codec[T any] struct {
 // than 16 compartments or 1,024 fields in one of them, and an error naming
 // type, field and rule for tags that are wrong.
 func NewCodec[T any](recordType string, ring *keyring.Ring) (*Codec[T], error) {
-	c, err := newCore(reflect.TypeFor[T](), recordType, ring)
+	return codecOf[T](recordType, ring, phi.For)
+}
+
+func codecOf[T any](recordType string, ring *keyring.Ring, plan func(reflect.Type) (*phi.Plan, error)) (*Codec[T], error) {
+	c, err := newCore(reflect.TypeFor[T](), recordType, ring, plan)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +64,18 @@ func (c *Codec[T]) Seal(ctx context.Context, src *T, tags map[string][]byte) (Se
 	if src == nil {
 		return nil, fmt.Errorf("%w: nothing to seal", ErrEmpty)
 	}
-	return c.core().seal(ctx, reflect.ValueOf(src).Elem(), tags)
+	return c.core().seal(ctx, nil, reflect.ValueOf(src).Elem(), tags)
+}
+
+// AppendSeal appends the row of src to dst and returns the longer slice, as
+// [Codec.Seal] returns the row alone: with a dst of sufficient capacity nothing
+// is allocated for it. The spare capacity of dst must not overlap a tag. If
+// there is an error it returns nil; what lay in that capacity may be gone.
+func (c *Codec[T]) AppendSeal(ctx context.Context, dst []byte, src *T, tags map[string][]byte) ([]byte, error) {
+	if src == nil {
+		return nil, fmt.Errorf("%w: nothing to seal", ErrEmpty)
+	}
+	return c.core().seal(ctx, dst, reflect.ValueOf(src).Elem(), tags)
 }
 
 // Open opens the named fields of a row, or all of T's if none is named, and
@@ -80,7 +96,7 @@ func (c *Codec[T]) Open(ctx context.Context, dst *T, row Sealed, fields ...strin
 	if dst == nil {
 		return fmt.Errorf("%w: nowhere to open into", ErrEmpty)
 	}
-	return c.core().open(ctx, reflect.ValueOf(dst).Elem(), row, fields)
+	return c.core().open(ctx, reflect.ValueOf(dst).Elem(), row, fields, nil)
 }
 
 // Begin opens lead and manifest of the sections of the named compartments, of

@@ -414,7 +414,7 @@ func TestCodecRevision(t *testing.T) {
 	for range 100 {
 		again, err := c.Reseal(ctx, r, newPerson(), nil, nil)
 		require.NoError(t, err)
-		id := sealID(again)
+		id := [12]byte(sealID(again))
 		require.False(t, seen[id], "a seal id came twice")
 		seen[id] = true
 	}
@@ -455,7 +455,7 @@ func TestCodecManyFields(t *testing.T) {
 	want, _ := refSeal(t, b, id, many)
 	s := new(scratch)
 	refParts(s, many)
-	row, err := s.seal(&b, id)
+	row, err := s.seal(nil, &b, id)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(want, row))
 	var l layout
@@ -467,7 +467,7 @@ func TestCodecManyFields(t *testing.T) {
 	many[0].Fields = append(many[0].Fields, refField{"G", 6, []byte{0x40}})
 	s = new(scratch)
 	refParts(s, many)
-	_, err = s.seal(&b, id)
+	_, err = s.seal(nil, &b, id)
 	require.ErrorIs(t, err, ErrLimit)
 	row, _ = refSeal(t, b, id, many)
 	require.NoError(t, l.parse(row))
@@ -481,7 +481,7 @@ func TestCodecManyFields(t *testing.T) {
 		seventeen = append(seventeen, sec)
 	}
 	refParts(s, seventeen)
-	_, err = s.seal(&b, id)
+	_, err = s.seal(nil, &b, id)
 	require.ErrorIs(t, err, ErrLimit)
 	row, _ = refSeal(t, b, id, seventeen)
 	require.ErrorIs(t, checkRow(row), ErrFormat)
@@ -504,4 +504,29 @@ func TestNewID(t *testing.T) {
 		require.GreaterOrEqual(t, ms, before)
 		require.LessOrEqual(t, ms, time.Now().UnixMilli())
 	}
+}
+
+// TestCodecAppendSeal: the row stands behind what was in the buffer, whatever
+// was in its spare capacity, and nothing is allocated for it.
+func TestCodecAppendSeal(t *testing.T) {
+	ctx := context.Background()
+	c := newCodec[person](t, "patient", newRing(t, "r", everywhere...))
+	src := newPerson()
+	dirty := bytes.Repeat([]byte{0xa5}, 2048)
+	out, err := c.AppendSeal(ctx, dirty[:3], src, nil)
+	require.NoError(t, err)
+	require.Same(t, &dirty[0], &out[0])
+	require.Equal(t, []byte{0xa5, 0xa5, 0xa5}, out[:3])
+	require.Equal(t, byte(0xa5), dirty[len(out)], "nothing is written behind the row")
+	dst := person{ID: src.ID}
+	require.NoError(t, c.Open(ctx, &dst, out[3:]))
+	require.Equal(t, src.Notes, dst.Notes)
+	require.Len(t, seal(t, c, src), len(out)-3)
+
+	_, err = c.AppendSeal(ctx, nil, nil, nil)
+	require.ErrorIs(t, err, ErrEmpty)
+	src.Notes = "\xff"
+	out, err = c.AppendSeal(ctx, dirty[:0], src, nil)
+	require.ErrorIs(t, err, ErrValue)
+	require.Nil(t, out)
 }

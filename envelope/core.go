@@ -17,11 +17,13 @@ import (
 // core is a codec without its type parameter.
 type core struct {
 	recordType string
+	ringID     string
 	ring       *keyring.Ring
 	plan       *phi.Plan
 	columns    []column // ascending by compartment and stored name
 	groups     []group  // of the columns, by plan.Compartments
 	byName     map[string]int
+	all        []int // the columns
 	pool       sync.Pool
 }
 
@@ -30,15 +32,21 @@ type column struct {
 	name  string
 	field *phi.Field
 	coder *value.Coder
-	entry []byte // of its manifest entry, up to the length
-	at    int    // its index in the struct, or -1 if it lies deeper
+	code  value.Code // the coder's
+	entry []byte     // of its manifest entry, up to the length
+	short bool       // the entry is of 8 to 16 bytes:
+	head  uint64     // its first eight
+	tail  uint64     // its last eight
+	at    int        // its index in the struct, or -1 if it lies deeper
 	group int
 }
 
 // group is the columns[from:to] of one compartment.
-type group struct{ from, to int }
+type group struct {
+	from, to int
+}
 
-func newCore(t reflect.Type, recordType string, ring *keyring.Ring) (*core, error) {
+func newCore(t reflect.Type, recordType string, ring *keyring.Ring, plans func(reflect.Type) (*phi.Plan, error)) (*core, error) {
 	switch {
 	case ring == nil:
 		return nil, fmt.Errorf("%w: no ring", ErrEmpty)
@@ -47,14 +55,14 @@ func newCore(t reflect.Type, recordType string, ring *keyring.Ring) (*core, erro
 	case len(recordType) > maxID:
 		return nil, fmt.Errorf("%w: record type longer than %d bytes", ErrLimit, maxID)
 	}
-	plan, err := phi.For(t)
+	plan, err := plans(t)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: type %q: %w", recordType, err)
 	}
 	if len(plan.Compartments) > maxSections {
 		return nil, fmt.Errorf("%w: type %q has more than %d compartments", ErrLimit, recordType, maxSections)
 	}
-	c := &core{recordType: recordType, ring: ring, plan: plan, byName: map[string]int{}}
+	c := &core{recordType: recordType, ringID: ring.ID(), ring: ring, plan: plan, byName: map[string]int{}}
 	for g, compartment := range plan.Compartments {
 		from := len(c.columns)
 		if err := c.addColumns(g, compartment); err != nil {
@@ -68,6 +76,7 @@ func newCore(t reflect.Type, recordType string, ring *keyring.Ring) (*core, erro
 	}
 	for i := range c.columns {
 		c.byName[c.columns[i].name] = i
+		c.all = append(c.all, i)
 	}
 	return c, nil
 }
@@ -83,8 +92,8 @@ func (c *core) addColumns(g int, compartment string) error {
 		if err != nil {
 			return fmt.Errorf("envelope: type %q field %q: %w", c.recordType, f.Name, err)
 		}
-		col := column{name: f.Name, field: f, coder: coder, at: -1, group: g}
-		col.entry = appendEntry(nil, []byte(f.Name), coder.Code)
+		col := column{name: f.Name, field: f, coder: coder, code: coder.Code, at: -1, group: g}
+		col.setEntry(appendEntry(nil, []byte(f.Name), coder.Code))
 		if len(f.Index) == 1 {
 			col.at = f.Index[0]
 		}
@@ -93,35 +102,53 @@ func (c *core) addColumns(g int, compartment string) error {
 	return nil
 }
 
-// bind returns whose record v says it is.
-func (c *core) bind(v reflect.Value) (binding, error) {
-	b := binding{ring: c.ring.ID(), recordType: c.recordType}
-	b.subject, _ = c.plan.Subject.Text(v)
+// bind sets in b whose record v says it is.
+func (c *core) bind(b *binding, v reflect.Value) error {
+	b.ring, b.recordType = c.ringID, c.recordType
+	b.subject = role(c.plan.Subject, v)
 	b.record = b.subject
 	if c.plan.Record != nil {
-		b.record, _ = c.plan.Record.Text(v)
+		b.record = role(c.plan.Record, v)
 	}
 	switch {
 	case b.subject == "":
-		return b, fmt.Errorf("%w: type %q has no subject id", ErrEmpty, c.recordType)
+		return fmt.Errorf("%w: type %q has no subject id", ErrEmpty, c.recordType)
 	case b.record == "":
-		return b, fmt.Errorf("%w: type %q has no record id", ErrEmpty, c.recordType)
+		return fmt.Errorf("%w: type %q has no record id", ErrEmpty, c.recordType)
 	case len(b.subject) > maxID || len(b.record) > maxID:
-		return b, fmt.Errorf("%w: type %q has an id longer than %d bytes", ErrLimit, c.recordType, maxID)
+		return fmt.Errorf("%w: type %q has an id longer than %d bytes", ErrLimit, c.recordType, maxID)
 	}
-	return b, nil
+	return nil
 }
 
-// seal seals all of v.
-func (c *core) seal(ctx context.Context, v reflect.Value, tags map[string][]byte) (Sealed, error) {
-	b, err := c.bind(v)
-	if err != nil {
+// role returns the text of a role field, which is a string behind no pointer.
+func role(f *phi.Field, v reflect.Value) string {
+	for _, i := range f.Index {
+		v = v.Field(i)
+	}
+	return v.String()
+}
+
+// seal appends the row of all of v to dst.
+func (c *core) seal(ctx context.Context, dst []byte, v reflect.Value, tags map[string][]byte) ([]byte, error) {
+	var b binding
+	if err := c.bind(&b, v); err != nil {
 		return nil, err
 	}
 	keys, err := c.ring.CreateSubject(ctx, b.subject, c.plan.Compartments...)
 	if err != nil {
-		return nil, fmt.Errorf("envelope: seal type %q: %w", c.recordType, err)
+		return nil, c.unsealed(err)
 	}
+	return c.sealWith(dst, &b, keys, v, tags)
+}
+
+// unsealed wraps an error of keyring met while sealing.
+func (c *core) unsealed(err error) error {
+	return fmt.Errorf("envelope: seal type %q: %w", c.recordType, err)
+}
+
+// sealWith is seal under the subject's keys for the plan's compartments.
+func (c *core) sealWith(dst []byte, b *binding, keys []*keyring.SubjectKey, v reflect.Value, tags map[string][]byte) ([]byte, error) {
 	s := c.get()
 	defer c.put(s)
 	tagged := 0
@@ -131,24 +158,22 @@ func (c *core) seal(ctx context.Context, v reflect.Value, tags map[string][]byte
 			tagged++
 		}
 		if err := s.newPart(keys[i], compartment, tag); err != nil {
-			return nil, fmt.Errorf("envelope: seal type %q: %w", c.recordType, err)
+			return nil, c.unsealed(err)
 		}
-		for j := c.groups[i].from; j < c.groups[i].to; j++ {
-			if err := c.write(s, &c.columns[j], v); err != nil {
-				return nil, err
-			}
+		if err := c.writeGroup(s, &c.groups[i], v); err != nil {
+			return nil, err
 		}
 		s.endPart()
 	}
 	if tagged < len(tags) {
 		return nil, c.homeless()
 	}
-	return c.finish(s, &b)
+	return c.finish(dst, s, b)
 }
 
-// finish seals what was gathered in s.
-func (c *core) finish(s *scratch, b *binding) (Sealed, error) {
-	row, err := s.sealFresh(b)
+// finish appends to dst the row of what was gathered in s.
+func (c *core) finish(dst []byte, s *scratch, b *binding) ([]byte, error) {
+	row, err := s.sealFresh(dst, b)
 	if err != nil {
 		return nil, fmt.Errorf("%w: type %q", err, c.recordType)
 	}
@@ -158,6 +183,37 @@ func (c *core) finish(s *scratch, b *binding) (Sealed, error) {
 // homeless refuses a tag that would be dropped in silence.
 func (c *core) homeless() error {
 	return fmt.Errorf("%w: type %q has no such compartment for a tag", ErrCompartment, c.recordType)
+}
+
+// writeGroup adds the values of a group of columns to the part that is being
+// made: what write does for each, and for slices of bytes with less ado.
+func (c *core) writeGroup(s *scratch, g *group, root reflect.Value) error {
+	values, index, lengths := s.values, s.index, s.lengths
+	for j := g.from; j < g.to; j++ {
+		col := &c.columns[j]
+		if col.coder.Direct != value.Bytes || col.at < 0 {
+			s.values, s.index, s.lengths = values, index, lengths
+			if err := c.write(s, col, root); err != nil {
+				return err
+			}
+			values, index, lengths = s.values, s.index, s.lengths
+			continue
+		}
+		b := root.Field(col.at).Bytes()
+		if b == nil {
+			continue
+		}
+		n := cbor.HeadSize(len(b)) + len(b)
+		if len(b) > maxValue || n > maxValue || len(values)+n > maxRow {
+			s.values = values
+			return c.at(ErrLimit, col.name)
+		}
+		values = append(cbor.AppendHead(values, cbor.Bytes, uint64(len(b))), b...)
+		index = appendLength(append(index, col.entry...), n)
+		lengths = append(lengths, n)
+	}
+	s.values, s.index, s.lengths = values, index, lengths
+	return nil
 }
 
 // write adds the value of a column to the part that is being made.

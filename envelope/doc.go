@@ -54,6 +54,15 @@
 // where it is found: a call that opens no section in which it is stored reads
 // it as absent. Open looks into all that it is granted.
 //
+// The golden file of [Codec.Schema] shows such a change in review. A type that
+// cannot carry tags takes a [Plan].
+//
+// # Many records
+//
+// [Codec.SealAll] and [Codec.OpenAll] work on a sequence on all cores, with one
+// question for keys for a page of it and a result for each record;
+// [Codec.AppendSeal] writes into the caller's buffer.
+//
 // # Limits
 //
 // At most 16 compartments, 1,024 fields in one, names of 64 bytes, ids of 255,

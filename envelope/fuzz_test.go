@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
 
 	fx "github.com/fxamacker/cbor/v2"
 
+	"github.com/rahasia/rahasia/envelope/internal/cbortest"
 	"github.com/rahasia/rahasia/envelope/internal/value"
 )
 
@@ -64,11 +66,12 @@ func FuzzManifest(f *testing.F) {
 	f.Add([]byte{0x81, 0x40})
 	f.Add([]byte{0x82, 0x40, 0x83, 0x61, 'a', 1, 1})
 	f.Add([]byte{0x83, 0x40, 0x83, 0x61, 'a', 1, 1, 0x83, 0x61, 'b', 2, 0x18, 30})
-	enc, dec := judge(f)
-	columns := []column{{name: "a"}, {name: "b"}, {name: "d"}}
+	enc, dec := cbortest.Judge(f)
+	columns := []column{
+		{name: "Diagnosis", code: value.List}, {name: "Notes", code: value.Text}, {name: "Notes of more than 16 bytes", code: 1}, {name: "a", code: 1}, {name: "b", code: 2}, {name: "d", code: 3},
+	}
 	for i := range columns {
-		columns[i].coder = &value.Coder{Code: value.Code(i + 1)}
-		columns[i].entry = appendEntry(nil, []byte(columns[i].name), value.Code(i+1))
+		columns[i].setEntry(appendEntry(nil, []byte(columns[i].name), columns[i].code))
 	}
 	f.Fuzz(func(t *testing.T, m []byte) {
 		tag, entries, rest, err := parseManifest(m, nil, nil)
@@ -172,6 +175,36 @@ func FuzzSection(f *testing.F) {
 			if at != len(fields) || !bytes.Equal(append(refManifest(t, &mine[0]), make([]byte, len(m))...)[:len(m)], m) {
 				t.Fatalf("%x", m)
 			}
+		}
+	})
+}
+
+// FuzzLead: a lead that the right key sealed opens a section only if it says
+// how long the manifest is.
+func FuzzLead(f *testing.F) {
+	b, id, sections, _ := vectorInput(f)
+	_, steps := refSeal(f, b, id, sections)
+	size := uint32(len(steps[0].Manifest))
+	for _, n := range []uint32{size, 1, size - 1, size + 1, size + 16, 1 << 16, 1 << 31, math.MaxUint32 - 15, math.MaxUint32} {
+		f.Add(n)
+	}
+	f.Fuzz(func(t *testing.T, n uint32) {
+		if n == 0 { // the reference sealer takes that for the truth
+			return
+		}
+		mine := []refSection{sections[0]}
+		mine[0].size = n
+		row, _ := refSeal(t, b, id, mine)
+		var l layout
+		if err := l.parse(row); err != nil {
+			t.Fatal(err)
+		}
+		var o section
+		if new(scratch).openSection(&o, row, l.header, &l.spans[0], &b, mine[0].Key, nil) != (n == size) {
+			t.Fatal(n)
+		}
+		if !o.opened && (o.tag != nil || o.fields != nil) {
+			t.Fatal("a result beside a refusal")
 		}
 	})
 }

@@ -38,7 +38,7 @@ func Inspect(row Sealed) (Header, error) {
 	if err := l.parse(row); err != nil {
 		return Header{}, err
 	}
-	h := Header{Version: version, SealID: sealID(row), Sections: make([]Section, l.n)}
+	h := Header{Version: version, SealID: [idSize]byte(sealID(row)), Sections: make([]Section, l.n)}
 	for i := range h.Sections {
 		s := &l.spans[i]
 		h.Sections[i] = Section{string(s.name(row)), s.generation, s.end - s.start}
@@ -63,7 +63,8 @@ type span struct {
 // name returns the compartment, which aliases the row.
 func (s *span) name(row []byte) []byte { return row[s.at : s.at+s.size] }
 
-func sealID(row []byte) [idSize]byte { return [idSize]byte(row[1:]) }
+// sealID aliases the row.
+func sealID(row []byte) []byte { return row[1 : 1+idSize] }
 
 // find returns the index of the section of a compartment, or -1.
 func (l *layout) find(row []byte, compartment string) int {

@@ -138,8 +138,8 @@ func TestLeakPool(t *testing.T) {
 			require.Nil(t, o.tag)
 			require.True(t, o.key.IsZero())
 		}
-		for _, f := range s.found[:cap(s.found)] {
-			require.False(t, f.value.IsValid())
+		for _, v := range s.held[:cap(s.held)] {
+			require.False(t, v.IsValid())
 		}
 		for _, p := range s.parts[:cap(s.parts)] {
 			require.Nil(t, p.tag)

@@ -1,6 +1,8 @@
 package envelope
 
 import (
+	"encoding/binary"
+
 	"github.com/rahasia/rahasia/envelope/internal/cbor"
 	"github.com/rahasia/rahasia/envelope/internal/value"
 )
@@ -89,30 +91,52 @@ func parseManifest(m []byte, entries []entry, expected []column) (tag []byte, _ 
 // parseExpected reads entries that are exactly the expected columns in a row,
 // with lengths below 256, and returns how many and where it stopped.
 func parseExpected(m []byte, at int, entries []entry, expected []column) (int, int) {
+	if len(entries) > len(expected) {
+		entries = entries[:len(expected)]
+	}
 	offset := int32(0)
-	for i := range min(len(entries), len(expected)) {
+	for i := range entries {
 		col := &expected[i]
-		size := len(col.entry)
-		if len(m)-at < size+2 || string(m[at:at+size]) != string(col.entry) {
+		end := at + len(col.entry)
+		if end+2 > len(m) || !col.begins(m[at:end]) {
 			return i, at
 		}
-		length, head := m[at+size], 1
+		length := m[end]
 		if length == 24 {
-			length, head = m[at+size+1], 2
+			length = m[end+1]
 			if length < 24 {
 				return i, at
 			}
-		} else if length == 0 || length > 24 {
+			at = end + 2
+		} else if length != 0 && length < 24 {
+			at = end + 1
+		} else {
 			return i, at
 		}
-		entries[i] = entry{
-			at: int32(at + size - 1 - len(col.name)), size: uint8(len(col.name)), code: col.coder.Code,
-			column: int16(i), length: int32(length), offset: offset,
-		}
+		e := &entries[i] // one by one: a whole entry would be put together elsewhere first
+		e.at, e.size, e.code = int32(end-1-len(col.name)), uint8(len(col.name)), col.code
+		e.column, e.length, e.offset = int16(i), int32(length), offset
 		offset += int32(length) + overhead
-		at += size + head
 	}
-	return min(len(entries), len(expected)), at
+	return len(entries), at
+}
+
+// setEntry sets what begins compares.
+func (col *column) setEntry(entry []byte) {
+	col.entry = entry
+	if col.short = len(entry) >= 8 && len(entry) <= 16; col.short {
+		col.head = binary.LittleEndian.Uint64(entry)
+		col.tail = binary.LittleEndian.Uint64(entry[len(entry)-8:])
+	}
+}
+
+// begins reports whether b, which is as long as the column's entry, is that
+// entry. Two words cover the usual names, and cost less than a call.
+func (col *column) begins(b []byte) bool {
+	if !col.short || len(b) < 8 {
+		return string(b) == string(col.entry)
+	}
+	return binary.LittleEndian.Uint64(b) == col.head && binary.LittleEndian.Uint64(b[len(b)-8:]) == col.tail
 }
 
 // seek looks for a name among the expected columns from next on, and returns

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/rahasia/rahasia/internal/secret"
 	"github.com/rahasia/rahasia/keyring"
 )
 
@@ -71,7 +72,7 @@ func (r *Reading) SealID() [12]byte {
 		return [12]byte{}
 	}
 	x := r.read()
-	return sealID(x.row)
+	return [idSize]byte(sealID(x.row))
 }
 
 func (r *Reading) none() bool { return r == nil || r.read == nil }
@@ -85,22 +86,49 @@ type reading struct {
 	sections []section // those of layout, in its order
 	names    []string  // of the compartments that a call asks the ring for
 	at       []int     // their sections
+	known    *known    // nil: none
+}
+
+// known are keys of the subject that need not be asked for.
+type known struct {
+	compartments []string
+	keys         []*keyring.SubjectKey
+}
+
+// all returns the keys of those compartments, or nil.
+func (k *known) all(names []string) []*keyring.SubjectKey {
+	if k == nil || k.keys == nil {
+		return nil
+	}
+	if slices.Equal(names, k.compartments) {
+		return k.keys
+	}
+	keys := make([]*keyring.SubjectKey, len(names))
+	for i, name := range names {
+		at := slices.Index(k.compartments, name)
+		if at < 0 {
+			return nil
+		}
+		keys[i] = k.keys[at]
+	}
+	return keys
 }
 
 // wipe clears what is secret in x, and keeps its buffers.
 func (x *reading) wipe() {
 	for i := range x.sections {
 		o := &x.sections[i]
-		*o = section{manifest: wipe(o.manifest), entries: o.entries[:0]}
+		o.opened, o.key, o.tag, o.fields = false, secret.AEAD{}, nil, nil
+		o.manifest, o.entries = wipe(o.manifest), o.entries[:0]
 	}
 	clear(x.names)
-	x.core, x.bind, x.row, x.layout.n = nil, binding{}, nil, 0
+	x.core, x.bind, x.row, x.layout.n, x.known = nil, binding{}, nil, 0, nil
 	x.sections, x.names, x.at = x.sections[:0], x.names[:0], x.at[:0]
 }
 
 // parse takes a row. It keeps it.
-func (x *reading) parse(c *core, v reflect.Value, row []byte) (err error) {
-	if x.bind, err = c.bind(v); err != nil {
+func (x *reading) parse(c *core, v reflect.Value, row []byte) error {
+	if err := c.bind(&x.bind, v); err != nil {
 		return err
 	}
 	if err := x.layout.parse(row); err != nil {
@@ -161,9 +189,12 @@ func (x *reading) open(ctx context.Context, s *scratch) error {
 	if len(x.at) == 0 {
 		return fmt.Errorf("envelope: open type %q: %w: none of the row's compartments", x.core.recordType, keyring.ErrNotGranted)
 	}
-	keys, err := x.core.ring.Subject(ctx, x.bind.subject, x.names...)
-	if err != nil {
-		return x.core.refused(err)
+	keys := x.known.all(x.names)
+	if keys == nil {
+		var err error
+		if keys, err = x.core.ring.Subject(ctx, x.bind.subject, x.names...); err != nil {
+			return x.core.refused(err)
+		}
 	}
 	for k, i := range x.at {
 		span := &x.layout.spans[i]
@@ -203,8 +234,8 @@ func (c *core) resume(r *Reading, v reflect.Value) (*reading, error) {
 	if r.none() {
 		return nil, fmt.Errorf("%w: no reading", ErrEmpty)
 	}
-	b, err := c.bind(v)
-	if err != nil {
+	var b binding
+	if err := c.bind(&b, v); err != nil {
 		return nil, err
 	}
 	x := r.read()

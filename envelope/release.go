@@ -5,7 +5,6 @@ import (
 	"crypto/cipher"
 	"fmt"
 	"reflect"
-	"slices"
 
 	"github.com/rahasia/rahasia/envelope/internal/cbor"
 	"github.com/rahasia/rahasia/envelope/internal/value"
@@ -13,7 +12,7 @@ import (
 )
 
 // open opens the named columns of a row, or all, into v.
-func (c *core) open(ctx context.Context, v reflect.Value, row Sealed, fields []string) error {
+func (c *core) open(ctx context.Context, v reflect.Value, row Sealed, fields []string, keys *known) error {
 	s := c.get()
 	defer c.put(s)
 	if err := s.want(c, fields, len(fields) == 0); err != nil {
@@ -23,15 +22,20 @@ func (c *core) open(ctx context.Context, v reflect.Value, row Sealed, fields []s
 	if err := x.parse(c, v, row); err != nil {
 		return err
 	}
-	for g := range c.groups {
-		if i := x.slot(g); i >= 0 && slices.Contains(s.wanted[c.groups[g].from:c.groups[g].to], true) {
-			x.want(i)
+	x.known = keys
+	last := -1
+	for _, w := range s.wanted {
+		if g := c.columns[w].group; g != last { // ascending, if all are wanted
+			if i := x.slot(g); i >= 0 {
+				x.want(i)
+			}
+			last = g
 		}
 	}
 	if err := x.open(ctx, s); err != nil {
 		return err
 	}
-	if !x.locate(s) {
+	if x.locate(s); !s.complete {
 		if err := x.seek(ctx, s); err != nil {
 			return err
 		}
@@ -49,8 +53,8 @@ func (c *core) openFields(r *Reading, v reflect.Value, fields []string) error {
 	if err := s.want(c, fields, false); err != nil {
 		return err
 	}
-	for w, wanted := range s.wanted {
-		if i := x.slot(c.columns[w].group); wanted && i >= 0 && !x.sections[i].opened {
+	for _, w := range s.wanted {
+		if i := x.slot(c.columns[w].group); i >= 0 && !x.sections[i].opened {
 			return fmt.Errorf("%w: its section is not open", c.at(ErrCompartment, c.columns[w].name))
 		}
 	}
@@ -58,18 +62,19 @@ func (c *core) openFields(r *Reading, v reflect.Value, fields []string) error {
 	return x.release(s, v)
 }
 
-// want marks the named columns, or all.
+// want lists the named columns, or all.
 func (s *scratch) want(c *core, fields []string, all bool) error {
 	s.wanted = s.wanted[:0]
-	for range c.columns {
-		s.wanted = append(s.wanted, all)
+	if all {
+		s.wanted = append(s.wanted, c.all...)
+		return nil
 	}
 	for _, name := range fields {
 		i, ok := c.byName[name]
 		if !ok {
 			return fmt.Errorf("%w: type %q has no sealed field of that name", ErrField, c.recordType)
 		}
-		s.wanted[i] = true
+		s.wanted = append(s.wanted, i)
 	}
 	return nil
 }
@@ -83,45 +88,41 @@ func (x *reading) slot(group int) int {
 	return x.layout.find(x.row, compartment)
 }
 
-// found is a wanted column in the row, and then what it holds.
+// found is where a wanted column is in the row, and then where its value is. It
+// holds no pointer, so that it costs nothing to keep.
 type found struct {
-	here       bool // not absent
-	start, end int  // of what is in a text or byte string, in the call's buffer
-	value      reflect.Value
+	section, entry int32 // entry -1: absent
+	start, end     int32 // of what is in a text or byte string, in the call's buffer; or start is the index in held
 }
 
-// locate finds the wanted columns and reports whether all are there. It adds up
+// locate finds the wanted columns and notes whether all are there. It adds up
 // how many bytes those take that callers get as byte slices.
-func (x *reading) locate(s *scratch) bool {
-	c, missing := x.core, 0
-	if cap(s.found) < len(c.columns) {
-		s.found = make([]found, len(c.columns))
+func (x *reading) locate(s *scratch) {
+	c, complete := x.core, true
+	if cap(s.found) < len(s.wanted) {
+		s.found = make([]found, len(s.wanted))
 	}
-	s.found, s.share = s.found[:len(c.columns)], 0 // zero: put clears it
-	for w := range s.found {
-		if s.wanted[w] {
-			missing++
+	s.found, s.share = s.found[:len(s.wanted)], 0
+	group, i, from := -1, -1, 0
+	for k, w := range s.wanted {
+		col := &c.columns[w]
+		if col.group != group {
+			group, from = col.group, c.groups[col.group].from
+			i = x.slot(group)
 		}
+		entry := int32(-1)
+		if i >= 0 && x.sections[i].opened {
+			entry = x.sections[i].entryOf(w - from)
+		}
+		if entry < 0 {
+			complete = false
+		} else if col.coder.Direct == value.Bytes {
+			s.share += int(x.sections[i].entries[entry].length)
+		}
+		f := &s.found[k]
+		f.section, f.entry = int32(i), entry
 	}
-	for g := range c.groups {
-		i, from := x.slot(g), c.groups[g].from
-		if i < 0 {
-			continue
-		}
-		for j := range x.sections[i].entries {
-			e := &x.sections[i].entries[j]
-			w := from + int(e.column)
-			if e.column < 0 || !s.wanted[w] {
-				continue
-			}
-			missing--
-			s.found[w].here = true
-			if c.columns[w].coder.Direct == value.Bytes {
-				s.share += int(e.length)
-			}
-		}
-	}
-	return missing == 0
+	s.complete = complete
 }
 
 // seek opens the other sections that are granted, because a wanted field is
@@ -143,50 +144,55 @@ func (x *reading) seek(ctx context.Context, s *scratch) error {
 // it is right.
 func (x *reading) release(s *scratch, v reflect.Value) error {
 	c := x.core
-	for w := range s.found {
-		if s.wanted[w] && !s.found[w].here && x.holds(c.columns[w].name) {
-			return c.at(ErrCompartment, c.columns[w].name)
+	if !s.complete {
+		for k := range s.found {
+			if name := c.columns[s.wanted[k]].name; s.found[k].entry < 0 && x.holds(name) {
+				return c.at(ErrCompartment, name)
+			}
 		}
 	}
-	shared := make([]byte, 0, s.share)
-	for g := range c.groups {
-		i := x.slot(g)
-		if i < 0 || !x.sections[i].opened {
+	shared, err := x.decode(s)
+	if err != nil {
+		return err
+	}
+	for k, w := range s.wanted {
+		f, col := &s.found[k], &c.columns[w]
+		if col.coder.Direct == value.Bytes && col.at >= 0 && f.entry >= 0 {
+			v.Field(col.at).SetBytes(shared[f.start:f.end:f.end])
 			continue
 		}
-		var err error
-		if shared, err = x.decodeSection(s, &x.sections[i], c.groups[g].from, shared); err != nil {
-			return err
-		}
-	}
-	for w := range s.found {
-		if s.wanted[w] {
-			c.columns[w].assign(v, s, &s.found[w], shared)
-		}
+		col.assign(v, s, f, shared)
 	}
 	return nil
 }
 
-// decodeSection decrypts and decodes the wanted columns of one section, which
-// are those from index from.
-func (x *reading) decodeSection(s *scratch, o *section, from int, shared []byte) ([]byte, error) {
-	aead := secret.Cipher(o.key)
-	s.nonce = newNonce(sealID(x.row))
-	for i := range o.entries {
-		e := &o.entries[i]
-		w := from + int(e.column)
-		if e.column < 0 || !s.wanted[w] {
+// decode decrypts and decodes the wanted columns, and returns the bytes that
+// callers get as byte slices.
+func (x *reading) decode(s *scratch) (shared []byte, err error) {
+	var (
+		o    *section
+		aead cipher.AEAD
+	)
+	shared = make([]byte, 0, s.share)
+	s.nonce.set(sealID(x.row))
+	for k, w := range s.wanted {
+		f, col := &s.found[k], &x.core.columns[w]
+		if f.entry < 0 {
 			continue
 		}
-		f, col := &s.found[w], &x.core.columns[w]
-		if e.code != col.coder.Code {
+		if at := &x.sections[f.section]; at != o {
+			o, aead = at, secret.Cipher(at.key)
+		}
+		if o.entries[f.entry].code != col.code {
 			return nil, x.core.at(ErrType, col.name)
 		}
-		var err error
 		if col.coder.Direct == value.Bytes {
-			shared, err = f.decode(o, aead, &s.nonce, i, col, shared)
+			start := len(shared)
+			if shared, err = o.open(shared, aead, &s.nonce, int(f.entry)); err == nil {
+				err = f.text(shared, start, cbor.Bytes)
+			}
 		} else {
-			s.values, err = f.decode(o, aead, &s.nonce, i, col, s.values)
+			err = s.decodeOther(f, o, aead, col)
 		}
 		if err == cbor.ErrType {
 			return nil, x.core.at(ErrType, col.name)
@@ -197,28 +203,36 @@ func (x *reading) decodeSection(s *scratch, o *section, from int, shared []byte)
 	return shared, nil
 }
 
-// decode decrypts the value of entry i to the end of buffer and decodes it.
-func (f *found) decode(o *section, aead cipher.AEAD, n *nonce, i int, col *column, buffer []byte) ([]byte, error) {
-	start := len(buffer)
-	opened, err := o.open(buffer, aead, n, i)
-	if err != nil {
-		return buffer, err
-	}
-	var text, rest []byte
-	switch plain := opened[start:]; col.coder.Direct {
-	case value.Bytes:
-		text, rest, err = cbor.ReadString(plain, cbor.Bytes)
-	case value.Text:
-		text, rest, err = cbor.ReadString(plain, cbor.Text)
-	default:
-		f.value = reflect.New(col.field.Type).Elem()
-		rest, err = col.coder.Read(plain, f.value)
-	}
+// text finds the text or byte string that is all of b from start on.
+func (f *found) text(b []byte, start int, major byte) error {
+	text, rest, err := cbor.ReadString(b[start:], major)
 	if err == nil && len(rest) > 0 {
 		err = cbor.ErrSyntax
 	}
-	f.start, f.end = len(opened)-len(text), len(opened)
-	return opened, err
+	f.start, f.end = int32(len(b)-len(text)), int32(len(b))
+	return err
+}
+
+// decodeOther decrypts and decodes the value of a column of another type than a
+// slice of bytes.
+func (s *scratch) decodeOther(f *found, o *section, aead cipher.AEAD, col *column) error {
+	start := len(s.values)
+	values, err := o.open(s.values, aead, &s.nonce, int(f.entry))
+	if err != nil {
+		return err
+	}
+	s.values = values
+	if col.coder.Direct == value.Text {
+		return f.text(values, start, cbor.Text)
+	}
+	v := reflect.New(col.field.Type).Elem()
+	rest, err := col.coder.Read(values[start:], v)
+	if err == nil && len(rest) > 0 {
+		err = cbor.ErrSyntax
+	}
+	f.start = int32(len(s.held))
+	s.held = append(s.held, v)
+	return err
 }
 
 // holds reports whether any open section has a field of this name.
@@ -234,7 +248,7 @@ func (x *reading) holds(name string) bool {
 // assign sets what was decoded. It cannot fail, so that a record is set whole
 // or not at all.
 func (col *column) assign(root reflect.Value, s *scratch, f *found, shared []byte) {
-	if !f.here {
+	if f.entry < 0 {
 		if v, ok := col.field.Value(root); ok {
 			v.SetZero()
 		}
@@ -252,7 +266,7 @@ func (col *column) assign(root reflect.Value, s *scratch, f *found, shared []byt
 	case value.Text:
 		v.SetString(string(s.values[f.start:f.end]))
 	default:
-		v.Set(f.value)
+		v.Set(s.held[f.start])
 	}
 }
 

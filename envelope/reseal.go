@@ -52,7 +52,7 @@ func (c *core) reseal(ctx context.Context, r *Reading, v reflect.Value, fields [
 		}
 		s.endPart()
 	}
-	return c.finish(s, &x.bind)
+	return c.finish(nil, s, &x.bind)
 }
 
 // section returns the opened section of a compartment, or an empty one.
@@ -64,16 +64,18 @@ func (x *reading) section(compartment string) *section {
 }
 
 // checkReseal refuses to leave anything of the row behind, or to store a field
-// twice.
+// twice. It sorts the wanted columns.
 func (x *reading) checkReseal(s *scratch) error {
+	slices.Sort(s.wanted)
+	s.wanted = slices.Compact(s.wanted)
 	for i := range x.sections {
 		if !x.sections[i].opened {
 			return fmt.Errorf("%w: type %q: section %q is not open", ErrCompartment, x.core.recordType, x.compartment(i))
 		}
 	}
-	for w, wanted := range s.wanted {
+	for _, w := range s.wanted {
 		col := &x.core.columns[w]
-		if !wanted || x.section(x.core.plan.Compartments[col.group]).find(col.name) >= 0 {
+		if x.section(x.core.plan.Compartments[col.group]).find(col.name) >= 0 {
 			continue
 		}
 		if x.holds(col.name) {
@@ -88,8 +90,8 @@ func (x *reading) checkReseal(s *scratch) error {
 func (x *reading) merge(s *scratch, o *section, compartment string, v reflect.Value) error {
 	next := 0
 	if g, ok := slices.BinarySearch(x.core.plan.Compartments, compartment); ok {
-		for w := x.core.groups[g].from; w < x.core.groups[g].to; w++ {
-			if !s.wanted[w] {
+		for _, w := range s.wanted { // ascending, each once: checkReseal saw to that
+			if x.core.columns[w].group != g {
 				continue
 			}
 			col := &x.core.columns[w]
@@ -117,7 +119,7 @@ func (x *reading) merge(s *scratch, o *section, compartment string, v reflect.Va
 // carry adds one field of the row to the part that is being made.
 func (x *reading) carry(s *scratch, o *section, i int) error {
 	e := &o.entries[i]
-	s.nonce = newNonce(sealID(x.row))
+	s.nonce.set(sealID(x.row))
 	values, err := o.open(s.values, secret.Cipher(o.key), &s.nonce, i)
 	if err != nil {
 		return x.core.at(ErrOpen, string(e.name(o.manifest)))

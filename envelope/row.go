@@ -3,6 +3,7 @@ package envelope
 import (
 	"crypto/cipher"
 	"encoding/binary"
+	"slices"
 
 	"github.com/rahasia/rahasia/envelope/internal/cbor"
 	"github.com/rahasia/rahasia/internal/lp"
@@ -27,8 +28,9 @@ type nonce struct {
 	low   uint32
 }
 
-func newNonce(id [idSize]byte) nonce {
-	return nonce{id, binary.BigEndian.Uint32(id[idSize-4:])}
+func (n *nonce) set(id []byte) {
+	copy(n.bytes[:], id[:idSize])
+	n.low = binary.BigEndian.Uint32(id[idSize-4:])
 }
 
 func (n *nonce) at(i uint32) []byte {
@@ -70,10 +72,10 @@ func (p *part) measure() error {
 	return nil
 }
 
-// seal makes the row of b's parts, which are ascending by compartment, under a
-// seal id that was never used before. Its only caller outside tests is
+// seal appends to dst the row of b's parts, which are ascending by compartment,
+// under a seal id that was never used before. Its only caller outside tests is
 // [scratch.sealFresh].
-func (s *scratch) seal(b *binding, id [idSize]byte) (Sealed, error) {
+func (s *scratch) seal(dst []byte, b *binding, id [idSize]byte) ([]byte, error) {
 	header, total := 1+idSize+1, 0
 	for i := range s.parts {
 		p := &s.parts[i]
@@ -86,7 +88,8 @@ func (s *scratch) seal(b *binding, id [idSize]byte) (Sealed, error) {
 	if header+total > maxRow || len(s.parts) > maxSections {
 		return nil, ErrLimit
 	}
-	row := make([]byte, 0, header+total) // zeroed, which is the padding
+	start := len(dst)
+	row := slices.Grow(dst, header+total)
 	row = append(row, kindVersion)
 	row = append(row, id[:]...)
 	row = append(row, byte(len(s.parts)))
@@ -94,25 +97,28 @@ func (s *scratch) seal(b *binding, id [idSize]byte) (Sealed, error) {
 		p := &s.parts[i]
 		row = appendSpan(row, p.compartment, p.generation, p.length)
 	}
-	s.nonce = newNonce(id)
+	s.nonce.set(id[:])
 	lengths, index, values := s.lengths, s.index, s.values
 	for i := range s.parts {
 		p := &s.parts[i]
-		row = s.sealPart(row, header, b, p, lengths[:p.fields], index[:p.index], values[:p.values])
+		row = s.sealPart(row, row[start:start+header], b, p, lengths[:p.fields], index[:p.index], values[:p.values])
 		lengths, index, values = lengths[p.fields:], index[p.index:], values[p.values:]
 	}
 	return row, nil
 }
 
-func (s *scratch) sealPart(row []byte, header int, b *binding, p *part, lengths []int, index, values []byte) []byte {
+func (s *scratch) sealPart(row, header []byte, b *binding, p *part, lengths []int, index, values []byte) []byte {
 	c := secret.Cipher(p.key)
-	s.work = append(b.appendTo(s.work[:0], p.compartment), row[:header]...)
+	s.work = append(b.appendTo(s.work[:0], p.compartment), header...)
 	binary.BigEndian.PutUint32(s.lead[:4], uint32(p.manifest))
 	row = c.Seal(row, s.nonce.at(leadAt), s.lead[:4], s.work)
 
 	start := len(row)
-	plain := appendManifest(row, p.tag, index, p.fields)[:start+p.manifest] // the rest is still zero
-	row = c.Seal(row, s.nonce.at(manifestAt), plain[start:], nil)           // in place
+	plain := appendManifest(row, p.tag, index, p.fields)
+	used := len(plain)
+	plain = plain[:start+p.manifest]
+	clear(plain[used:])
+	row = c.Seal(row, s.nonce.at(manifestAt), plain[start:], nil) // in place
 
 	for i, n := range lengths {
 		row = c.Seal(row, s.nonce.at(fieldsAt+uint32(i)), values[:n], nil)
@@ -128,7 +134,38 @@ type section struct {
 	manifest []byte // its plaintext; tag and entries alias it
 	tag      []byte
 	entries  []entry
-	fields   []byte // the ciphertexts; aliases the row
+	where    []int32 // of the columns of its compartment among the entries, or -1; unused if they are the same
+	same     bool    // the entries are exactly those columns
+	fields   []byte  // the ciphertexts; aliases the row
+}
+
+// entryOf returns the index of the entry of a column of the section's
+// compartment, or -1.
+func (o *section) entryOf(column int) int32 {
+	if o.same {
+		return int32(column)
+	}
+	return o.where[column]
+}
+
+// match fills in where the columns are among the entries.
+func (o *section) match(columns int) {
+	o.same = len(o.entries) == columns
+	for i := range o.entries {
+		o.same = o.same && int(o.entries[i].column) == i
+	}
+	if o.same {
+		return
+	}
+	o.where = o.where[:0]
+	for range columns {
+		o.where = append(o.where, -1)
+	}
+	for i := range o.entries {
+		if k := o.entries[i].column; k >= 0 {
+			o.where[k] = int32(i)
+		}
+	}
 }
 
 // openSection opens lead and manifest of the section sp of row and reports
@@ -137,7 +174,7 @@ type section struct {
 func (s *scratch) openSection(o *section, row []byte, header int, sp *span, b *binding, key secret.AEAD, expected []column) bool {
 	c := secret.Cipher(key)
 	body := row[sp.start:sp.end]
-	s.nonce = newNonce(sealID(row))
+	s.nonce.set(sealID(row))
 	s.work = append(b.appendTo(s.work[:0], string(sp.name(row))), row[:header]...)
 	lead, err := c.Open(s.lead[:0], s.nonce.at(leadAt), body[:leadSize], s.work)
 	if err != nil {
@@ -169,6 +206,7 @@ func (o *section) parse(key secret.AEAD, fields []byte, expected []column) bool 
 		return false
 	}
 	o.opened, o.key, o.tag, o.entries, o.fields = true, key, tag, entries, fields
+	o.match(len(expected))
 	return true
 }
 

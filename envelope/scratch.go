@@ -1,6 +1,9 @@
 package envelope
 
-import "crypto/rand"
+import (
+	"crypto/rand"
+	"reflect"
+)
 
 // maxKept is the largest buffer that is kept for the next call, in bytes.
 const maxKept = 64 << 10
@@ -8,24 +11,26 @@ const maxKept = 64 << 10
 // scratch is the memory of one call, kept in a pool. It holds plaintext and
 // keys while the call runs and is wiped before it is given back.
 type scratch struct {
-	parts   []part
-	lengths []int  // of the encoded values of all parts
-	index   []byte // manifest entries of all parts
-	values  []byte // encoded values of all parts, or decrypted ones
-	work    []byte // associated data
-	lead    [leadSize]byte
-	nonce   nonce
-	wanted  []bool  // by column
-	found   []found // by column
-	share   int     // bytes of what callers get as byte slices: parts of one allocation
-	reading reading
+	parts    []part
+	lengths  []int  // of the encoded values of all parts
+	index    []byte // manifest entries of all parts
+	values   []byte // encoded values of all parts, or decrypted ones
+	work     []byte // associated data
+	lead     [leadSize]byte
+	nonce    nonce
+	wanted   []int   // columns
+	found    []found // of wanted
+	complete bool    // none of wanted is absent
+	share    int     // bytes of what callers get as byte slices: parts of one allocation
+	held     []reflect.Value
+	reading  reading
 }
 
 // sealFresh seals the parts under a fresh random seal id.
-func (s *scratch) sealFresh(b *binding) (Sealed, error) {
+func (s *scratch) sealFresh(dst []byte, b *binding) ([]byte, error) {
 	var id [idSize]byte
 	rand.Read(id[:]) // never fails: crypto/rand ends the program instead
-	return s.seal(b, id)
+	return s.seal(dst, b, id)
 }
 
 func (c *core) get() *scratch {
@@ -44,8 +49,8 @@ func (c *core) put(s *scratch) {
 	s.values = wipe(s.values)
 	s.work = wipe(s.work)
 	s.lead = [leadSize]byte{}
-	clear(s.found)
-	s.wanted, s.found, s.share = s.wanted[:0], s.found[:0], 0
+	clear(s.held)
+	s.wanted, s.found, s.held, s.share = s.wanted[:0], s.found[:0], s.held[:0], 0
 	s.reading.wipe()
 	c.pool.Put(s)
 }

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	fx "github.com/fxamacker/cbor/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rahasia/rahasia/envelope/internal/cbor"
+	"github.com/rahasia/rahasia/envelope/internal/cbortest"
 	"github.com/rahasia/rahasia/envelope/internal/value"
 	"github.com/rahasia/rahasia/keyring"
 )
@@ -64,18 +64,6 @@ func (s *stamp) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
-// judge is a deterministic CBOR encoder and a strict decoder of others.
-func judge(t testing.TB) (fx.EncMode, fx.DecMode) {
-	enc, err := fx.CoreDetEncOptions().EncMode()
-	require.NoError(t, err)
-	dec, err := fx.DecOptions{
-		DupMapKey: fx.DupMapKeyEnforcedAPF, IndefLength: fx.IndefLengthForbidden, MaxNestedLevels: 128, UTF8: fx.UTF8RejectInvalid,
-		DefaultMapType: reflect.TypeFor[map[any]any](),
-	}.DecMode()
-	require.NoError(t, err)
-	return enc, dec
-}
-
 // check seals v in a row, opens it over something else, and returns what it
 // has become and whether it was present. Others judge the encoding.
 func check[F any](t *testing.T, ring *keyring.Ring, v, over F) (got F, has bool) {
@@ -110,7 +98,7 @@ func check[F any](t *testing.T, ring *keyring.Ring, v, over F) (got F, has bool)
 		require.NoError(t, err)
 		b, err := coder.Write(nil, reflect.ValueOf(&v).Elem())
 		require.NoError(t, err)
-		enc, dec := judge(t)
+		enc, dec := cbortest.Judge(t)
 		var any any
 		require.NoError(t, dec.Unmarshal(b, &any))
 		again, err := enc.Marshal(any)

@@ -3,6 +3,7 @@ package phi
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
@@ -57,7 +58,7 @@ func For(t reflect.Type) (*Plan, error) {
 	if p, ok := plans.Load(t); ok {
 		return p.(*Plan), nil
 	}
-	p, err := compile(t)
+	p, err := compile(t, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -65,8 +66,20 @@ func For(t reflect.Type) (*Plan, error) {
 	return stored.(*Plan), nil
 }
 
-func compile(t reflect.Type) (*Plan, error) {
-	c := &compiler{plan: &Plan{Type: t, byName: map[string]int{}}}
+// With returns the plan of a struct type that cannot carry tags of its own, as
+// generated code cannot: tags maps Go paths below the type, such as
+// "Home.Street", to what a tag there would say. A path that leads to no field
+// that may have a tag is an error, and so is a field that has one of its own.
+// The plan is not shared. Every error is a [*TagError].
+func With(t reflect.Type, tags map[string]string) (*Plan, error) {
+	if t == nil {
+		return For(t)
+	}
+	return compile(t, maps.Clone(tags))
+}
+
+func compile(t reflect.Type, tags map[string]string) (*Plan, error) {
+	c := &compiler{plan: &Plan{Type: t, byName: map[string]int{}}, tags: tags}
 	if t.Kind() != reflect.Struct || IsTime(t) {
 		return nil, c.fail(t.String(), errors.New("not a struct of fields"))
 	}
@@ -74,8 +87,12 @@ func compile(t reflect.Type) (*Plan, error) {
 	if name == "" {
 		name = "struct"
 	}
+	c.root = len(name) + 1
 	if err := c.walk(t, scope{path: name}, []reflect.Type{t}); err != nil {
 		return nil, err
+	}
+	if left := slices.Sorted(maps.Keys(c.tags)); len(left) > 0 {
+		return nil, c.fail(name+"."+left[0], errors.New("there is no such field that could be tagged"))
 	}
 	switch {
 	case c.plan.Subject == nil:
@@ -91,7 +108,24 @@ func compile(t reflect.Type) (*Plan, error) {
 	return c.plan, nil
 }
 
-type compiler struct{ plan *Plan }
+type compiler struct {
+	plan *Plan
+	tags map[string]string // given as a value, by Go path; those met are deleted
+	root int               // length of the type's name and its dot in a path
+}
+
+// tag returns what the tag of a field says.
+func (c *compiler) tag(sf reflect.StructField, path string) (tag, error) {
+	text, given := c.tags[path[c.root:]]
+	if !given {
+		return parseTag(sf)
+	}
+	if _, own := sf.Tag.Lookup(Key); own {
+		return tag{}, errors.New("a tag of its own, and another given as a value")
+	}
+	delete(c.tags, path[c.root:])
+	return readTag(text)
+}
 
 // scope is where in the type a walk is.
 type scope struct {
@@ -110,7 +144,7 @@ func (c *compiler) walk(t reflect.Type, s scope, above []reflect.Type) error {
 	for i := range t.NumField() {
 		sf := t.Field(i)
 		path := s.path + "." + sf.Name
-		tag, err := parseTag(sf)
+		tag, err := c.tag(sf, path)
 		if err != nil {
 			return c.fail(path, err)
 		}

@@ -50,6 +50,12 @@ func parseTag(f reflect.StructField) (tag, error) {
 		}
 		return tag{kind: Untagged()}, nil
 	}
+	return readTag(text)
+}
+
+// readTag reads the text of a tag.
+func readTag(text string) (tag, error) {
+	var ok bool
 	t := tag{present: true}
 	first, rest, more := strings.Cut(text, ",")
 	switch first {

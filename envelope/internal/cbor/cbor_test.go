@@ -3,28 +3,16 @@ package cbor
 import (
 	"bytes"
 	"math"
-	"reflect"
 	"testing"
 
-	fx "github.com/fxamacker/cbor/v2"
 	"github.com/stretchr/testify/require"
-)
 
-// judge is a deterministic CBOR encoder and a strict decoder of others.
-func judge(t testing.TB) (fx.EncMode, fx.DecMode) {
-	enc, err := fx.CoreDetEncOptions().EncMode()
-	require.NoError(t, err)
-	dec, err := fx.DecOptions{
-		DupMapKey: fx.DupMapKeyEnforcedAPF, IndefLength: fx.IndefLengthForbidden, UTF8: fx.UTF8RejectInvalid,
-		DefaultMapType: reflect.TypeFor[map[any]any](), MaxNestedLevels: 2 * maxNesting, // the depth is Skip's own affair
-	}.DecMode()
-	require.NoError(t, err)
-	return enc, dec
-}
+	"github.com/rahasia/rahasia/envelope/internal/cbortest"
+)
 
 // TestHalves compares all 65,536 half floats with the judge.
 func TestHalves(t *testing.T) {
-	enc, dec := judge(t)
+	enc, dec := cbortest.Judge(t)
 	for h := range 1 << 16 {
 		b := []byte{half, byte(h >> 8), byte(h)}
 		var want float64
@@ -46,7 +34,7 @@ func FuzzSkip(f *testing.F) {
 	for _, b := range [][]byte{{0}, {0x82, 1, 0xf6}, {0xa1, 0x61, 'a', 0xf9, 0x3c, 0}, bytes.Repeat([]byte{0x81}, 40)} {
 		f.Add(b)
 	}
-	_, dec := judge(f)
+	_, dec := cbortest.Judge(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		rest, err := Skip(b, 0)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/rahasia/rahasia/envelope/internal/cbor"
 	"github.com/rahasia/rahasia/internal/phi"
@@ -24,6 +25,7 @@ func isBytes(t reflect.Type) bool {
 func bytesCoder(t reflect.Type) *Coder {
 	c := &Coder{
 		Code: Bytes,
+		Type: "bytes",
 		Write: func(dst []byte, v reflect.Value) ([]byte, error) {
 			b := v.Bytes()
 			return append(cbor.AppendHead(dst, cbor.Bytes, uint64(len(b))), b...), nil
@@ -59,6 +61,7 @@ func listCoder(t reflect.Type) (*Coder, error) {
 	}
 	c := &Coder{
 		Code: List,
+		Type: "list(" + item.Type + ")",
 		Write: func(dst []byte, v reflect.Value) (_ []byte, err error) {
 			dst = cbor.AppendHead(dst, cbor.Array, uint64(v.Len()))
 			for i := range v.Len() {
@@ -123,6 +126,7 @@ func mapCoder(t reflect.Type) (*Coder, error) {
 	}
 	return &Coder{
 		Code:  Map,
+		Type:  "map(" + key.Type + " " + item.Type + ")",
 		null:  isNil,
 		Write: func(dst []byte, v reflect.Value) ([]byte, error) { return writeMap(key, item, dst, v) },
 		Read:  func(src []byte, v reflect.Value) ([]byte, error) { return readMap(key, item, src, v) },
@@ -204,8 +208,13 @@ func objectCoder(t reflect.Type) (*Coder, error) {
 		members = append(members, member{key, i, c})
 	}
 	slices.SortFunc(members, func(a, b member) int { return bytes.Compare(a.key, b.key) })
+	names := make([]string, len(members))
+	for i, m := range members {
+		names[i] = t.Field(m.index).Name + " " + m.coder.Type
+	}
 	return &Coder{
 		Code:  Object,
+		Type:  "object(" + strings.Join(names, ", ") + ")",
 		Write: func(dst []byte, v reflect.Value) ([]byte, error) { return writeObject(members, dst, v) },
 		Read:  func(src []byte, v reflect.Value) ([]byte, error) { return readObject(members, src, v) },
 	}, nil

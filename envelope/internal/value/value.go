@@ -40,6 +40,7 @@ const (
 // cbor.ErrSyntax, and those of Write have a fixed text: neither shows a value.
 type Coder struct {
 	Code Code
+	Type string // what is written, in words: "list(object(High float, Low float))"
 	// Direct is Text for a string and Bytes for a slice of bytes, which
 	// a codec writes and reads without these functions; zero otherwise.
 	Direct Code
@@ -75,7 +76,7 @@ func New(t reflect.Type) (*Coder, error) {
 		return nullCoder(f.Type)
 	}
 	if phi.IsTime(t) {
-		return &Coder{Code: Time, Write: writeTime, Read: readTime}, nil
+		return &Coder{Code: Time, Type: "time", Write: writeTime, Read: readTime}, nil
 	}
 	if binary, err := phi.IsBinary(t); err != nil {
 		return nil, err
@@ -84,15 +85,15 @@ func New(t reflect.Type) (*Coder, error) {
 	}
 	switch t.Kind() {
 	case reflect.Bool:
-		return &Coder{Code: Bool, Write: writeBool, Read: readBool}, nil
+		return &Coder{Code: Bool, Type: "bool", Write: writeBool, Read: readBool}, nil
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return &Coder{Code: Int, Write: writeInt, Read: readIntInto}, nil
+		return &Coder{Code: Int, Type: "int", Write: writeInt, Read: readIntInto}, nil
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return &Coder{Code: Uint, Write: writeUint, Read: readUint}, nil
+		return &Coder{Code: Uint, Type: "uint", Write: writeUint, Read: readUint}, nil
 	case reflect.Float32, reflect.Float64:
-		return &Coder{Code: Float, Write: writeFloat, Read: readFloatInto}, nil
+		return &Coder{Code: Float, Type: "float", Write: writeFloat, Read: readFloatInto}, nil
 	case reflect.String:
-		return &Coder{Code: Text, Direct: Text, Write: writeText, Read: readText}, nil
+		return &Coder{Code: Text, Type: "text", Direct: Text, Write: writeText, Read: readText}, nil
 	case reflect.Pointer:
 		return pointerCoder(t)
 	case reflect.Slice, reflect.Array:
@@ -115,6 +116,7 @@ func nullCoder(t reflect.Type) (*Coder, error) {
 	}
 	return &Coder{
 		Code:  inner.Code,
+		Type:  inner.Type,
 		null:  func(v reflect.Value) bool { return !v.Field(1).Bool() },
 		Write: func(dst []byte, v reflect.Value) ([]byte, error) { return inner.Write(dst, v.Field(0)) },
 		Read: func(src []byte, v reflect.Value) ([]byte, error) {
@@ -131,6 +133,7 @@ func pointerCoder(t reflect.Type) (*Coder, error) {
 	}
 	return &Coder{
 		Code:  inner.Code,
+		Type:  inner.Type,
 		null:  isNil,
 		Write: func(dst []byte, v reflect.Value) ([]byte, error) { return inner.Write(dst, v.Elem()) },
 		Read: func(src []byte, v reflect.Value) ([]byte, error) {
@@ -281,6 +284,7 @@ var errMarshal = errors.New("MarshalBinary failed")
 func binaryCoder(t reflect.Type) *Coder {
 	c := &Coder{
 		Code: Binary,
+		Type: "binary",
 		Write: func(dst []byte, v reflect.Value) ([]byte, error) {
 			b, err := v.Addr().Interface().(encoding.BinaryMarshaler).MarshalBinary()
 			if err != nil {

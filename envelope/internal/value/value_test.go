@@ -7,10 +7,9 @@ import (
 	"testing"
 	"time"
 
-	fx "github.com/fxamacker/cbor/v2"
-	"github.com/stretchr/testify/require"
-
 	"github.com/rahasia/rahasia/envelope/internal/cbor"
+
+	"github.com/rahasia/rahasia/envelope/internal/cbortest"
 )
 
 type box struct{ Low, High float64 }
@@ -35,18 +34,6 @@ func (s *stamp) UnmarshalBinary(b []byte) error {
 		*s = append(*s, int(n))
 	}
 	return nil
-}
-
-// judge is a deterministic CBOR encoder and a strict decoder of others.
-func judge(t testing.TB) (fx.EncMode, fx.DecMode) {
-	enc, err := fx.CoreDetEncOptions().EncMode()
-	require.NoError(t, err)
-	dec, err := fx.DecOptions{
-		DupMapKey: fx.DupMapKeyEnforcedAPF, IndefLength: fx.IndefLengthForbidden, MaxNestedLevels: 128, UTF8: fx.UTF8RejectInvalid,
-		DefaultMapType: reflect.TypeFor[map[any]any](),
-	}.DecMode()
-	require.NoError(t, err)
-	return enc, dec
 }
 
 func ptr[F any](v F) *F { return &v }
@@ -85,7 +72,7 @@ func FuzzValue(f *testing.F) {
 		f.Add(b)
 	}
 	f.Add([]byte{0xa1, 0x63, 'N', 'e', 'w', 0x9f})
-	_, dec := judge(f)
+	_, dec := cbortest.Judge(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var v all
 		rest, err := coder.Read(b, reflect.ValueOf(&v).Elem())
