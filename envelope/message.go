@@ -25,15 +25,16 @@ const topicPrefix = "topic/"
 const kindMessage = 0x21
 
 const (
-	messageIDSize  = 24
-	messageHeader  = 1 + 4 + messageIDSize
-	maxMessage     = messageHeader + 16<<20 + 1<<20 // at least; checked exactly as a content
-	maxDomainParts = 122                            // bytes of a topic's or an inbox's name
+	messageIDSize = 24
+	messageHeader = 1 + 4 + messageIDSize
+	maxDomain     = 122 // bytes of a topic's or an inbox's name
 )
 
 // Topic seals and opens the messages of one queue, or of one service that files
-// are sent to. It is safe for concurrent use and prints as its name.
+// are sent to. It is safe for concurrent use and prints as its name. The zero
+// Topic is not valid; make one with [NewTopic].
 type Topic struct {
+	_    [0]func()
 	name string
 	ring func() *keyring.Ring // a closure: printing a Topic must not walk a ring
 }
@@ -48,7 +49,7 @@ func NewTopic(name string, ring *keyring.Ring) (*Topic, error) {
 	if err := checkDomain(name, ring); err != nil {
 		return nil, err
 	}
-	return &Topic{name, func() *keyring.Ring { return ring }}, nil
+	return &Topic{name: name, ring: func() *keyring.Ring { return ring }}, nil
 }
 
 func checkDomain(name string, ring *keyring.Ring) error {
@@ -57,8 +58,8 @@ func checkDomain(name string, ring *keyring.Ring) error {
 		return fmt.Errorf("%w: no ring", ErrEmpty)
 	case name == "":
 		return fmt.Errorf("%w: no name of a topic or an inbox", ErrEmpty)
-	case len(name) > maxDomainParts:
-		return fmt.Errorf("%w: a name of a topic or an inbox longer than %d bytes", ErrLimit, maxDomainParts)
+	case len(name) > maxDomain:
+		return fmt.Errorf("%w: a name of a topic or an inbox longer than %d bytes", ErrLimit, maxDomain)
 	}
 	return nil
 }
@@ -206,6 +207,9 @@ func (t *Topic) LogValue() slog.Value { return slog.StringValue("envelope.Topic(
 // A nil Message is none, and JSON null.
 type Message []byte
 
+// maxMessage is the length of the longest message, in bytes.
+func maxMessage() int { return messageHeader + contentSize(maxID, maxPayload) + overhead }
+
 // checkMessage checks all of a message that can be checked without a key.
 func checkMessage(m []byte) error {
 	switch {
@@ -229,7 +233,7 @@ func (m Message) MarshalText() ([]byte, error) { return formText(m, checkMessage
 
 // UnmarshalText is the opposite of MarshalText.
 func (m *Message) UnmarshalText(text []byte) error {
-	return parseText((*[]byte)(m), text, maxMessage, checkMessage)
+	return parseText((*[]byte)(m), text, maxMessage(), checkMessage)
 }
 
 // MarshalJSON returns the text form as a JSON string, and null for a nil Message.
@@ -238,5 +242,5 @@ func (m Message) MarshalJSON() ([]byte, error) { return formJSON(m, checkMessage
 // UnmarshalJSON is the opposite of MarshalJSON. An escape in the string is an
 // error: no text form needs one.
 func (m *Message) UnmarshalJSON(b []byte) error {
-	return parseJSON((*[]byte)(m), b, maxMessage, checkMessage)
+	return parseJSON((*[]byte)(m), b, maxMessage(), checkMessage)
 }
