@@ -1,0 +1,67 @@
+package envelope
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestAttackKinds: what is sealed as one kind is never taken for another, by
+// any parser, whoever holds which keys.
+func TestAttackKinds(t *testing.T) {
+	ctx := context.Background()
+	a := newAttack(t)
+	for _, name := range []string{"topic/x", "inbox/x"} {
+		require.NoError(t, a.ring.CreateKeyset(ctx, name))
+	}
+	topic, inbox := newTopic(t, "x", a.ring), newInbox(t, "x", a.ring)
+	sealed := map[string][]byte{
+		"row":     a.row,
+		"message": message(t, topic, "p1", "x"),
+		"item":    item(t, enrol(t, inbox, "s"), "p1", "x"),
+	}
+	parsers := map[string][]func([]byte) error{
+		"row": {
+			func(b []byte) error { _, err := Inspect(b); return err },
+			func(b []byte) error { return a.codec.Open(ctx, of(a, a.row), b) },
+			func(b []byte) error { _, err := a.codec.Begin(ctx, of(a, a.row), b); return err },
+			func(b []byte) error { return new(Sealed).Scan(b) },
+			func(b []byte) error { return new(Sealed).UnmarshalText([]byte(textEncoding().EncodeToString(b))) },
+			func(b []byte) error { _, err := Sealed(b).Value(); return err },
+			func(b []byte) error { _, err := Sealed(b).MarshalJSON(); return err },
+		},
+		"message": {
+			func(b []byte) error { _, _, err := topic.Open(ctx, b); return err },
+			func(b []byte) error { return new(Message).UnmarshalText([]byte(textEncoding().EncodeToString(b))) },
+			func(b []byte) error {
+				return new(Message).UnmarshalJSON([]byte(`"` + textEncoding().EncodeToString(b) + `"`))
+			},
+			func(b []byte) error { _, err := Message(b).MarshalJSON(); return err },
+		},
+		"item": {
+			func(b []byte) error { _, err := inbox.Open(ctx, b); return err },
+			func(b []byte) error { return new(Item).UnmarshalText([]byte(textEncoding().EncodeToString(b))) },
+			func(b []byte) error {
+				return new(Item).UnmarshalJSON([]byte(`"` + textEncoding().EncodeToString(b) + `"`))
+			},
+			func(b []byte) error { _, err := Item(b).MarshalJSON(); return err },
+		},
+	}
+	for is, b := range sealed {
+		for as, list := range parsers {
+			for i, parse := range list {
+				if is == as {
+					require.NoError(t, parse(b), "%s %d", is, i)
+				} else {
+					require.ErrorIs(t, parse(b), ErrFormat, "%s as %s, %d", is, as, i)
+				}
+				// Under the other's first byte it is no other either.
+				forged := append([]byte{sealed[as][0]}, b[1:]...)
+				if is != as {
+					require.ErrorIs(t, parse(forged), ErrOpen, "%s made %s, %d", is, as, i)
+				}
+			}
+		}
+	}
+}
