@@ -71,6 +71,8 @@ func checkDomain(name string, ring *keyring.Ring) error {
 // destroy each version when its last message has lived so long:
 // [keyring.Ring.SetState], suspended first. Until then a copy opens for who has
 // the topic's keyset, and [Topic.Open] alone asks whether the subject is erased.
+// One who never had a key in any compartment cannot be: [keyring.Ring.Shred]
+// finds nothing to erase, and such messages end with their version alone.
 //
 // The message shows its length in the buckets of a row, and nothing else of
 // the payload or the subject.
