@@ -3,6 +3,7 @@ package envelope
 import (
 	"bytes"
 	"context"
+	"crypto/hpke"
 	"database/sql"
 	"encoding/binary"
 	"errors"
@@ -227,13 +228,10 @@ func TestInboxTypes(t *testing.T) {
 		methods = append(methods, intake.Method(i).Name)
 	}
 	require.Equal(t, []string{"Format", "LogValue", "Seal", "Sender"}, methods)
-	state := reflect.TypeFor[intakeState]()
-	for i := range state.NumField() {
-		require.NotContains(t, strings.ToLower(state.Field(i).Type.String()), "private")
+	for field := range reflect.TypeFor[intake]().Fields() {
+		require.False(t, field.Type.Implements(reflect.TypeFor[hpke.PrivateKey]()) || field.Type == reflect.TypeFor[hpke.PrivateKey](), field.Name)
 	}
 }
-
-type intakeState = struct{ intake }
 
 // TestInboxConcurrent: one inbox, one intake, many goroutines, and a rotation.
 func TestInboxConcurrent(t *testing.T) {

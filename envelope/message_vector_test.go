@@ -47,7 +47,9 @@ func (v *vectorKeyset) open(t testing.TB) *keyring.Ring {
 			TypeUrl: "type.googleapis.com/google.crypto.tink.HkdfPrfKey", Value: key, KeyMaterialType: tinkpb.KeyData_SYMMETRIC,
 		},
 	}}}
-	handle, err := insecurecleartextkeyset.Read(&keyset.MemReaderWriter{Keyset: set})
+	raw, err := proto.Marshal(set)
+	require.NoError(t, err)
+	handle, err := insecurecleartextkeyset.Read(keyset.NewBinaryReader(bytes.NewReader(raw)))
 	require.NoError(t, err)
 	master, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	require.NoError(t, err)
