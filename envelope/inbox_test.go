@@ -222,14 +222,14 @@ func TestInboxForms(t *testing.T) {
 
 // TestInboxTypes: nothing that an intake can do opens anything.
 func TestInboxTypes(t *testing.T) {
-	intake := reflect.TypeFor[*Intake]()
 	var methods []string
-	for i := range intake.NumMethod() {
-		methods = append(methods, intake.Method(i).Name)
+	for m := range reflect.TypeFor[*Intake]().Methods() {
+		methods = append(methods, m.Name)
 	}
 	require.Equal(t, []string{"Format", "LogValue", "Seal", "Sender"}, methods)
+	private := reflect.TypeFor[hpke.PrivateKey]()
 	for field := range reflect.TypeFor[intake]().Fields() {
-		require.False(t, field.Type.Implements(reflect.TypeFor[hpke.PrivateKey]()) || field.Type == reflect.TypeFor[hpke.PrivateKey](), field.Name)
+		require.False(t, field.Type.Implements(private), field.Name)
 	}
 }
 
