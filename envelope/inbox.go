@@ -98,7 +98,7 @@ type Received struct {
 	Version uint32   // of the inbox's keyset
 	Sender  string   // whose credential sealed it
 	Subject string   // whom it is about, as the sender says
-	ID      [32]byte // the item's; no other item has it, whoever made it
+	ID      [32]byte // the item's; only its sender could make another with it
 	Payload []byte   // up to 16 MiB
 }
 

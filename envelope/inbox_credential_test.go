@@ -152,6 +152,9 @@ func TestCredentialFile(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, err = OpenIntake(t.TempDir())
 	require.ErrorIs(t, err, ErrCredential, "a folder")
+	require.NoError(t, os.Mkdir(path+"6", 0o600))
+	_, err = OpenIntake(path + "6")
+	require.ErrorIs(t, err, ErrCredential, "a folder of the right mode")
 	for _, content := range []string{"", string(first) + "x", string(first[:500])} {
 		require.NoError(t, os.WriteFile(path+"5", []byte(content), 0o600))
 		_, err = OpenIntake(path + "5")

@@ -31,10 +31,9 @@ const (
 func kem() hpke.KEM { return hpke.MLKEM768X25519() }
 
 const (
-	maxSender  = 64 // bytes
-	itemFixed  = 1 + 2 + 4 + 1
-	itemMAC    = sha256.Size
-	leastChunk = leastContent + overhead
+	maxSender = 64 // bytes
+	itemFixed = 1 + 2 + 4 + 1
+	itemMAC   = sha256.Size
 )
 
 // Item is what an [Intake] sealed for an [Inbox]: bytes for a queue, a file or,

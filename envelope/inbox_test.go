@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -91,6 +92,8 @@ func TestInboxChunks(t *testing.T) {
 		if n > bodyChunk {
 			_, ok = key.open(append(bytes.Clone(chunks[bodyStride:]), chunks[:bodyStride]...))
 			require.False(t, ok, "chunks in another order")
+			_, ok = key.open(chunks[:bodyStride])
+			require.False(t, ok, "no last chunk")
 		}
 	}
 	for _, n := range []int{-1, 0, 15, bodyStride, bodyStride + 15} {
@@ -213,6 +216,7 @@ func TestInboxRotation(t *testing.T) {
 	require.ErrorIs(t, err, keyring.ErrUnknownVersion)
 	_, err = inbox.Open(ctx, item(t, young, "p1", "x"))
 	require.NoError(t, err)
+	require.Len(t, inbox.keys().byVersion, 1, "the private key of the suspended version is forgotten")
 }
 
 func TestInboxForms(t *testing.T) {
@@ -448,7 +452,16 @@ func TestAttackItemContent(t *testing.T) {
 	for _, content := range [][]byte{nil, make([]byte, 47), append([]byte{1, 's', endMark}, make([]byte, 46)...)} {
 		require.ErrorIs(t, checkItem(sealed(content)), ErrFormat)
 	}
-	enc := make([]byte, inboxEnc) // HPKE itself refuses a curve point of small order
+	uncommitted := in.itemPlace // all right but for the commitment, which the MAC covers
+	enc, input, err := in.encapsulate()
+	require.NoError(t, err)
+	i := in.head(nil, enc)
+	key, head := newBody(input, [bodySalt]byte{}, bodyContext(i))
+	head[bodyHeadSize-1] ^= 1
+	mac := uncommitted.mac(in.mac, i, head)
+	rejected(t, inbox, key.seal(slices.Concat(i, mac[:], head[:]), appendContent(nil, "p1", nil)), "another commitment")
+
+	enc = make([]byte, inboxEnc) // HPKE itself refuses a curve point of small order
 	rejected(t, inbox, in.seal(enc, secret.Random(), [bodySalt]byte{}, appendContent(nil, "p1", nil)), "small order")
 }
 

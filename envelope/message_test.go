@@ -398,7 +398,9 @@ func TestContent(t *testing.T) {
 		}
 	}
 	require.Equal(t, padded(1+255+maxPayload+1+16)-16, contentSize(maxID, maxPayload))
-	require.False(t, validContentSize(contentSize(maxID, maxPayload)+1))
+	next := padded(contentSize(maxID, maxPayload)+overhead+1) - overhead
+	require.False(t, validContentSize(next), "the next bucket")
+	require.ErrorIs(t, checkMessage(append([]byte{kindMessage, 0, 0, 0, 1}, make([]byte, messageIDSize+next+overhead)...)), ErrFormat)
 	_, _, ok := parseContent(nil)
 	require.False(t, ok)
 }
