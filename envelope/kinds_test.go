@@ -2,6 +2,8 @@ package envelope
 
 import (
 	"context"
+	"errors"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -63,5 +65,44 @@ func TestAttackKinds(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestAttackRandom: a million random inputs to each parser of messages, items
+// and contents, half of them behind a right first byte; no panic, and nothing
+// allocated by what they say.
+func TestAttackRandom(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 2))
+	buf := make([]byte, 4096)
+	parsers := []func([]byte){
+		func(b []byte) { mustRefuse(t, b, kindMessage, checkMessage) },
+		func(b []byte) { mustRefuse(t, b, kindItem, checkItem) },
+		func(b []byte) { _, _, _ = parseContent(b) },
+		func(b []byte) { _, _, _, _ = splitCredential(b) },
+	}
+	for n := range 1_000_000 {
+		for i := 0; i < 64; i += 8 {
+			x := r.Uint64()
+			for j := range 8 {
+				buf[i+j] = byte(x >> (8 * j))
+			}
+		}
+		b := buf[:r.IntN(1<<r.IntN(13))]
+		if len(b) > 0 && n%2 == 0 {
+			b[0] = []byte{kindMessage, kindItem}[n/2%2]
+		}
+		for _, parse := range parsers {
+			parse(b)
+		}
+	}
+	random := func(b []byte) func() { return func() { _, _ = checkMessage(b), checkItem(b) } }
+	require.Less(t, testing.AllocsPerRun(10, random(append([]byte{kindItem, 0x64, 0x7a, 0, 0, 0, 1, 255}, make([]byte, 3000)...))), 10.0)
+}
+
+// mustRefuse wants an ErrOpen for what does not begin as its kind does.
+func mustRefuse(t *testing.T, b []byte, kind byte, check func([]byte) error) {
+	err := check(b)
+	if err != nil && !errors.Is(err, ErrOpen) || err == nil && (len(b) == 0 || b[0] != kind) {
+		t.Fatalf("%x: %v", b, err)
 	}
 }
