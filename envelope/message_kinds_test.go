@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAttackKinds: what is sealed as one kind is never taken for another, by
+// TestAttackMessageKinds: what is sealed as one kind is never taken for another, by
 // any parser, whoever holds which keys.
-func TestAttackKinds(t *testing.T) {
+func TestAttackMessageKinds(t *testing.T) {
 	ctx := context.Background()
 	a := newAttack(t)
 	for _, name := range []string{"topic/x", "inbox/x"} {
