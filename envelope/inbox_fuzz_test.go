@@ -57,7 +57,7 @@ func FuzzMessage(f *testing.F) {
 // FuzzItem does the same for an item.
 func FuzzItem(f *testing.F) {
 	inbox := newInbox(f, "branches", newRing(f, "r", "inbox/branches"))
-	i := item(f, enrol(f, inbox, "solo-1"), "p1", "payload")
+	i := sealItem(f, enrol(f, inbox, "solo-1"), "p1", "payload")
 	f.Add([]byte(i))
 	f.Add([]byte(i[:1280]))
 	f.Add([]byte{kindItem, 0x64, 0x7a, 0, 0, 0, 1, 1, 's'})

@@ -25,7 +25,7 @@ func TestLeakInbox(t *testing.T) {
 	topic, inbox := newTopic(t, "lab", ring), newInbox(t, "branches", ring)
 	message(t, topic, "p1", "x")
 	intake := enrol(t, inbox, "solo-1")
-	_, err := inbox.Open(ctx, item(t, intake, "p1", "x")) // so that keys are there to be printed
+	_, err := inbox.Open(ctx, sealItem(t, intake, "p1", "x")) // so that keys are there to be printed
 	require.NoError(t, err)
 	key, input := bodyKeyOf(t)
 	c := anyCredential(t)
@@ -93,7 +93,7 @@ func TestLeakInboxErrors(t *testing.T) {
 	require.NoError(t, err)
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
-	m, i := message(t, topic, subject, payload), item(t, intake, subject, payload)
+	m, i := message(t, topic, subject, payload), sealItem(t, intake, subject, payload)
 
 	var errs []error
 	add := func(err error) {

@@ -42,7 +42,7 @@ func enrol(t testing.TB, inbox *Inbox, sender string) *Intake {
 	return intake
 }
 
-func item(t testing.TB, intake *Intake, subject, payload string) Item {
+func sealItem(t testing.TB, intake *Intake, subject, payload string) Item {
 	t.Helper()
 	i, err := intake.Seal(subject, []byte(payload))
 	require.NoError(t, err)
@@ -69,8 +69,8 @@ func TestInbox(t *testing.T) {
 		require.NotNil(t, got.Payload)
 		require.Equal(t, Received{Inbox: "branches", Version: 1, Sender: "solo-1", Subject: "p1", ID: got.ID, Payload: payload}, got)
 	}
-	require.Len(t, item(t, intake, "p1", ""), 1216+len("solo-1")+64, "the overhead that SPEC names")
-	again := item(t, intake, "p1", "")
+	require.Len(t, sealItem(t, intake, "p1", ""), 1216+len("solo-1")+64, "the overhead that SPEC names")
+	again := sealItem(t, intake, "p1", "")
 	one, err := inbox.Open(ctx, again)
 	require.NoError(t, err)
 	two, err := inbox.Open(ctx, again)
@@ -149,7 +149,7 @@ func TestInboxRefusals(t *testing.T) {
 	require.ErrorIs(t, err, ErrLimit)
 	_, err = intake.Seal("p1", make([]byte, maxPayload+1))
 	require.ErrorIs(t, err, ErrLimit)
-	i := item(t, intake, strings.Repeat("s", 255), "x")
+	i := sealItem(t, intake, strings.Repeat("s", 255), "x")
 	_, err = inbox.Open(ctx, i)
 	require.NoError(t, err)
 	for name, want := range map[string]error{"none": keyring.ErrNoKeyset, "a b": keyring.ErrName} {
@@ -161,7 +161,7 @@ func TestInboxRefusals(t *testing.T) {
 	_, err = inbox.Open(ctx, i)
 	require.ErrorIs(t, err, keyring.ErrClosed)
 	require.NotErrorIs(t, err, ErrOpen)
-	item(t, intake, "p1", "the sealing side needs no ring")
+	sealItem(t, intake, "p1", "the sealing side needs no ring")
 }
 
 // TestInboxErasure: the sealing side cannot know; the opening side refuses.
@@ -179,7 +179,7 @@ func TestInboxErasure(t *testing.T) {
 		require.NoError(t, err)
 		_, err = a.Retain(ctx, "kept", keyring.Retention{Until: time.Now().Add(time.Hour), Basis: "a test"})
 		require.NoError(t, err)
-		erased, kept := item(t, intake, "erased", "x"), item(t, intake, "kept", "x")
+		erased, kept := sealItem(t, intake, "erased", "x"), sealItem(t, intake, "kept", "x")
 		time.Sleep(5 * time.Second)
 		for _, inbox := range []*Inbox{inbox, there} {
 			got, err := inbox.Open(ctx, erased)
@@ -199,28 +199,28 @@ func TestInboxRotation(t *testing.T) {
 	a, b := processes(t, "r", "inbox/branches")
 	inbox, there := newInbox(t, "branches", a), newInbox(t, "branches", b)
 	old := enrol(t, inbox, "s")
-	_, err := there.Open(ctx, item(t, old, "p1", "x"))
+	_, err := there.Open(ctx, sealItem(t, old, "p1", "x"))
 	require.NoError(t, err)
 	_, err = a.Rotate(ctx, "inbox/branches")
 	require.NoError(t, err)
 	young := enrol(t, inbox, "s")
-	got, err := there.Open(ctx, item(t, young, "p1", "x"))
+	got, err := there.Open(ctx, sealItem(t, young, "p1", "x"))
 	require.NoError(t, err)
 	require.EqualValues(t, 2, got.Version)
-	late := item(t, old, "p1", "in the queue")
+	late := sealItem(t, old, "p1", "in the queue")
 	_, err = inbox.Open(ctx, late)
 	require.NoError(t, err)
 	require.NoError(t, a.SetState(ctx, "inbox/branches", 1, keyring.Suspended))
 	_, err = inbox.Open(ctx, late)
 	require.ErrorIs(t, err, ErrOpen)
 	require.ErrorIs(t, err, keyring.ErrUnknownVersion)
-	_, err = inbox.Open(ctx, item(t, young, "p1", "x"))
+	_, err = inbox.Open(ctx, sealItem(t, young, "p1", "x"))
 	require.NoError(t, err)
 	require.Len(t, inbox.keys().byVersion, 1, "the private key of the suspended version is forgotten")
 }
 
 func TestInboxForms(t *testing.T) {
-	i := item(t, enrol(t, newInbox(t, "branches", newRing(t, "r", "inbox/branches")), "s"), "p1", "x")
+	i := sealItem(t, enrol(t, newInbox(t, "branches", newRing(t, "r", "inbox/branches")), "s"), "p1", "x")
 	testForms(t, i, &i)
 }
 
@@ -273,7 +273,7 @@ func rejected(t *testing.T, inbox *Inbox, i Item, what ...any) {
 
 func TestAttackItemBytes(t *testing.T) {
 	inbox := newInbox(t, "branches", newRing(t, "r", "inbox/branches"))
-	i := item(t, enrol(t, inbox, "solo-1"), "p1", "payload")
+	i := sealItem(t, enrol(t, inbox, "solo-1"), "p1", "payload")
 	for at := range i {
 		for bit := range 8 {
 			bad := bytes.Clone(i)
@@ -301,8 +301,8 @@ func TestAttackItemBytes(t *testing.T) {
 func TestAttackItemChunks(t *testing.T) {
 	inbox := newInbox(t, "branches", newRing(t, "r", "inbox/branches"))
 	intake := enrol(t, inbox, "s")
-	i := item(t, intake, "p1", strings.Repeat("x", 50_000))
-	other := item(t, intake, "p1", strings.Repeat("y", 50_000))
+	i := sealItem(t, intake, "p1", strings.Repeat("x", 50_000))
+	other := sealItem(t, intake, "p1", strings.Repeat("y", 50_000))
 	require.Equal(t, len(i), len(other))
 	start := itemFixed + 1 + inboxEnc + itemMAC + bodyHeadSize
 	for at := start; at < len(i); at += 61 {
@@ -332,7 +332,7 @@ func TestAttackSender(t *testing.T) {
 	ring := newRing(t, "r", "inbox/branches", "inbox/vendors")
 	inbox := newInbox(t, "branches", ring)
 	good, evil := enrol(t, inbox, "good"), enrol(t, inbox, "evil")
-	theirs := item(t, good, "p1", "payload")
+	theirs := sealItem(t, good, "p1", "payload")
 
 	as := *evil.state() // evil's keys, good's name
 	as.sender = "good"
@@ -350,7 +350,7 @@ func TestAttackSender(t *testing.T) {
 	require.NoError(t, checkItem(taken))
 	rejected(t, inbox, taken, "another's item as one's own")
 
-	mine := item(t, evil, "p2", "other") // another's encapsulation, one's own body
+	mine := sealItem(t, evil, "p2", "other") // another's encapsulation, one's own body
 	copy(mine[itemFixed+4:len(p.head)], p.enc)
 	require.NoError(t, p.parse(mine))
 	mac = place.mac(evil.state().mac, p.head, p.body)
@@ -375,7 +375,7 @@ func TestAttackItemPlace(t *testing.T) {
 	ring := newRing(t, "r", "inbox/branches", "inbox/vendors")
 	inbox := newInbox(t, "branches", ring)
 	intake := enrol(t, inbox, "s")
-	i := item(t, intake, "p1", "payload")
+	i := sealItem(t, intake, "p1", "payload")
 	rejected(t, newInbox(t, "vendors", ring), i, "another inbox")
 	rejected(t, newInbox(t, "branches", newRing(t, "r", "inbox/branches")), i, "another ring of the same id")
 
@@ -425,7 +425,7 @@ func TestAttackItemPlace(t *testing.T) {
 
 // TestAttackItemVersion: another KEM or format is an error of its own.
 func TestAttackItemVersion(t *testing.T) {
-	i := item(t, enrol(t, newInbox(t, "branches", newRing(t, "r", "inbox/branches")), "s"), "p1", "x")
+	i := sealItem(t, enrol(t, newInbox(t, "branches", newRing(t, "r", "inbox/branches")), "s"), "p1", "x")
 	for at, b := range map[int]byte{0: 0x32, 1: 0x65, 2: 0x7b} {
 		bad := bytes.Clone(i)
 		bad[at] = b
@@ -504,7 +504,7 @@ func testReplay(t *testing.T, db *sql.DB) {
 		}
 		return nil
 	}
-	one, two := item(t, intake, "p1", "x"), item(t, intake, "p1", "x")
+	one, two := sealItem(t, intake, "p1", "x"), sealItem(t, intake, "p1", "x")
 	require.NoError(t, accept(one, false))
 	require.NoError(t, accept(one, true), "the first was rolled back")
 	err := accept(one, true)
@@ -521,7 +521,7 @@ func testReplay(t *testing.T, db *sql.DB) {
 	require.ErrorIs(t, new(Received).Accept(ctx, tx), ErrEmpty)
 	require.ErrorIs(t, (*Received)(nil).Accept(ctx, tx), ErrEmpty)
 	require.NoError(t, tx.Rollback())
-	got, err := inbox.Open(ctx, item(t, intake, "p1", "x"))
+	got, err := inbox.Open(ctx, sealItem(t, intake, "p1", "x"))
 	require.NoError(t, err)
 	err = got.Accept(ctx, tx)
 	require.Error(t, err, "a transaction that is over")

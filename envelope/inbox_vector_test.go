@@ -29,7 +29,7 @@ type inboxVectors struct {
 	SenderKey  string           `json:"sender_key"`
 	Credential credentialVector `json:"credential"`
 	Items      []itemVector     `json:"items"`
-	Rejected   []rejection      `json:"rejected"`
+	Rejected   []rejectedForm   `json:"rejected"`
 }
 
 type credentialVector struct {
@@ -151,7 +151,7 @@ func (v *inboxVectors) reject(t testing.TB) {
 	other := mustHex(t, v.Items[0].Sealed)
 	head, salt := 8+len(v.Sender)+1120, 8+len(v.Sender)+1120+32
 	reject := func(name, err string, b []byte) {
-		v.Rejected = append(v.Rejected, rejection{name, err, hex.EncodeToString(b)})
+		v.Rejected = append(v.Rejected, rejectedForm{name, err, hex.EncodeToString(b)})
 	}
 	set := func(at int, b byte) []byte {
 		c := bytes.Clone(good)
@@ -235,7 +235,7 @@ func TestVectorsInbox(t *testing.T) {
 	require.Equal(t, v.Credential.Text, string(text))
 	intake, err := OpenIntake(path)
 	require.NoError(t, err)
-	got, err := inbox.Open(ctx, item(t, intake, "patient-2", "x"))
+	got, err := inbox.Open(ctx, sealItem(t, intake, "patient-2", "x"))
 	require.NoError(t, err)
 	require.Equal(t, "patient-2", got.Subject)
 }

@@ -21,7 +21,7 @@ func TestAttackMessageKinds(t *testing.T) {
 	sealed := map[string][]byte{
 		"row":     a.row,
 		"message": message(t, topic, "p1", "x"),
-		"item":    item(t, enrol(t, inbox, "s"), "p1", "x"),
+		"item":    sealItem(t, enrol(t, inbox, "s"), "p1", "x"),
 	}
 	parsers := map[string][]func([]byte) error{
 		"row": {
@@ -68,10 +68,10 @@ func TestAttackMessageKinds(t *testing.T) {
 	}
 }
 
-// TestAttackRandom: a million random inputs to each parser of messages, items
+// TestAttackMessageRandom: a million random inputs to each parser of messages, items
 // and contents, half of them behind a right first byte; no panic, and nothing
 // allocated by what they say.
-func TestAttackRandom(t *testing.T) {
+func TestAttackMessageRandom(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 2))
 	buf := make([]byte, 4096)
 	parsers := []func([]byte){

@@ -75,7 +75,7 @@ type messageVectors struct {
 	vectorKeyset
 	Topic    string          `json:"topic"`
 	Messages []messageVector `json:"messages"`
-	Rejected []rejection     `json:"rejected"`
+	Rejected []rejectedForm  `json:"rejected"`
 }
 
 type messageVector struct {
@@ -90,16 +90,16 @@ type messageVector struct {
 	Sealed  string `json:"message"`
 }
 
-// rejection is what a reader MUST refuse: "format" by structure alone,
+// rejectedForm is what a reader MUST refuse: "format" by structure alone,
 // "version" by structure as of another version, "open" with the keys.
-type rejection struct {
+type rejectedForm struct {
 	Name   string `json:"name"`
 	Error  string `json:"error"`
 	Sealed string `json:"sealed"`
 }
 
-// want is the error that the rejection names.
-func (r *rejection) want(t testing.TB) error {
+// want is the error that the rejectedForm names.
+func (r *rejectedForm) want(t testing.TB) error {
 	err, ok := map[string]error{
 		"format": ErrFormat, "version": ErrVersion, "open": ErrOpen, "keyset version": keyring.ErrUnknownVersion,
 	}[r.Error]
@@ -162,7 +162,7 @@ func makeMessageVectors(t testing.TB) *messageVectors {
 	}
 	good := mustHex(t, v.Messages[1].Sealed)
 	reject := func(name, err string, b []byte) {
-		v.Rejected = append(v.Rejected, rejection{name, err, hex.EncodeToString(b)})
+		v.Rejected = append(v.Rejected, rejectedForm{name, err, hex.EncodeToString(b)})
 	}
 	edit := func(f func(b []byte) []byte) []byte { return f(bytes.Clone(good)) }
 	reject("empty", "format", nil)
