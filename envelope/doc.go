@@ -27,6 +27,14 @@
 // that is longer by more than that does. [Inspect] prints what a thief sees.
 // Nothing is compressed.
 //
+// # Messages and intake
+//
+// A [Topic] seals what goes to a queue or, as a file, to another service, under
+// a key of its own that is no subject's and ends at a stated time. An [Inbox]
+// opens what branches and vendors send, whose [Intake] holds a public key and
+// can open nothing. Both hide lengths in the buckets of a row, and neither opens
+// what is about an erased subject.
+//
 // # NULL
 //
 // A nil pointer, slice or map and a sql.Null that is not valid are absent:
@@ -66,7 +74,8 @@
 // # Limits
 //
 // At most 16 compartments, 1,024 fields in one, names of 64 bytes, ids of 255,
-// tags of 4 KiB, values of 16 MiB as encoded, rows of 64 MiB. One subject's key
+// tags of 4 KiB, values of 16 MiB as encoded, rows of 64 MiB; payloads of
+// messages and items of 16 MiB. One subject's key
 // should seal at most 2³² values, tags and headers together (NIST SP 800-38D);
 // docs/SPEC.md has the arithmetic and the format, step by step.
 //

@@ -10,17 +10,18 @@ import (
 // What can go wrong. Errors name the record type, the compartment, the field
 // and the stage, and never a value or whose record it is.
 var (
-	// ErrOpen: the row does not open as the record that was asked for. A wrong
-	// key, another subject, record, type or ring, a changed byte and a mixture
-	// of two rows are not told apart. ErrFormat and ErrVersion are ErrOpen too,
+	// ErrOpen: a row does not open as the record that was asked for, a message not
+	// in this topic, an item not in this inbox. A wrong key, another subject,
+	// record, type or ring, a changed byte and a mixture of two rows are not told
+	// apart. ErrFormat and ErrVersion are ErrOpen too,
 	// and so are the errors of keyring for a key that only the row names.
-	ErrOpen = errors.New("envelope: row does not open")
+	ErrOpen = errors.New("envelope: does not open")
 
-	// ErrFormat: by its clear structure alone these bytes are no row, or not
-	// all of one.
-	ErrFormat = fmt.Errorf("%w: not a whole row", ErrOpen)
+	// ErrFormat: by its clear structure alone these bytes are no row, message or
+	// item, whichever was expected, or not all of one.
+	ErrFormat = fmt.Errorf("%w: malformed", ErrOpen)
 
-	// ErrVersion: a row of a format version that this package does not know.
+	// ErrVersion: one of a format version that this package does not know.
 	ErrVersion = fmt.Errorf("%w: unknown format version", ErrOpen)
 
 	// ErrEmpty: no record, or one without subject id, record id or type.
@@ -40,8 +41,15 @@ var (
 	// says now, or a compartment was named that is not there.
 	ErrCompartment = errors.New("envelope: wrong compartment")
 
-	// ErrLimit: larger than a row of this version may be.
+	// ErrLimit: larger than a row, a message or an item of this version may be.
 	ErrLimit = errors.New("envelope: over the limit")
+
+	// ErrCredential: a file that is no credential of an intake, or one that others
+	// than its owner may use.
+	ErrCredential = errors.New("envelope: not a credential")
+
+	// ErrReplayed: an item that was accepted before.
+	ErrReplayed = errors.New("envelope: replayed")
 )
 
 // named are the errors of keyring for a key that the row alone asks for. The

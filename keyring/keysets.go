@@ -27,6 +27,27 @@ func (r *Ring) Keyset(ctx context.Context, name string) (*Keyset, error) {
 	return c.keyset(ctx, name)
 }
 
+// KeysetAt returns the keyset like [Ring.Keyset], with a version that something
+// sealed names. If that is not there the store is read once more, for it may be
+// one that another process has just made. One that is not there then, or not
+// enabled, is [ErrUnknownVersion]; it is not looked for again within a second.
+func (r *Ring) KeysetAt(ctx context.Context, name string, version uint32) (*Keyset, error) {
+	ks, err := r.Keyset(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := ks.keys[version]; ok {
+		return ks, nil
+	}
+	if ks, err = r.core().loadKeyset(ctx, name, version); err != nil {
+		return nil, err
+	}
+	if _, ok := ks.keys[version]; !ok {
+		return nil, fmt.Errorf("keyring: keyset %q version %d: %w", name, version, ErrUnknownVersion)
+	}
+	return ks, nil
+}
+
 // CreateKeyset makes a new keyset with one version. The name is that of a
 // compartment, [a-z][a-z0-9-]{0,31}, or of a domain, two or more segments of
 // [A-Za-z0-9._-]+ joined by slashes, at most 128 bytes; another is [ErrName].
