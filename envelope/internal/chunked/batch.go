@@ -1,0 +1,88 @@
+package chunked
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// Work says how chunks are worked on.
+type Work struct {
+	// Workers is how many chunks are sealed or opened at once; 0 is GOMAXPROCS.
+	Workers int
+	// Progress, if not nil, is called after each batch of chunks with how many
+	// bytes of the message are done, by the goroutine that reads or writes.
+	Progress func(done int64)
+	// Check, if not nil, is called before each batch; its error ends the work.
+	Check func() error
+}
+
+// maxWorkers bounds the memory, and perWorker is how many chunks each of them
+// has in a full batch: enough to make starting it cheap.
+const (
+	maxWorkers = 32
+	perWorker  = 8
+)
+
+func (w *Work) workers() int {
+	n := w.Workers
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	return min(n, maxWorkers)
+}
+
+// batch is how many chunks are worked on before their results are passed on.
+func (w *Work) batch() int64 { return int64(w.workers()) * perWorker }
+
+func (w *Work) progress(done int64) {
+	if w.Progress != nil {
+		w.Progress(done)
+	}
+}
+
+func (w *Work) check(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if w.Check != nil {
+		return w.Check()
+	}
+	return nil
+}
+
+// each runs do for 0 to n-1, several at once, and returns an error if one
+// failed or ctx ended before all were done.
+func (w *Work) each(ctx context.Context, n int, do func(i int) error) error {
+	if err := w.check(ctx); err != nil {
+		return err
+	}
+	var next atomic.Int64
+	var failed atomic.Pointer[error]
+	run := func() {
+		for failed.Load() == nil {
+			i := int(next.Add(1)) - 1
+			if i >= n {
+				return
+			}
+			err := ctx.Err()
+			if err == nil {
+				err = do(i)
+			}
+			if err != nil {
+				failed.CompareAndSwap(nil, &err)
+			}
+		}
+	}
+	var wg sync.WaitGroup
+	for range min(w.workers(), n) - 1 {
+		wg.Go(run)
+	}
+	run()
+	wg.Wait()
+	if err := failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+// Package chunked is c2sp.org/chunked-encryption with AES-256-GCM and
+// HKDF-SHA-512, also named Cobblestone-256: a message of up to 4 PiB in chunks
+// of 16 KiB that are sealed, authenticated and read each by itself.
+//
+// It knows no ring and no subject: keys come as handles of internal/secret,
+// and what a message is bound to as one context.
+package chunked
+
+import (
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/rahasia/rahasia/internal/secret"
+)
+
+// Sizes in bytes, and the bound on the number of chunks.
+const (
+	Size      = 16 << 10 // of a chunk; the last one is shorter
+	Overhead  = 16       // of a sealed chunk, its tag
+	HeadSize  = saltSize + commitmentSize
+	MaxChunks = 1 << 38
+	MaxLength = MaxChunks*Size - 1 // of a message
+
+	saltSize       = 24
+	commitmentSize = 32
+	nonceSize      = 12
+	stride         = Size + Overhead
+)
+
+// label and AEAD name that the key derivation begins with.
+const label = "c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\x00"
+
+// What can go wrong beside the errors of a caller's reader or writer.
+var (
+	// ErrOpen: a head, a chunk or the end of a message that is not as it was sealed.
+	ErrOpen = errors.New("message authentication failed")
+	// ErrTruncated: a message that ends before its length.
+	ErrTruncated = errors.New("message ends early")
+	// ErrLength: a message over MaxLength, or a ciphertext's length that none has.
+	ErrLength = errors.New("impossible length")
+)
+
+// Head begins a ciphertext: the salt and the commitment to the key.
+type Head [HeadSize]byte
+
+// Key seals or opens the chunks of one message. The zero Key panics. It is safe
+// for concurrent use.
+type Key struct {
+	_   [0]func()
+	use func() material
+}
+
+// material must not be kept in a struct that could be printed.
+type material struct {
+	aead cipher.AEAD
+	base [nonceSize]byte
+}
+
+// Format writes a fixed text, whatever the verb.
+func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "chunked.Key") }
+
+// LogValue is a fixed text.
+func (k Key) LogValue() slog.Value { return slog.StringValue("chunked.Key") }
+
+// New returns the key of a new message under a fresh random salt, and the head
+// that its ciphertext begins with.
+func New(input secret.Key, context []byte) (Key, Head) {
+	var head Head
+	rand.Read(head[:saltSize]) // never fails: crypto/rand ends the program instead
+	k, commitment := derive(input, head[:saltSize], context)
+	copy(head[saltSize:], commitment)
+	return k, head
+}
+
+// Open returns the key of the message whose ciphertext begins with head, or
+// ErrOpen if the head does not commit to this input key and context.
+func Open(input secret.Key, context []byte, head Head) (Key, error) {
+	k, commitment := derive(input, head[:saltSize], context)
+	if subtle.ConstantTimeCompare(commitment, head[saltSize:]) != 1 {
+		return Key{}, ErrOpen
+	}
+	return k, nil
+}
+
+// derive is the construction's one derivation: key || base nonce || commitment
+// = HKDF-Expand(input, label || salt || context).
+func derive(input secret.Key, salt, context []byte) (Key, []byte) {
+	info := make([]byte, 0, 256)
+	info = append(append(append(info, label...), salt...), context...)
+	out, err := hkdf.Expand(sha512.New, secret.Expose(input), string(info), secret.KeySize+nonceSize+commitmentSize)
+	if err != nil {
+		panic(err) // only for lengths that this is not
+	}
+	key, commitment := out[:secret.KeySize+nonceSize], out[secret.KeySize+nonceSize:]
+	defer clear(key)
+	handle, err := secret.NewKey(key[:secret.KeySize])
+	if err != nil {
+		panic(err) // only for another size
+	}
+	aead, err := secret.NewAEAD(handle)
+	if err != nil {
+		panic(err) // only for a zero key
+	}
+	m := material{secret.Cipher(aead), [nonceSize]byte(key[secret.KeySize:])}
+	return Key{use: func() material { return m }}, commitment
+}
+
+// nonce returns the base nonce XOR the number of a chunk. Each number is sealed
+// once under a key that is used for one message.
+func (m *material) nonce(i int64) [nonceSize]byte {
+	n := m.base
+	low := n[nonceSize-8:]
+	binary.BigEndian.PutUint64(low, binary.BigEndian.Uint64(low)^uint64(i))
+	return n
+}
+
+// seal appends chunk i, sealed, to dst, which may be plaintext[:0].
+func (m *material) seal(dst, plaintext []byte, i int64) []byte {
+	n := m.nonce(i)
+	return m.aead.Seal(dst, n[:], plaintext, nil)
+}
+
+// open appends the plaintext of chunk i to dst, which may be sealed[:0].
+func (m *material) open(dst, sealed []byte, i int64) error {
+	n := m.nonce(i)
+	if _, err := m.aead.Open(dst, n[:], sealed, nil); err != nil {
+		return ErrOpen
+	}
+	return nil
+}
+
+// Chunks returns how many chunks a message of n bytes has: at least one, and
+// an empty last one where n is a multiple of Size.
+func Chunks(n int64) int64 { return n/Size + 1 }
+
+// SealedSize returns the length of the ciphertext of n bytes, head included.
+func SealedSize(n int64) int64 { return HeadSize + n + Chunks(n)*Overhead }
+
+// PlainSize returns the length of the message in a ciphertext of n bytes, or
+// ErrTruncated if it must have been cut off: too short for a head and a chunk,
+// without a last chunk, or with one too short for its tag. ErrLength is one
+// over the limit.
+func PlainSize(n int64) (int64, error) {
+	n -= HeadSize
+	if n < 0 || n%stride < Overhead {
+		return 0, ErrTruncated
+	}
+	size := n - (n/stride+1)*Overhead
+	if size > MaxLength {
+		return 0, ErrLength
+	}
+	return size, nil
+}

@@ -1,0 +1,203 @@
+package chunked
+
+import (
+	"context"
+	"io"
+)
+
+// Writer seals what is written to it. It is for one goroutine. A Writer that
+// failed stays failed, and one that is not closed has not written a message.
+type Writer struct {
+	ctx  context.Context
+	w    io.Writer
+	key  Key
+	work Work
+
+	// buf is room for the head, and then for chunks with their tags, in which
+	// they are sealed in place. It grows with the message, up to a batch.
+	buf     []byte
+	head    int   // bytes of the head that are still to be written
+	pending int   // bytes of plaintext in buf
+	full    int64 // chunks written
+	size    int64 // bytes of plaintext in them
+	closed  bool
+	err     error
+}
+
+// NewWriter returns a Writer that writes the ciphertext of a message to w, in
+// pieces of its own choice: none before a chunk is full or Close is called.
+// The key and the head must come from [New], and be used once.
+func NewWriter(ctx context.Context, w io.Writer, key Key, head Head, work Work) *Writer {
+	return &Writer{ctx: ctx, w: w, key: key, work: work, head: HeadSize, buf: append([]byte(nil), head[:]...)}
+}
+
+// Write seals p, and keeps of it what does not fill a chunk.
+func (w *Writer) Write(p []byte) (int, error) {
+	if err := w.usable(); err != nil {
+		return 0, err
+	}
+	done := 0
+	for done < len(p) {
+		n, rest := 0, p[done:]
+		if batch := w.work.batch(); w.pending == 0 && int64(len(rest)) >= batch*Size {
+			n = w.writeBatch(rest, int(batch))
+		} else {
+			w.grow(len(rest))
+			n = copy(w.room(), rest)
+			w.add(n)
+		}
+		if w.err != nil {
+			return done, w.err
+		}
+		done += n
+	}
+	return done, nil
+}
+
+// writeBatch seals n chunks straight from p.
+func (w *Writer) writeBatch(p []byte, n int) int {
+	if w.capacity() < n {
+		w.resize(HeadSize + n*stride)
+	}
+	w.seal(n, func(i int) []byte { return p[i*Size:][:Size] })
+	return n * Size
+}
+
+// maxIdle is how many empty reads in a row are borne.
+const maxIdle = 100
+
+// ReadFrom seals all of r, and returns how many bytes it read. An error of r
+// fails the Writer too: what was read is not a whole message.
+func (w *Writer) ReadFrom(r io.Reader) (total int64, err error) {
+	if err := w.usable(); err != nil {
+		return 0, err
+	}
+	for idle := 0; w.err == nil; {
+		w.grow(Size)
+		n, err := r.Read(w.room())
+		w.add(n)
+		total += int64(n)
+		if idle++; n > 0 {
+			idle = 0
+		}
+		switch {
+		case w.err != nil:
+		case err == io.EOF:
+			return total, nil
+		case err != nil:
+			w.fail(err)
+		case idle == maxIdle:
+			w.fail(io.ErrNoProgress)
+		}
+	}
+	return total, w.err
+}
+
+// Close seals what is left as the last chunk, and so ends the message. It does
+// not close the underlying writer.
+func (w *Writer) Close() error {
+	if w.err != nil || w.closed {
+		return w.err
+	}
+	if len(w.buf) == HeadSize { // the empty message
+		w.resize(HeadSize + Overhead)
+	}
+	n := w.pending/Size + 1
+	w.seal(n, func(i int) []byte { return w.chunk(i)[:min(Size, w.pending-i*Size)] })
+	w.closed = w.err == nil
+	return w.err
+}
+
+// Closed reports whether the message was written to its end.
+func (w *Writer) Closed() bool { return w.closed }
+
+// Len returns how many bytes of plaintext were sealed and written.
+func (w *Writer) Len() int64 { return w.size }
+
+func (w *Writer) usable() error {
+	if w.err == nil && w.closed {
+		return io.ErrClosedPipe
+	}
+	return w.err
+}
+
+// chunk is the room for chunk i of buf and its tag; less than that in a buf
+// for one short chunk.
+func (w *Writer) chunk(i int) []byte {
+	b := w.buf[HeadSize+i*stride:]
+	return b[:min(len(b), stride)]
+}
+
+// capacity is how many whole chunks buf has room for.
+func (w *Writer) capacity() int { return (len(w.buf) - HeadSize) / stride }
+
+// grow makes room where there is none, and more after each batch. Most short
+// messages come in one piece of n bytes: they get no more than that.
+func (w *Writer) grow(n int) {
+	capacity, batch := w.capacity(), int(w.work.batch())
+	switch {
+	case len(w.buf) == HeadSize && n < Size:
+		w.resize(HeadSize + n + Overhead)
+	case capacity == 0 && len(w.room()) < n:
+		w.resize(HeadSize + stride)
+	case w.pending == 0 && w.full > 0 && capacity < batch:
+		w.resize(HeadSize + min(2*capacity, batch)*stride)
+	}
+}
+
+func (w *Writer) resize(n int) {
+	old := w.buf
+	w.buf = make([]byte, n)
+	copy(w.buf, old)
+	clear(old)
+}
+
+// room is where the next plaintext goes.
+func (w *Writer) room() []byte {
+	c := w.chunk(w.pending / Size)
+	return c[min(w.pending%Size, len(c)):max(len(c)-Overhead, 0)]
+}
+
+// add counts n bytes that were put into room, and seals a batch that is full.
+func (w *Writer) add(n int) {
+	w.pending += n
+	if c := w.capacity(); c > 0 && w.pending == c*Size {
+		w.seal(c, func(i int) []byte { return w.chunk(i)[:Size] })
+	}
+}
+
+// seal seals n chunks into buf and writes them.
+func (w *Writer) seal(n int, plain func(i int) []byte) {
+	if w.full+int64(n) > MaxChunks {
+		w.fail(ErrLength)
+		return
+	}
+	m := w.key.use()
+	err := w.work.each(w.ctx, n, func(i int) error {
+		m.seal(w.chunk(i)[:0], plain(i), w.full+int64(i))
+		return nil
+	})
+	if err != nil {
+		w.fail(err)
+		return
+	}
+	last := len(plain(n - 1))
+	out := w.buf[HeadSize-w.head : HeadSize+(n-1)*stride+last+Overhead]
+	switch k, err := w.w.Write(out); {
+	case err != nil:
+		w.fail(err)
+		return
+	case k != len(out):
+		w.fail(io.ErrShortWrite)
+		return
+	}
+	w.full += int64(n)
+	w.size += int64(n-1)*Size + int64(last)
+	w.head, w.pending = 0, 0
+	w.work.progress(w.size)
+}
+
+func (w *Writer) fail(err error) {
+	w.err = err
+	clear(w.buf) // some of it may not be sealed yet
+}
