@@ -18,6 +18,7 @@ const (
 	labelSubjectKey = "rahasia/subject-key/v1" // associated data of the wrapped key
 	labelCommitment = "rahasia/commitment/v1"  // HKDF-Expand of the subject key; then the older one, if there is one
 	labelRecordKey  = "rahasia/record-key/v1"  // HKDF-Expand of the subject key
+	labelObjectKey  = "rahasia/object-key/v1"  // HKDF-Expand of the subject key
 )
 
 // SubjectKey is one subject's key in one compartment, with its record key
@@ -32,6 +33,7 @@ type SubjectKey struct {
 	key         secret.Key
 	record      secret.AEAD
 	older       secret.AEAD // of the generation before, between Rekey and EndRekey; else zero
+	olderKey    secret.Key  // likewise
 }
 
 // Compartment returns the compartment whose fields the key seals.
@@ -53,7 +55,27 @@ func (k *SubjectKey) Record(generation uint32) (secret.AEAD, error) {
 	case generation == k.generation-1 && !k.older.IsZero():
 		return k.older, nil
 	}
-	return secret.AEAD{}, fmt.Errorf("keyring: compartment %q generation %d: %w", k.compartment, generation, ErrUnknownGeneration)
+	return secret.AEAD{}, k.unknown(generation)
+}
+
+// Object returns the key that this subject's objects in this compartment are
+// sealed under, derived by "rahasia/object-key/v1" with HKDF-Expand (SHA-256,
+// 32 bytes). A generation that the subject has not, or no longer, is
+// [ErrUnknownGeneration].
+func (k *SubjectKey) Object(generation uint32) (secret.Key, error) {
+	key := k.key
+	switch {
+	case generation == k.generation:
+	case generation == k.generation-1 && !k.olderKey.IsZero():
+		key = k.olderKey
+	default:
+		return secret.Key{}, k.unknown(generation)
+	}
+	return secret.Derive(key, lp.Append(nil, labelObjectKey)), nil
+}
+
+func (k *SubjectKey) unknown(generation uint32) error {
+	return fmt.Errorf("keyring: compartment %q generation %d: %w", k.compartment, generation, ErrUnknownGeneration)
 }
 
 // Derive returns HKDF-Expand (SHA-256, 32 bytes) of the newest generation's key
@@ -212,6 +234,7 @@ func unwrapSubject(ring string, ks *Keyset, rec *KeyRecord, erasure Tag, span jo
 		if k.older, err = secret.NewAEAD(secret.Derive(keys.older, lp.Append(nil, labelRecordKey))); err != nil {
 			return nil, badRow(rec, "record key")
 		}
+		k.olderKey = keys.older
 	}
 	return k, nil
 }
