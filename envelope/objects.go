@@ -88,10 +88,12 @@ func (o *Objects) Create(ctx context.Context, subject string, w io.Writer, opts 
 	if err != nil {
 		return nil, fmt.Errorf("envelope: seal object type %q: %w", o.objectType, err)
 	}
-	key, head := chunked.New(input, o.context(subject, &object))
+	var context [maxObjectContext]byte
+	key, head := chunked.New(input, o.context(context[:0], subject, &object))
 	object.head = head
-	c := chunked.NewWriter(ctx, w, key, head, chunked.Work{Workers: opts.Workers, Progress: opts.Progress})
-	return &Writer{use: func() (*chunked.Writer, *Objects, *Object) { return c, o, &object }}, nil
+	s := &sealing{objects: o, object: object}
+	s.chunks.Reset(ctx, w, key, head, chunked.Work{Workers: opts.Workers, Progress: opts.Progress})
+	return &Writer{use: func() *sealing { return s }}, nil
 }
 
 // Open returns a Reader of the object that a reference names, as the subject's.
@@ -157,7 +159,8 @@ func (o *Objects) begin(ctx context.Context, subject string, object Object, noth
 	if err != nil {
 		return chunked.Key{}, work, o.failed("open", err)
 	}
-	key, err := chunked.Open(input, o.context(subject, &object), object.head)
+	var context [maxObjectContext]byte
+	key, err := chunked.Open(input, o.context(context[:0], subject, &object), object.head)
 	if err != nil {
 		return chunked.Key{}, work, o.failed("open", err)
 	}
@@ -174,9 +177,13 @@ func (o *Objects) key(ctx context.Context, subject string, generation uint32) (*
 	return keys[0], err
 }
 
-// context is what an object is bound to, beside its key.
-func (o *Objects) context(subject string, object *Object) []byte {
-	b := lp.Append(make([]byte, 0, 256), objectLabel, o.ring.ID(), o.compartment, subject, o.objectType)
+// maxObjectContext is the size of a longest context: of a ring id of 64 bytes
+// and a compartment of 32.
+const maxObjectContext = 6*2 + len(objectLabel) + 64 + 32 + 2*maxID + 16
+
+// context appends what an object is bound to, beside its key.
+func (o *Objects) context(dst []byte, subject string, object *Object) []byte {
+	b := lp.Append(dst, objectLabel, o.ring.ID(), o.compartment, subject, o.objectType)
 	return lp.Append(b, object.id[:])
 }
 

@@ -17,48 +17,54 @@ import (
 // cleaned up but that.
 type Writer struct {
 	_   [0]func()
-	use func() (*chunked.Writer, *Objects, *Object)
+	use func() *sealing
+}
+
+type sealing struct {
+	chunks  chunked.Writer
+	objects *Objects
+	object  Object // its length is still to be known
 }
 
 // Write seals p, in chunks of 16 KiB. The error is that of the underlying
 // writer, of the context, or ErrState after Close.
 func (w *Writer) Write(p []byte) (int, error) {
-	c, o, _ := w.use()
-	if c.Closed() {
-		return 0, o.state("closed")
+	s := w.use()
+	if s.chunks.Closed() {
+		return 0, s.objects.state("closed")
 	}
-	n, err := c.Write(p)
-	return n, o.failed("seal", err)
+	n, err := s.chunks.Write(p)
+	return n, s.objects.failed("seal", err)
 }
 
 // ReadFrom seals all of r; [io.Copy] calls it. An error of r fails the Writer:
 // the object is not whole.
 func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
-	c, o, _ := w.use()
-	if c.Closed() {
-		return 0, o.state("closed")
+	s := w.use()
+	if s.chunks.Closed() {
+		return 0, s.objects.state("closed")
 	}
-	n, err := c.ReadFrom(r)
-	return n, o.failed("seal", err)
+	n, err := s.chunks.ReadFrom(r)
+	return n, s.objects.failed("seal", err)
 }
 
 // Close seals the last chunk and so ends the object. It does not close the
 // underlying writer, nor make durable what was written to it. If the Writer
 // has failed it returns that error.
 func (w *Writer) Close() error {
-	c, o, _ := w.use()
-	return o.failed("seal", c.Close())
+	s := w.use()
+	return s.objects.failed("seal", s.chunks.Close())
 }
 
 // Object returns the reference, after a Close without error: else ErrState.
 func (w *Writer) Object() (Object, error) {
-	c, o, object := w.use()
-	if !c.Closed() {
-		return Object{}, o.state("not closed, or failed")
+	s := w.use()
+	if !s.chunks.Closed() {
+		return Object{}, s.objects.state("not closed, or failed")
 	}
-	whole := *object
-	whole.size = c.Len()
-	return whole, nil
+	object := s.object
+	object.size = s.chunks.Len()
+	return object, nil
 }
 
 // Format writes a fixed text, whatever the verb.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/rahasia/rahasia/internal/lp"
 	"github.com/rahasia/rahasia/internal/secret"
@@ -32,8 +33,9 @@ type SubjectKey struct {
 	erasure     Tag
 	key         secret.Key
 	record      secret.AEAD
-	older       secret.AEAD // of the generation before, between Rekey and EndRekey; else zero
-	olderKey    secret.Key  // likewise
+	older       secret.AEAD                      // of the generation before, between Rekey and EndRekey; else zero
+	olderKey    secret.Key                       // likewise
+	object      *atomic.Pointer[secret.Expander] // of key, made when it is first asked for
 }
 
 // Compartment returns the compartment whose fields the key seals.
@@ -60,18 +62,28 @@ func (k *SubjectKey) Record(generation uint32) (secret.AEAD, error) {
 
 // Object returns the key that this subject's objects in this compartment are
 // sealed under, derived by "rahasia/object-key/v1" with HKDF-Expand (SHA-256,
-// 32 bytes). A generation that the subject has not, or no longer, is
+// 32 bytes) and prepared for HKDF-Expand with SHA-512, which gives each object a
+// key of its own. A generation that the subject has not, or no longer, is
 // [ErrUnknownGeneration].
-func (k *SubjectKey) Object(generation uint32) (secret.Key, error) {
-	key := k.key
+func (k *SubjectKey) Object(generation uint32) (secret.Expander, error) {
 	switch {
 	case generation == k.generation:
+		if e := k.object.Load(); e != nil {
+			return *e, nil
+		}
+		e, err := newObjectKey(k.key)
+		if err == nil {
+			k.object.Store(&e) // of several that make it at once any will do
+		}
+		return e, err
 	case generation == k.generation-1 && !k.olderKey.IsZero():
-		key = k.olderKey
-	default:
-		return secret.Key{}, k.unknown(generation)
+		return newObjectKey(k.olderKey)
 	}
-	return secret.Derive(key, lp.Append(nil, labelObjectKey)), nil
+	return secret.Expander{}, k.unknown(generation)
+}
+
+func newObjectKey(key secret.Key) (secret.Expander, error) {
+	return secret.NewExpander(secret.Derive(key, lp.Append(nil, labelObjectKey)))
 }
 
 func (k *SubjectKey) unknown(generation uint32) error {
@@ -226,6 +238,7 @@ func unwrapSubject(ring string, ks *Keyset, rec *KeyRecord, erasure Tag, span jo
 	}
 	k := &SubjectKey{
 		compartment: ks.name, generation: rec.Generation, version: rec.Version, erasure: erasure, key: keys.newest,
+		object: new(atomic.Pointer[secret.Expander]),
 	}
 	if k.record, err = secret.NewAEAD(derived[1]); err != nil {
 		return nil, badRow(rec, "record key")

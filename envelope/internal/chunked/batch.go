@@ -52,15 +52,35 @@ func (w *Work) check(ctx context.Context) error {
 	return nil
 }
 
-// each runs do for 0 to n-1, several at once, and returns an error if one
+// job works on the i-th chunk of a batch.
+type job interface{ do(n *nonce, i int) error }
+
+// each does chunks 0 to n-1 of j, several at once, and returns an error if one
 // failed or ctx ended before all were done.
-func (w *Work) each(ctx context.Context, n int, do func(i int) error) error {
+func (w *Work) each(ctx context.Context, n int, j job) error {
 	if err := w.check(ctx); err != nil {
 		return err
 	}
+	if workers := min(w.workers(), n); workers > 1 {
+		return parallel(ctx, workers, n, j)
+	}
+	var scratch nonce
+	for i := range n {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := j.do(&scratch, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func parallel(ctx context.Context, workers, n int, j job) error {
 	var next atomic.Int64
 	var failed atomic.Pointer[error]
 	run := func() {
+		var scratch nonce
 		for failed.Load() == nil {
 			i := int(next.Add(1)) - 1
 			if i >= n {
@@ -68,7 +88,7 @@ func (w *Work) each(ctx context.Context, n int, do func(i int) error) error {
 			}
 			err := ctx.Err()
 			if err == nil {
-				err = do(i)
+				err = j.do(&scratch, i)
 			}
 			if err != nil {
 				failed.CompareAndSwap(nil, &err)
@@ -76,7 +96,7 @@ func (w *Work) each(ctx context.Context, n int, do func(i int) error) error {
 		}
 	}
 	var wg sync.WaitGroup
-	for range min(w.workers(), n) - 1 {
+	for range workers - 1 {
 		wg.Go(run)
 	}
 	run()

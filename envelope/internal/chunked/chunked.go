@@ -8,9 +8,7 @@ package chunked
 
 import (
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/rand"
-	"crypto/sha512"
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
@@ -55,7 +53,7 @@ type Head [HeadSize]byte
 // for concurrent use.
 type Key struct {
 	_   [0]func()
-	use func() material
+	use func() *material
 }
 
 // material must not be kept in a struct that could be printed.
@@ -71,67 +69,62 @@ func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "chunked.Key
 func (k Key) LogValue() slog.Value { return slog.StringValue("chunked.Key") }
 
 // New returns the key of a new message under a fresh random salt, and the head
-// that its ciphertext begins with.
-func New(input secret.Key, context []byte) (Key, Head) {
-	var head Head
-	rand.Read(head[:saltSize]) // never fails: crypto/rand ends the program instead
-	k, commitment := derive(input, head[:saltSize], context)
-	copy(head[saltSize:], commitment)
-	return k, head
+// that its ciphertext begins with. Of both a caller makes one message.
+func New(input secret.Expander, context []byte) (Key, Head) {
+	var salt [saltSize]byte
+	rand.Read(salt[:]) // never fails: crypto/rand ends the program instead
+	k, commitment := derive(input, salt, context)
+	return k, Head(append(append(make([]byte, 0, HeadSize), salt[:]...), commitment[:]...))
 }
 
 // Open returns the key of the message whose ciphertext begins with head, or
 // ErrOpen if the head does not commit to this input key and context.
-func Open(input secret.Key, context []byte, head Head) (Key, error) {
-	k, commitment := derive(input, head[:saltSize], context)
-	if subtle.ConstantTimeCompare(commitment, head[saltSize:]) != 1 {
+func Open(input secret.Expander, context []byte, head Head) (Key, error) {
+	k, commitment := derive(input, [saltSize]byte(head[:]), context)
+	if subtle.ConstantTimeCompare(commitment[:], head[saltSize:]) != 1 {
 		return Key{}, ErrOpen
 	}
 	return k, nil
 }
 
 // derive is the construction's one derivation: key || base nonce || commitment
-// = HKDF-Expand(input, label || salt || context).
-func derive(input secret.Key, salt, context []byte) (Key, []byte) {
-	info := make([]byte, 0, 256)
-	info = append(append(append(info, label...), salt...), context...)
-	out, err := hkdf.Expand(sha512.New, secret.Expose(input), string(info), secret.KeySize+nonceSize+commitmentSize)
-	if err != nil {
-		panic(err) // only for lengths that this is not
-	}
-	key, commitment := out[:secret.KeySize+nonceSize], out[secret.KeySize+nonceSize:]
-	defer clear(key)
-	handle, err := secret.NewKey(key[:secret.KeySize])
+// = HKDF-Expand(input key, label || salt || context).
+func derive(input secret.Expander, salt [saltSize]byte, context []byte) (Key, [commitmentSize]byte) {
+	var out [secret.KeySize + nonceSize + commitmentSize]byte
+	info := append(append(append(make([]byte, 0, 512), label...), salt[:]...), context...)
+	secret.Expand(input, out[:], info)
+	defer clear(out[:])
+	key, err := secret.NewKey(out[:secret.KeySize])
 	if err != nil {
 		panic(err) // only for another size
 	}
-	aead, err := secret.NewAEAD(handle)
+	aead, err := secret.NewAEAD(key)
 	if err != nil {
 		panic(err) // only for a zero key
 	}
-	m := material{secret.Cipher(aead), [nonceSize]byte(key[secret.KeySize:])}
-	return Key{use: func() material { return m }}, commitment
+	m := &material{secret.Cipher(aead), [nonceSize]byte(out[secret.KeySize:])}
+	return Key{use: func() *material { return m }}, [commitmentSize]byte(out[secret.KeySize+nonceSize:])
 }
 
-// nonce returns the base nonce XOR the number of a chunk. Each number is sealed
-// once under a key that is used for one message.
-func (m *material) nonce(i int64) [nonceSize]byte {
-	n := m.base
+// nonce is the base nonce XOR the number of a chunk, in a worker's memory. Each
+// number is sealed once under a key that is used for one message.
+type nonce [nonceSize]byte
+
+func (m *material) nonce(n *nonce, i int64) []byte {
+	*n = m.base
 	low := n[nonceSize-8:]
 	binary.BigEndian.PutUint64(low, binary.BigEndian.Uint64(low)^uint64(i))
-	return n
+	return n[:]
 }
 
 // seal appends chunk i, sealed, to dst, which may be plaintext[:0].
-func (m *material) seal(dst, plaintext []byte, i int64) []byte {
-	n := m.nonce(i)
-	return m.aead.Seal(dst, n[:], plaintext, nil)
+func (m *material) seal(n *nonce, dst, plaintext []byte, i int64) {
+	m.aead.Seal(dst, m.nonce(n, i), plaintext, nil)
 }
 
 // open appends the plaintext of chunk i to dst, which may be sealed[:0].
-func (m *material) open(dst, sealed []byte, i int64) error {
-	n := m.nonce(i)
-	if _, err := m.aead.Open(dst, n[:], sealed, nil); err != nil {
+func (m *material) open(n *nonce, dst, sealed []byte, i int64) error {
+	if _, err := m.aead.Open(dst, m.nonce(n, i), sealed, nil); err != nil {
 		return ErrOpen
 	}
 	return nil

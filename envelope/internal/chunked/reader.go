@@ -105,11 +105,7 @@ func (r *Reader) open() error {
 			return err
 		}
 	}
-	m := r.key.use()
-	err := r.work.each(r.ctx, int(n), func(i int) error {
-		return m.open(plain[i*Size:][:0], piece(sealed, i, stride), r.next+int64(i))
-	})
-	if err != nil {
+	if err := r.work.each(r.ctx, int(n), r); err != nil {
 		return err
 	}
 	r.next += n
@@ -117,6 +113,11 @@ func (r *Reader) open() error {
 	r.ready = plain
 	r.work.progress(first + int64(len(plain)))
 	return nil
+}
+
+// do opens chunk i of the batch.
+func (r *Reader) do(n *nonce, i int) error {
+	return r.key.use().open(n, r.plain[i*Size:][:0], piece(r.sealed, i, stride), r.next+int64(i))
 }
 
 // piece is the i-th piece of n bytes, or what there is of it.

@@ -87,28 +87,38 @@ func (a *ReaderAt) open(p []byte, off int64) (int, error) {
 	if err := readAt(a.r, sealed, HeadSize+first*stride); err != nil {
 		return 0, err
 	}
-	m := a.key.use()
-	err := a.work.each(a.ctx, int(n), func(i int) error {
-		c := piece(sealed, i, stride)
-		start, size := (first+int64(i))*Size-off, int64(len(c)-Overhead)
-		if 0 <= start && start+size <= int64(len(p)) { // all of it is wanted
-			return m.open(p[start:start:start+size], c, first+int64(i))
-		}
-		if err := m.open(c[:0], c, first+int64(i)); err != nil {
-			return err
-		}
-		from := max(0, -start)
-		copy(p[start+from:], c[from:size])
-		clear(c)
-		return nil
-	})
-	if err != nil {
+	if err := a.work.each(a.ctx, int(n), &part{a.key.use(), first, off, p, sealed}); err != nil {
 		return 0, err
 	}
 	if first+n == Chunks(a.size) {
 		a.end.Store(true)
 	}
 	return int(min(int64(len(p)), (first+n)*Size-off)), nil
+}
+
+// part is one batch of a range.
+type part struct {
+	m      *material
+	first  int64 // chunk
+	off    int64 // of p in the message
+	p      []byte
+	sealed []byte
+}
+
+// do opens chunk i into p, as far as it lies in there.
+func (b *part) do(n *nonce, i int) error {
+	c := piece(b.sealed, i, stride)
+	number := b.first + int64(i)
+	start, size := number*Size-b.off, int64(len(c)-Overhead)
+	if 0 <= start && start+size <= int64(len(b.p)) { // all of it
+		return b.m.open(n, b.p[start:start:start+size], c, number)
+	}
+	if err := b.m.open(n, c[:0], c, number); err != nil {
+		return err
+	}
+	copy(b.p[max(0, start):], c[max(0, -start):size])
+	clear(c)
+	return nil
 }
 
 // proveEnd opens the last chunk, once: only an authentic one says how long the
@@ -122,9 +132,7 @@ func (a *ReaderAt) proveEnd() error {
 	if err := readAt(a.r, sealed, HeadSize+last*stride); err != nil {
 		return err
 	}
-	m := a.key.use()
-	err := a.work.each(a.ctx, 1, func(int) error { return m.open(sealed[:0], sealed, last) })
-	clear(sealed)
+	err := a.work.each(a.ctx, 1, &part{a.key.use(), last, last * Size, nil, sealed})
 	if err == nil {
 		a.end.Store(true)
 	}

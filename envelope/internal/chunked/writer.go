@@ -16,19 +16,21 @@ type Writer struct {
 	// buf is room for the head, and then for chunks with their tags, in which
 	// they are sealed in place. It grows with the message, up to a batch.
 	buf     []byte
-	head    int   // bytes of the head that are still to be written
-	pending int   // bytes of plaintext in buf
-	full    int64 // chunks written
-	size    int64 // bytes of plaintext in them
+	first   Head
+	head    int    // bytes of the head that are still to be written
+	pending int    // bytes of plaintext in buf
+	from    []byte // plaintext that is sealed from where it is, during a call
+	full    int64  // chunks written
+	size    int64  // bytes of plaintext in them
 	closed  bool
 	err     error
 }
 
-// NewWriter returns a Writer that writes the ciphertext of a message to w, in
-// pieces of its own choice: none before a chunk is full or Close is called.
-// The key and the head must come from [New], and be used once.
-func NewWriter(ctx context.Context, w io.Writer, key Key, head Head, work Work) *Writer {
-	return &Writer{ctx: ctx, w: w, key: key, work: work, head: HeadSize, buf: append([]byte(nil), head[:]...)}
+// Reset makes w ready to write the ciphertext of a message to dst, in pieces of
+// its own choice: none before a chunk is full or Close is called. The key and
+// the head must come from [New], and be used once.
+func (w *Writer) Reset(ctx context.Context, dst io.Writer, key Key, head Head, work Work) {
+	*w = Writer{ctx: ctx, w: dst, key: key, work: work, first: head, head: HeadSize}
 }
 
 // Write seals p, and keeps of it what does not fill a chunk.
@@ -59,7 +61,7 @@ func (w *Writer) writeBatch(p []byte, n int) int {
 	if w.capacity() < n {
 		w.resize(HeadSize + n*stride)
 	}
-	w.seal(n, func(i int) []byte { return p[i*Size:][:Size] })
+	w.seal(n, p[:n*Size])
 	return n * Size
 }
 
@@ -99,11 +101,10 @@ func (w *Writer) Close() error {
 	if w.err != nil || w.closed {
 		return w.err
 	}
-	if len(w.buf) == HeadSize { // the empty message
+	if len(w.buf) == 0 { // the empty message
 		w.resize(HeadSize + Overhead)
 	}
-	n := w.pending/Size + 1
-	w.seal(n, func(i int) []byte { return w.chunk(i)[:min(Size, w.pending-i*Size)] })
+	w.seal(w.pending/Size+1, nil)
 	w.closed = w.err == nil
 	return w.err
 }
@@ -129,14 +130,14 @@ func (w *Writer) chunk(i int) []byte {
 }
 
 // capacity is how many whole chunks buf has room for.
-func (w *Writer) capacity() int { return (len(w.buf) - HeadSize) / stride }
+func (w *Writer) capacity() int { return max(0, len(w.buf)-HeadSize) / stride }
 
 // grow makes room where there is none, and more after each batch. Most short
 // messages come in one piece of n bytes: they get no more than that.
 func (w *Writer) grow(n int) {
 	capacity, batch := w.capacity(), int(w.work.batch())
 	switch {
-	case len(w.buf) == HeadSize && n < Size:
+	case len(w.buf) == 0 && n < Size:
 		w.resize(HeadSize + n + Overhead)
 	case capacity == 0 && len(w.room()) < n:
 		w.resize(HeadSize + stride)
@@ -148,12 +149,17 @@ func (w *Writer) grow(n int) {
 func (w *Writer) resize(n int) {
 	old := w.buf
 	w.buf = make([]byte, n)
-	copy(w.buf, old)
+	if copy(w.buf, old) == 0 {
+		copy(w.buf, w.first[:])
+	}
 	clear(old)
 }
 
 // room is where the next plaintext goes.
 func (w *Writer) room() []byte {
+	if len(w.buf) == 0 {
+		return nil
+	}
 	c := w.chunk(w.pending / Size)
 	return c[min(w.pending%Size, len(c)):max(len(c)-Overhead, 0)]
 }
@@ -162,26 +168,38 @@ func (w *Writer) room() []byte {
 func (w *Writer) add(n int) {
 	w.pending += n
 	if c := w.capacity(); c > 0 && w.pending == c*Size {
-		w.seal(c, func(i int) []byte { return w.chunk(i)[:Size] })
+		w.seal(c, nil)
 	}
 }
 
-// seal seals n chunks into buf and writes them.
-func (w *Writer) seal(n int, plain func(i int) []byte) {
+// plain is the plaintext of chunk i.
+func (w *Writer) plain(i int) []byte {
+	if w.from != nil {
+		return w.from[i*Size:][:Size]
+	}
+	return w.chunk(i)[:min(Size, w.pending-i*Size)]
+}
+
+// do seals chunk i into buf.
+func (w *Writer) do(n *nonce, i int) error {
+	w.key.use().seal(n, w.chunk(i)[:0], w.plain(i), w.full+int64(i))
+	return nil
+}
+
+// seal seals n chunks into buf, out of from or else in place, and writes them.
+func (w *Writer) seal(n int, from []byte) {
 	if w.full+int64(n) > MaxChunks {
 		w.fail(ErrLength)
 		return
 	}
-	m := w.key.use()
-	err := w.work.each(w.ctx, n, func(i int) error {
-		m.seal(w.chunk(i)[:0], plain(i), w.full+int64(i))
-		return nil
-	})
+	w.from = from
+	err := w.work.each(w.ctx, n, w)
+	last := len(w.plain(n - 1))
+	w.from = nil // it is the caller's
 	if err != nil {
 		w.fail(err)
 		return
 	}
-	last := len(plain(n - 1))
 	out := w.buf[HeadSize-w.head : HeadSize+(n-1)*stride+last+Overhead]
 	switch k, err := w.w.Write(out); {
 	case err != nil:
