@@ -26,6 +26,7 @@ const objectLabel = "rahasia/object/v1"
 type Objects struct {
 	objectType, compartment string
 	ring                    *keyring.Ring
+	buffers                 chunked.Buffers
 }
 
 // ObjectOptions says how a call works. The zero value is the default.
@@ -58,7 +59,7 @@ func NewObjects(objectType, compartment string, ring *keyring.Ring) (*Objects, e
 	case !validCompartment([]byte(compartment)):
 		return nil, fmt.Errorf("%w: object type %q", ErrCompartment, objectType)
 	}
-	return &Objects{objectType, compartment, ring}, nil
+	return &Objects{objectType: objectType, compartment: compartment, ring: ring}, nil
 }
 
 // Format writes a fixed text, whatever the verb.
@@ -92,7 +93,7 @@ func (o *Objects) Create(ctx context.Context, subject string, w io.Writer, opts 
 	key, head := chunked.New(input, o.context(context[:0], subject, &object))
 	object.head = head
 	s := &sealing{objects: o, object: object}
-	s.chunks.Reset(ctx, w, key, head, chunked.Work{Workers: opts.Workers, Progress: opts.Progress})
+	s.chunks.Reset(ctx, w, key, head, chunked.Work{Workers: opts.Workers, Progress: opts.Progress, Buffers: &o.buffers})
 	return &Writer{use: func() *sealing { return s }}, nil
 }
 
@@ -135,7 +136,7 @@ func (o *Objects) OpenAt(ctx context.Context, subject string, object Object, r i
 
 // begin returns the key of an object, if its head commits to it.
 func (o *Objects) begin(ctx context.Context, subject string, object Object, nothing bool, opts ObjectOptions) (chunked.Key, chunked.Work, error) {
-	work := chunked.Work{Workers: opts.Workers, Progress: opts.Progress}
+	work := chunked.Work{Workers: opts.Workers, Progress: opts.Progress, Buffers: &o.buffers}
 	// A key of ours would outlive an erasure as long as a reader is kept.
 	work.Check = func() error {
 		_, err := o.key(ctx, subject, object.generation)

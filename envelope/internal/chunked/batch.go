@@ -16,6 +16,29 @@ type Work struct {
 	Progress func(done int64)
 	// Check, if not nil, is called before each batch; its error ends the work.
 	Check func() error
+	// Buffers keeps the memory of short messages for the next ones.
+	Buffers *Buffers
+}
+
+// Buffers keeps buffers of one chunk. They hold no plaintext.
+type Buffers struct{ pool sync.Pool }
+
+type buffer [HeadSize + stride]byte
+
+func (b *Buffers) get() *buffer {
+	if b != nil {
+		if x, _ := b.pool.Get().(*buffer); x != nil {
+			return x
+		}
+	}
+	return new(buffer)
+}
+
+// put takes back what get gave, with no plaintext in it.
+func (b *Buffers) put(x *buffer) {
+	if b != nil && x != nil {
+		b.pool.Put(x)
+	}
 }
 
 // maxWorkers bounds the memory, and perWorker is how many chunks each of them

@@ -14,12 +14,14 @@ type Reader struct {
 	work Work
 	size int64 // of the message
 
-	next   int64  // chunk to be opened
-	batch  int64  // chunks to be opened at once
-	sealed []byte // buffer
-	plain  []byte // buffer
-	ready  []byte // opened and not yet read
-	err    error  // to be returned when ready is empty
+	next   int64 // chunk to be opened
+	batch  int64 // chunks to be opened at once
+	sealed []byte
+	plain  []byte
+	dirty  int        // how much of plain has held plaintext
+	kept   [2]*buffer // the first ones
+	ready  []byte     // opened and not yet read
+	err    error      // to be returned when ready is empty
 }
 
 // NewReader returns a Reader of the message of size bytes whose ciphertext is
@@ -36,7 +38,12 @@ func NewReader(ctx context.Context, r io.Reader, key Key, head Head, size int64,
 	if got != head {
 		return nil, ErrOpen
 	}
-	return &Reader{ctx: ctx, r: r, key: key, work: work, size: size, batch: 1}, nil
+	c := &Reader{ctx: ctx, r: r, key: key, work: work, size: size, batch: 1}
+	for i, b := range []*[]byte{&c.sealed, &c.plain} {
+		c.kept[i] = work.Buffers.get()
+		*b = c.kept[i][:]
+	}
+	return c, nil
 }
 
 // Read returns bytes of chunks that were authenticated. The last chunk is
@@ -79,7 +86,11 @@ func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
 func (r *Reader) fill() {
 	for len(r.ready) == 0 && r.err == nil {
 		if r.err = r.open(); r.err != nil {
-			clear(r.plain)
+			clear(r.plain[:cap(r.plain)][:r.dirty])
+			r.sealed, r.plain = nil, nil
+			r.work.Buffers.put(r.kept[0])
+			r.work.Buffers.put(r.kept[1])
+			r.kept = [2]*buffer{}
 		}
 	}
 }
@@ -93,6 +104,7 @@ func (r *Reader) open() error {
 	n := min(r.batch, left)
 	first := r.next * Size
 	plain := resize(&r.plain, min(n*Size, r.size-first))
+	r.dirty = max(r.dirty, len(plain))
 	sealed := resize(&r.sealed, int64(len(plain))+n*Overhead)
 	if err := r.ctx.Err(); err != nil {
 		return err

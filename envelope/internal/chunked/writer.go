@@ -16,12 +16,12 @@ type Writer struct {
 	// buf is room for the head, and then for chunks with their tags, in which
 	// they are sealed in place. It grows with the message, up to a batch.
 	buf     []byte
-	first   Head
-	head    int    // bytes of the head that are still to be written
-	pending int    // bytes of plaintext in buf
-	from    []byte // plaintext that is sealed from where it is, during a call
-	full    int64  // chunks written
-	size    int64  // bytes of plaintext in them
+	kept    *buffer // the first one
+	head    int     // bytes of the head that are still to be written
+	pending int     // bytes of plaintext in buf
+	from    []byte  // plaintext that is sealed from where it is, during a call
+	full    int64   // chunks written
+	size    int64   // bytes of plaintext in them
 	closed  bool
 	err     error
 }
@@ -30,7 +30,9 @@ type Writer struct {
 // its own choice: none before a chunk is full or Close is called. The key and
 // the head must come from [New], and be used once.
 func (w *Writer) Reset(ctx context.Context, dst io.Writer, key Key, head Head, work Work) {
-	*w = Writer{ctx: ctx, w: dst, key: key, work: work, first: head, head: HeadSize}
+	*w = Writer{ctx: ctx, w: dst, key: key, work: work, head: HeadSize, kept: work.Buffers.get()}
+	w.buf = w.kept[:]
+	copy(w.buf, head[:])
 }
 
 // Write seals p, and keeps of it what does not fill a chunk.
@@ -44,7 +46,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 		if batch := w.work.batch(); w.pending == 0 && int64(len(rest)) >= batch*Size {
 			n = w.writeBatch(rest, int(batch))
 		} else {
-			w.grow(len(rest))
+			w.grow()
 			n = copy(w.room(), rest)
 			w.add(n)
 		}
@@ -59,7 +61,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 // writeBatch seals n chunks straight from p.
 func (w *Writer) writeBatch(p []byte, n int) int {
 	if w.capacity() < n {
-		w.resize(HeadSize + n*stride)
+		w.resize(n)
 	}
 	w.seal(n, p[:n*Size])
 	return n * Size
@@ -75,7 +77,7 @@ func (w *Writer) ReadFrom(r io.Reader) (total int64, err error) {
 		return 0, err
 	}
 	for idle := 0; w.err == nil; {
-		w.grow(Size)
+		w.grow()
 		n, err := r.Read(w.room())
 		w.add(n)
 		total += int64(n)
@@ -101,12 +103,17 @@ func (w *Writer) Close() error {
 	if w.err != nil || w.closed {
 		return w.err
 	}
-	if len(w.buf) == 0 { // the empty message
-		w.resize(HeadSize + Overhead)
-	}
 	w.seal(w.pending/Size+1, nil)
 	w.closed = w.err == nil
+	w.release()
 	return w.err
+}
+
+// release gives back what is not needed any more.
+func (w *Writer) release() {
+	w.buf = nil
+	w.work.Buffers.put(w.kept)
+	w.kept = nil
 }
 
 // Closed reports whether the message was written to its end.
@@ -122,52 +129,33 @@ func (w *Writer) usable() error {
 	return w.err
 }
 
-// chunk is the room for chunk i of buf and its tag; less than that in a buf
-// for one short chunk.
-func (w *Writer) chunk(i int) []byte {
-	b := w.buf[HeadSize+i*stride:]
-	return b[:min(len(b), stride)]
-}
+// chunk is the room for chunk i of buf and its tag.
+func (w *Writer) chunk(i int) []byte { return w.buf[HeadSize+i*stride:][:stride] }
 
-// capacity is how many whole chunks buf has room for.
-func (w *Writer) capacity() int { return max(0, len(w.buf)-HeadSize) / stride }
+// capacity is how many chunks buf has room for.
+func (w *Writer) capacity() int { return (len(w.buf) - HeadSize) / stride }
 
-// grow makes room where there is none, and more after each batch. Most short
-// messages come in one piece of n bytes: they get no more than that.
-func (w *Writer) grow(n int) {
-	capacity, batch := w.capacity(), int(w.work.batch())
-	switch {
-	case len(w.buf) == 0 && n < Size:
-		w.resize(HeadSize + n + Overhead)
-	case capacity == 0 && len(w.room()) < n:
-		w.resize(HeadSize + stride)
-	case w.pending == 0 && w.full > 0 && capacity < batch:
-		w.resize(HeadSize + min(2*capacity, batch)*stride)
+// grow makes the next batch a larger one than the last.
+func (w *Writer) grow() {
+	if capacity, batch := w.capacity(), int(w.work.batch()); w.pending == 0 && w.full > 0 && capacity < batch {
+		w.resize(min(2*capacity, batch))
 	}
 }
 
+// resize makes buf, in which nothing is pending, one for n chunks.
 func (w *Writer) resize(n int) {
 	old := w.buf
-	w.buf = make([]byte, n)
-	if copy(w.buf, old) == 0 {
-		copy(w.buf, w.first[:])
-	}
-	clear(old)
+	w.buf = make([]byte, HeadSize+n*stride)
+	copy(w.buf, old[:w.head])
 }
 
 // room is where the next plaintext goes.
-func (w *Writer) room() []byte {
-	if len(w.buf) == 0 {
-		return nil
-	}
-	c := w.chunk(w.pending / Size)
-	return c[min(w.pending%Size, len(c)):max(len(c)-Overhead, 0)]
-}
+func (w *Writer) room() []byte { return w.chunk(w.pending / Size)[w.pending%Size : Size] }
 
 // add counts n bytes that were put into room, and seals a batch that is full.
 func (w *Writer) add(n int) {
 	w.pending += n
-	if c := w.capacity(); c > 0 && w.pending == c*Size {
+	if c := w.capacity(); w.pending == c*Size {
 		w.seal(c, nil)
 	}
 }
@@ -218,4 +206,5 @@ func (w *Writer) seal(n int, from []byte) {
 func (w *Writer) fail(err error) {
 	w.err = err
 	clear(w.buf) // some of it may not be sealed yet
+	w.release()
 }
