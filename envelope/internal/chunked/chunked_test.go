@@ -210,6 +210,8 @@ func TestReadBack(t *testing.T) {
 			if n <= Size+1 && workers == 1 {
 				require.NoError(t, iotest.TestReader(a, s.text), "%d bytes", n) // Read, Seek and ReadAt
 			}
+			_, err := a.Seek(0, io.SeekStart)
+			require.NoError(t, err)
 			got, err := io.ReadAll(io.MultiReader(io.LimitReader(iotest.OneByteReader(a), n/3), a))
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(s.text, got), "%d bytes", n)
