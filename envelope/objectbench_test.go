@@ -3,13 +3,10 @@ package envelope
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/rahasia/rahasia/envelope/internal/chunked"
 )
 
 // The limit of the object benchmarks is AES-256-GCM over chunks of 16 KiB with
@@ -116,6 +113,3 @@ func BenchmarkObjectReadAt(b *testing.B) {
 		}
 	}
 }
-
-var _ = fmt.Sprint
-var _ = chunked.Size
