@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -114,6 +115,28 @@ func (o *Object) UnmarshalBinary(b []byte) error {
 	}
 	*o = x
 	return nil
+}
+
+// MarshalText returns the binary form in base64url without padding, so that JSON
+// does not lose an Object.
+func (o Object) MarshalText() ([]byte, error) {
+	b, err := o.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	return textEncoding().AppendEncode(nil, b), nil
+}
+
+// UnmarshalText is the opposite of MarshalText, and as strict as UnmarshalBinary.
+func (o *Object) UnmarshalText(text []byte) error {
+	if len(text) > textEncoding().EncodedLen(objectSize) {
+		return malformed("text of an object's reference")
+	}
+	b, err := textEncoding().AppendDecode(nil, text)
+	if err != nil || !bytes.Equal(textEncoding().AppendEncode(nil, b), text) {
+		return malformed("text of an object's reference")
+	}
+	return o.UnmarshalBinary(b)
 }
 
 // check refuses what Create does not make.

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -108,9 +109,32 @@ func TestObjectPrints(t *testing.T) {
 		require.NotContains(t, text, string(o.head[:8]))
 		require.NotContains(t, text, hex.EncodeToString(o.head[:8]))
 	}
-	b, err := json.Marshal(o) // has no text form: JSON has nothing of it
+}
+
+// TestObjectText: JSON keeps it, and the form is strict.
+func TestObjectText(t *testing.T) {
+	for _, o := range []Object{testObject(), {}} {
+		b, err := json.Marshal(map[string]Object{"ECG": o})
+		require.NoError(t, err)
+		var back map[string]Object
+		require.NoError(t, json.Unmarshal(b, &back))
+		require.Equal(t, o, back["ECG"])
+	}
+	good, err := testObject().MarshalText()
 	require.NoError(t, err)
-	require.Equal(t, "{}", string(b))
+	require.Len(t, good, 114)
+	for what, text := range map[string]string{
+		"padded": string(good) + "==", "line end": string(good) + "\n", "line end inside": string(good[:60]) + "\n" + string(good[60:]),
+		"spare bits": string(good[:113]) + "5", "alphabet": "+" + string(good[1:]), "one less": string(good[:113]),
+		"long": strings.Repeat("Q", 1<<20), "another kind": "E" + string(good[1:]),
+	} {
+		o := testObject()
+		require.ErrorIs(t, o.UnmarshalText([]byte(text)), ErrFormat, what)
+		require.Equal(t, testObject(), o)
+	}
+	bad := Object{size: 1}
+	_, err = bad.MarshalText()
+	require.ErrorIs(t, err, ErrFormat)
 }
 
 // TestObjectInARecord: the reference is a field like others.
@@ -140,7 +164,15 @@ func FuzzObject(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(good[:40])
 	f.Add([]byte{0x42})
+	text, err := testObject().MarshalText()
+	require.NoError(f, err)
+	f.Add(text)
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if o := new(Object); o.UnmarshalText(b) == nil {
+			again, err := o.MarshalText()
+			require.NoError(t, err)
+			require.Equal(t, string(b), string(again), "not canonical")
+		}
 		o := Object{generation: 9}
 		if err := o.UnmarshalBinary(b); err != nil {
 			require.ErrorIs(t, err, ErrOpen)
