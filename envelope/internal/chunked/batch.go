@@ -16,14 +16,14 @@ type Work struct {
 	Progress func(done int64)
 	// Check, if not nil, is called before each batch; its error ends the work.
 	Check func() error
-	// Buffers keeps the memory of short messages for the next ones.
+	// Buffers keeps memory for the next message, or the next range.
 	Buffers *Buffers
 }
 
-// Buffers keeps buffers of one chunk. They hold no plaintext.
+// Buffers keeps buffers of a few chunks. They hold no plaintext.
 type Buffers struct{ pool sync.Pool }
 
-type buffer [HeadSize + stride]byte
+type buffer [HeadSize + lone*stride]byte
 
 func (b *Buffers) get() *buffer {
 	if b != nil {
@@ -41,10 +41,12 @@ func (b *Buffers) put(x *buffer) {
 	}
 }
 
-// maxWorkers bounds the memory, and perWorker is how many chunks each of them
-// has in a full batch: enough to make starting it cheap.
+// maxWorkers bounds the memory. A lone worker has batches of lone chunks, which
+// stay in its core's cache and in a kept buffer; several have perWorker chunks
+// each, enough to make starting them cheap.
 const (
 	maxWorkers = 32
+	lone       = 4
 	perWorker  = 8
 )
 
@@ -57,7 +59,12 @@ func (w *Work) workers() int {
 }
 
 // batch is how many chunks are worked on before their results are passed on.
-func (w *Work) batch() int64 { return int64(w.workers()) * perWorker }
+func (w *Work) batch() int64 {
+	if n := w.workers(); n > 1 {
+		return int64(n) * perWorker
+	}
+	return lone
+}
 
 func (w *Work) progress(done int64) {
 	if w.Progress != nil {

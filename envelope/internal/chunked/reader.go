@@ -121,7 +121,7 @@ func (r *Reader) open() error {
 		return err
 	}
 	r.next += n
-	r.batch = min(2*r.batch, r.work.batch()) // the first bytes come soon, the others fast
+	r.batch = min(lone*r.batch, r.work.batch()) // the first bytes come soon, the others fast
 	r.ready = plain
 	r.work.progress(first + int64(len(plain)))
 	return nil

@@ -62,8 +62,11 @@ func (a *ReaderAt) ReadAt(p []byte, off int64) (int, error) {
 
 // read fills p, which lies within the message.
 func (a *ReaderAt) read(p []byte, off int64) (int, error) {
+	kept := a.work.Buffers.get()
+	defer a.work.Buffers.put(kept)
+	buf := kept[:0]
 	for done := 0; done < len(p); {
-		n, err := a.open(p[done:], off+int64(done))
+		n, err := a.open(p[done:], off+int64(done), &buf)
 		if err != nil {
 			clear(p[done:])
 			return done, err
@@ -75,15 +78,15 @@ func (a *ReaderAt) read(p []byte, off int64) (int, error) {
 }
 
 // open opens the first chunks of the range p at off, as many as a batch has,
-// and returns how much of p that is.
-func (a *ReaderAt) open(p []byte, off int64) (int, error) {
+// and returns how much of p that is. It leaves no plaintext in buf.
+func (a *ReaderAt) open(p []byte, off int64, buf *[]byte) (int, error) {
 	first, last := off/Size, (off+int64(len(p))-1)/Size
 	n := min(last-first+1, a.work.batch())
 	if err := a.ctx.Err(); err != nil {
 		return 0, err
 	}
 	length := min(n*Size, a.size-first*Size)
-	sealed := make([]byte, length+n*Overhead)
+	sealed := resize(buf, length+n*Overhead)
 	if err := readAt(a.r, sealed, HeadSize+first*stride); err != nil {
 		return 0, err
 	}
@@ -128,7 +131,9 @@ func (a *ReaderAt) proveEnd() error {
 		return a.ctx.Err()
 	}
 	last := Chunks(a.size) - 1
-	sealed := make([]byte, a.size-last*Size+Overhead)
+	kept := a.work.Buffers.get()
+	defer a.work.Buffers.put(kept)
+	sealed := kept[:a.size-last*Size+Overhead]
 	if err := readAt(a.r, sealed, HeadSize+last*stride); err != nil {
 		return err
 	}
