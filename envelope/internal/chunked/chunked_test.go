@@ -13,6 +13,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 
@@ -440,6 +441,33 @@ func TestWorkIsCancelled(t *testing.T) {
 	}
 }
 
+// cancelling cancels at its third chunk.
+type cancelling struct {
+	done   atomic.Int64
+	cancel func()
+}
+
+func (c *cancelling) do(*nonce, int) error {
+	if c.done.Add(1) == 3 {
+		c.cancel()
+	}
+	return nil
+}
+
+// TestEachChunkCanBeCancelled, within a batch too.
+func TestEachChunkCanBeCancelled(t *testing.T) {
+	for workers := 1; workers < 4; workers++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		j := &cancelling{cancel: cancel}
+		w := Work{Workers: workers}
+		require.ErrorIs(t, w.each(ctx, 1000, j), context.Canceled)
+		require.LessOrEqual(t, j.done.Load(), int64(2+workers))
+	}
+	j := &cancelling{cancel: func() {}}
+	require.NoError(t, (&Work{Workers: 3}).each(t.Context(), 1000, j))
+	require.EqualValues(t, 1000, j.done.Load())
+}
+
 // TestCheck: the work ends where it says so.
 func TestCheck(t *testing.T) {
 	s := seal(t, message(200*Size), Work{})
@@ -619,10 +647,20 @@ func TestBuffersHoldNoPlaintext(t *testing.T) {
 		w.Reset(t.Context(), &brokenWriter{err: errDisk}, s.key, s.head, work)
 		_, _ = w.Write(secretText[:n])
 		require.Error(t, w.Close())
-		for range 4 {
+		_, a := readers(t, s, int64(n), work)
+		_, err = a.ReadAt(make([]byte, 100), int64(n)/2)
+		require.NoError(t, err)
+		_, err = a.Seek(0, io.SeekEnd)
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		w.Reset(ctx, io.Discard, s.key, s.head, work)
+		_, err = w.Write(secretText[:n/2]) // not sealed yet
+		require.NoError(t, err)
+		cancel()
+		require.ErrorIs(t, w.Close(), context.Canceled)
+		for range 8 {
 			b := work.Buffers.get()
-			require.NotContains(t, string(b[:]), "plaintext-of")
-			require.NotContains(t, string(b[:]), "laintext-")
+			require.False(t, bytes.Contains(b[:], []byte("plaintext-of")))
 		}
 	}
 }
