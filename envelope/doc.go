@@ -71,12 +71,20 @@
 // question for keys for a page of it and a result for each record;
 // [Codec.AppendSeal] writes into the caller's buffer.
 //
+// # Objects
+//
+// What is too large for a field, such as an ECG, a film or a laboratory's file,
+// is an object: [Objects] seals it as a stream into a file or a bucket, and the
+// record that owns it has an [Object], the reference, as one of its fields. An
+// object opens as a stream or, by [ReaderAt], in any part; nothing comes out
+// that was not authenticated. Its length shows.
+//
 // # Limits
 //
 // At most 16 compartments, 1,024 fields in one, names of 64 bytes, ids of 255,
 // tags of 4 KiB, values of 16 MiB as encoded, rows of 64 MiB; payloads of
-// messages and items of 16 MiB. One subject's key
-// should seal at most 2³² values, tags and headers together (NIST SP 800-38D);
+// messages and items of 16 MiB; objects of 4 PiB. One subject's key should seal
+// at most 2³² values, tags and headers together (NIST SP 800-38D);
 // docs/SPEC.md has the arithmetic and the format, step by step.
 //
 // Buffers that have held plaintext are cleared before they are used again. It

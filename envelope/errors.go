@@ -10,11 +10,11 @@ import (
 // What can go wrong. Errors name the record type, the compartment, the field
 // and the stage, and never a value or whose record it is.
 var (
-	// ErrOpen: a row does not open as the record that was asked for, a message not
-	// in this topic, an item not in this inbox. A wrong key, another subject,
-	// record, type or ring, a changed byte and a mixture of two rows are not told
-	// apart. ErrFormat and ErrVersion are ErrOpen too,
-	// and so are the errors of keyring for a key that only the row names.
+	// ErrOpen: a row or object does not open as the one that was asked for, a
+	// message not in this topic, an item not in this inbox. A wrong key, another
+	// subject, record, type or ring, a changed byte and a mixture of two are not
+	// told apart. ErrFormat, ErrVersion and ErrTruncated are ErrOpen too, and so
+	// are the errors of keyring for a key that only the row or reference names.
 	ErrOpen = errors.New("envelope: does not open")
 
 	// ErrFormat: by its clear structure alone these bytes are no row, message or
@@ -23,6 +23,12 @@ var (
 
 	// ErrVersion: one of a format version that this package does not know.
 	ErrVersion = fmt.Errorf("%w: unknown format version", ErrOpen)
+
+	// ErrTruncated: a sealed object ends before its length.
+	ErrTruncated = fmt.Errorf("%w: object ends early", ErrOpen)
+
+	// ErrState: a Writer without what was asked of it: closed, or not yet.
+	ErrState = errors.New("envelope: wrong state of an object's writer")
 
 	// ErrEmpty: no record, or one without subject id, record id or type.
 	ErrEmpty = errors.New("envelope: empty id, type or record")

@@ -3,7 +3,6 @@ package envelope
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/hex"
 	"time"
 )
 
@@ -11,20 +10,14 @@ import (
 // characters: an id for a record, fit to be made before the record is sealed.
 // Its first 48 bits are the time in milliseconds, which whoever sees the id
 // sees too; 74 bits are random.
-func NewID() string {
-	var id [16]byte
+func NewID() string { return uuidText(newID()) }
+
+func newID() (id [16]byte) {
 	rand.Read(id[6:]) // never fails: crypto/rand ends the program instead
 	ms := uint64(time.Now().UnixMilli())
 	binary.BigEndian.PutUint16(id[:], uint16(ms>>32))
 	binary.BigEndian.PutUint32(id[2:], uint32(ms))
 	id[6] = id[6]&0x0f | 7<<4
 	id[8] = id[8]&0x3f | 2<<6
-	text := make([]byte, 0, 36)
-	for i, b := range id {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			text = append(text, '-')
-		}
-		text = hex.AppendEncode(text, []byte{b})
-	}
-	return string(text)
+	return id
 }

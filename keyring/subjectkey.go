@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/rahasia/rahasia/internal/lp"
 	"github.com/rahasia/rahasia/internal/secret"
@@ -18,6 +19,7 @@ const (
 	labelSubjectKey = "rahasia/subject-key/v1" // associated data of the wrapped key
 	labelCommitment = "rahasia/commitment/v1"  // HKDF-Expand of the subject key; then the older one, if there is one
 	labelRecordKey  = "rahasia/record-key/v1"  // HKDF-Expand of the subject key
+	labelObjectKey  = "rahasia/object-key/v1"  // HKDF-Expand of the subject key
 )
 
 // SubjectKey is one subject's key in one compartment, with its record key
@@ -31,7 +33,9 @@ type SubjectKey struct {
 	erasure     Tag
 	key         secret.Key
 	record      secret.AEAD
-	older       secret.AEAD // of the generation before, between Rekey and EndRekey; else zero
+	older       secret.AEAD                      // of the generation before, between Rekey and EndRekey; else zero
+	olderKey    secret.Key                       // likewise
+	object      *atomic.Pointer[secret.Expander] // of key, made when it is first asked for
 }
 
 // Compartment returns the compartment whose fields the key seals.
@@ -53,7 +57,37 @@ func (k *SubjectKey) Record(generation uint32) (secret.AEAD, error) {
 	case generation == k.generation-1 && !k.older.IsZero():
 		return k.older, nil
 	}
-	return secret.AEAD{}, fmt.Errorf("keyring: compartment %q generation %d: %w", k.compartment, generation, ErrUnknownGeneration)
+	return secret.AEAD{}, k.unknown(generation)
+}
+
+// Object returns the key that this subject's objects in this compartment are
+// sealed under, derived by "rahasia/object-key/v1" with HKDF-Expand (SHA-256,
+// 32 bytes) and prepared for HKDF-Expand with SHA-512, which gives each object a
+// key of its own. A generation that the subject has not, or no longer, is
+// [ErrUnknownGeneration].
+func (k *SubjectKey) Object(generation uint32) (secret.Expander, error) {
+	switch {
+	case generation == k.generation:
+		if e := k.object.Load(); e != nil {
+			return *e, nil
+		}
+		e, err := newObjectKey(k.key)
+		if err == nil {
+			k.object.Store(&e) // of several that make it at once any will do
+		}
+		return e, err
+	case generation == k.generation-1 && !k.olderKey.IsZero():
+		return newObjectKey(k.olderKey)
+	}
+	return secret.Expander{}, k.unknown(generation)
+}
+
+func newObjectKey(key secret.Key) (secret.Expander, error) {
+	return secret.NewExpander(secret.Derive(key, lp.Append(nil, labelObjectKey)))
+}
+
+func (k *SubjectKey) unknown(generation uint32) error {
+	return fmt.Errorf("keyring: compartment %q generation %d: %w", k.compartment, generation, ErrUnknownGeneration)
 }
 
 // Derive returns HKDF-Expand (SHA-256, 32 bytes) of the newest generation's key
@@ -205,6 +239,7 @@ func unwrapSubject(ring string, ks *Keyset, rec *KeyRecord, erasure Tag, span jo
 	}
 	k := &SubjectKey{
 		compartment: ks.name, generation: rec.Generation, version: rec.Version, erasure: erasure, key: keys.newest,
+		object: new(atomic.Pointer[secret.Expander]),
 	}
 	if k.record, err = secret.NewAEAD(derived[1]); err != nil {
 		return nil, badRow(rec, "record key")
@@ -213,6 +248,7 @@ func unwrapSubject(ring string, ks *Keyset, rec *KeyRecord, erasure Tag, span jo
 		if k.older, err = secret.NewAEAD(secret.Derive(keys.older, lp.Append(nil, labelRecordKey))); err != nil {
 			return nil, badRow(rec, "record key")
 		}
+		k.olderKey = keys.older
 	}
 	return k, nil
 }
