@@ -166,7 +166,8 @@ func (c *core) settledKeyset(_ context.Context, name string) (*Keyset, error) {
 
 // storedKeyset returns the store's revision of a keyset, for rows that a backup
 // holds under it. It calls the KEK under the lock: nobody has the ring open
-// while a backup is brought up to its journal.
+// while a backup is brought up to its journal. Where the KEK is gone a
+// restoration has the keyset in its export; a row that it does not open stays.
 func (c *core) storedKeyset(ctx context.Context, name string) (*Keyset, error) {
 	rec, err := c.store.Keyset(ctx, name)
 	if err != nil {
@@ -177,5 +178,8 @@ func (c *core) storedKeyset(ctx context.Context, name string) (*Keyset, error) {
 		return nil, err
 	}
 	ks, _, err := openRevision(ctx, kek, c.ring, name, rec)
+	if errors.Is(err, ErrKEK) && c.spare != nil {
+		return c.spare(ctx, name)
+	}
 	return ks, err
 }

@@ -221,7 +221,8 @@ func (c *core) align(ctx context.Context) (Head, error) {
 }
 
 // redo commits an entry whose writer is gone. The keyset that it activates may
-// be active already: a reseed only tells of it.
+// be active already, for a reseed only tells of it; or the journal's newest is,
+// where a store has an older head than its keysets.
 func (c *core) redo(ctx context.Context, s journal.Step) error {
 	marks, err := c.leave(ctx, s.Entry)
 	if err != nil {
@@ -237,7 +238,7 @@ func (c *core) redo(ctx context.Context, s journal.Step) error {
 		if err != nil && !errors.Is(err, ErrNoKeyset) {
 			return err
 		}
-		if want == markOf(rec) {
+		if newest, _ := c.mark(want.Name); markOf(rec) == want || markOf(rec) == newest {
 			ch.Activate = KeysetRecord{}
 		}
 	}
