@@ -286,6 +286,13 @@ func (c *core) writeOver(ctx context.Context, action string, e *journal.Entry, o
 func (c *core) append(e *journal.Entry) (journal.Step, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// Who deletes the lock's file lets in a second writer, and two entries of one
+	// number would end the journal.
+	if size, err := c.log.Size(); err != nil {
+		return journal.Step{}, fmt.Errorf("keyring: journal: %w", err)
+	} else if size != c.chain.Offset {
+		return journal.Step{}, fmt.Errorf("keyring: the journal changed although its lock is held; call again: %w", ErrConflict)
+	}
 	if err := c.chain.Write(c.log.Append, e); err != nil {
 		return journal.Step{}, fmt.Errorf("keyring: journal entry %d: %w", e.Seq, err)
 	}

@@ -292,40 +292,50 @@ func TestAttackShredAgainBesideAPackage(t *testing.T) {
 	require.False(t, bytes.Contains(keyring.Rows(w.Store)[custody.Tag].Wrapped, custody.Wrapped[48:]))
 }
 
-// endlessPages always has one more row to move, and hears of no context.
+// endlessPages always has one more row, and hears of no context; at the tenth its
+// caller's ends.
 type endlessPages struct {
 	keyring.Store
-	n uint64
+	n   uint64
+	end func()
 }
 
 func (s *endlessPages) StaleKeys(_ context.Context, compartment string, _ uint32, _ *keyring.Tag, _ int) ([]keyring.KeyRecord, error) {
-	s.n++
+	if s.n++; s.n == 10 {
+		s.end()
+	} else if s.n > 20 {
+		return nil, errStore
+	}
 	rec := keyring.KeyRecord{Compartment: compartment, Generation: 1, Version: 9, State: keyring.Active}
 	binary.BigEndian.PutUint64(rec.Tag[:], s.n)
 	return []keyring.KeyRecord{rec}, nil
 }
 
 func TestAttackEndlessPagesBeyondTheContext(t *testing.T) {
-	w := inhabited(t)
-	for name, do := range map[string]func(context.Context, *keyring.Ring) error{
-		"rewrap": func(ctx context.Context, r *keyring.Ring) error {
-			_, err := r.Rewrap(ctx, keyring.Rewrapping{DryRun: true})
-			return err
-		},
-	} {
-		cfg := w.Config
-		cfg.Store = &endlessPages{Store: w.Store}
-		r, err := keyring.Open(t.Context(), cfg)
+	synctest.Test(t, func(t *testing.T) {
+		w := inhabited(t)
+		_, err := w.ring.Rotate(t.Context(), "clinical")
 		require.NoError(t, err)
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		defer cancel()
-		done := make(chan error, 1)
-		go func() { done <- do(ctx, r) }()
-		select {
-		case err := <-done:
-			requireError(t, err, context.DeadlineExceeded)
-		case <-time.After(5 * time.Second):
-			t.Fatal(name, "goes on for ever")
+		require.NoError(t, w.ring.SetState(t.Context(), "clinical", 1, keyring.Suspended))
+		time.Sleep(2 * time.Minute)
+		for name, do := range map[string]func(context.Context, *keyring.Ring) error{
+			"rewrap": func(ctx context.Context, r *keyring.Ring) error {
+				_, err := r.Rewrap(ctx, keyring.Rewrapping{DryRun: true})
+				return err
+			},
+			"destroy": func(ctx context.Context, r *keyring.Ring) error {
+				return r.SetState(ctx, "clinical", 1, keyring.Destroyed)
+			},
+		} {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			cfg := w.Config
+			cfg.Store = &endlessPages{Store: w.Store, end: cancel}
+			r, err := keyring.Open(t.Context(), cfg)
+			require.NoError(t, err)
+			require.ErrorIs(t, do(ctx, r), context.Canceled, name)
+			require.NoError(t, r.Close())
 		}
-	}
+		require.NoError(t, w.ring.Close())
+	})
 }
