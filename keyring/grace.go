@@ -152,7 +152,7 @@ func (c *core) unwrapAside(at *slot, asked *call, kek KEK, seen uint64) {
 		c.slots.answered(at, asked, ks, seen, err)
 		asked.cancel()
 	}()
-	ks, _, err = openRevision(asked.ctx, kek, c.ring, at.name, asked.rec)
+	ks, _, err = openRevision(asked.ctx, lateKEK{kek}, c.ring, at.name, asked.rec)
 	if late := asked.overdue(); late != nil && err != nil {
 		err = late
 	}

@@ -245,7 +245,7 @@ func wrapProved(ctx context.Context, kek KEK, name string, plaintext []byte, key
 	bad := func(what string) error {
 		return fmt.Errorf("keyring: wrap keyset %q%s%s: %w", name, by(kek), what, ErrKEK)
 	}
-	wrapped, err := kek.Wrap(ctx, bytes.Clone(plaintext), bytes.Clone(ad))
+	wrapped, err := prompt(ctx, func() ([]byte, error) { return kek.Wrap(ctx, bytes.Clone(plaintext), bytes.Clone(ad)) })
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("keyring: wrap keyset %q%s: %w", name, by(kek), ctx.Err())
 	} else if err != nil {
@@ -264,7 +264,9 @@ func wrapProved(ctx context.Context, kek KEK, name string, plaintext []byte, key
 	}
 	// After that probe, so that a KEK which fails at everything by now fails here.
 	back, err := unwrap(ctx, kek, name, wrapped, ad)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
+		return nil, bad(": it does not unwrap again") // again without the cause
+	} else if err != nil {
 		return nil, err
 	}
 	defer clear(back)
@@ -283,13 +285,52 @@ func opensUnbound(ctx context.Context, kek KEK, wrapped, ad []byte) bool {
 	}
 	other := bytes.Clone(ad)
 	other[len(other)-1] ^= 0x80
-	plaintext, err := kek.Unwrap(ctx, bytes.Clone(wrapped), other)
+	plaintext, err := prompt(ctx, func() ([]byte, error) { return kek.Unwrap(ctx, bytes.Clone(wrapped), other) })
 	clear(plaintext)
 	return err == nil
 }
 
+// lateKEK is a KEK whose answer counts although the context has ended meanwhile.
+type lateKEK struct{ KEK }
+
+// prompt returns what a KEK answers, or gives up when the context ends, of which
+// not every client hears: see [TinkAEAD]. A panic is an error: of it nobody knows
+// what it holds.
+func prompt(ctx context.Context, do func() ([]byte, error)) ([]byte, error) {
+	type answer struct {
+		b   []byte
+		err error
+	}
+	answers := make(chan answer)
+	go func() {
+		a := answer{err: fmt.Errorf("keyring: the KEK panicked: %w", ErrKEK)}
+		defer func() {
+			_ = recover()
+			select {
+			case answers <- a:
+			case <-ctx.Done():
+				clear(a.b) // nobody waits for it
+			}
+		}()
+		a.b, a.err = do()
+	}()
+	select {
+	case a := <-answers:
+		return a.b, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 func unwrap(ctx context.Context, kek KEK, name string, wrapped, ad []byte) ([]byte, error) {
-	plaintext, err := kek.Unwrap(ctx, bytes.Clone(wrapped), bytes.Clone(ad))
+	call := func() ([]byte, error) { return kek.Unwrap(ctx, bytes.Clone(wrapped), bytes.Clone(ad)) }
+	var plaintext []byte
+	var err error
+	if _, late := kek.(lateKEK); late {
+		plaintext, err = call()
+	} else {
+		plaintext, err = prompt(ctx, call)
+	}
 	switch {
 	case err == nil:
 		return plaintext, nil

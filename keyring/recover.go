@@ -213,6 +213,9 @@ func (c *core) reseedLocked(ctx context.Context) error {
 	if c.level(head) {
 		return fmt.Errorf("keyring: reseed: the journal is whole: %w", ErrExists)
 	}
+	if head.Seq > maxBelieved { // the journal would end here
+		return fmt.Errorf("keyring: reseed: store's head: %w", ErrCorrupt)
+	}
 	if steps, err := c.after(head); err != nil {
 		return err
 	} else if len(steps) > 0 {
@@ -228,6 +231,10 @@ func (c *core) reseedLocked(ctx context.Context) error {
 	}
 	return c.reseed(ctx, head, append(keysets, rows...))
 }
+
+// maxBelieved bounds the numbers that Reseed takes from a store: whoever wrote
+// them, those that follow fit into 63 bits.
+const maxBelieved = 1 << 62
 
 // reseed journals a reseed entry and those that tell the store's state, all in
 // one write, and then brings the store to the last.
@@ -255,12 +262,19 @@ func (c *core) keysetEntries(ctx context.Context) ([]*journal.Entry, error) {
 		return nil, fmt.Errorf("keyring: list keysets: %w", err)
 	}
 	var entries []*journal.Entry
+	compartments := 0
 	for _, rec := range recs {
-		if rec.Name != controlKeyset && checkKeyset(rec.Name) != nil ||
+		if isCompartment(rec.Name) {
+			compartments++
+		}
+		if rec.Name != controlKeyset && checkKeyset(rec.Name) != nil || rec.Revision > maxBelieved ||
 			rec.Digest != keysetDigest(c.ring, rec.Name, rec.Revision, rec.Wrapped) {
 			return nil, fmt.Errorf("keyring: reseed: a keyset record differs from its digest: %w", ErrCorrupt)
 		}
 		entries = append(entries, &journal.Entry{Kind: journal.Keyset, Keyset: markOf(rec)})
+	}
+	if compartments > journal.MaxCompartments { // no line could name them all: nobody could be erased
+		return nil, fmt.Errorf("keyring: reseed: %d compartments: %w", compartments, ErrCorrupt)
 	}
 	return entries, nil
 }
@@ -275,6 +289,10 @@ func (c *core) rowEntries(ctx context.Context) ([]*journal.Entry, error) {
 			return nil, fmt.Errorf("keyring: list rows out of service: %w", err)
 		}
 		for i := range recs {
+			// A store that goes back would keep its caller going for ever.
+			if after != nil && bytes.Compare(recs[i].Tag[:], after[:]) <= 0 {
+				return nil, fmt.Errorf("keyring: list rows out of service: the store returned one that was not asked for: %w", ErrCorrupt)
+			}
 			erasure, err := c.marked(&recs[i])
 			if err != nil {
 				return nil, err

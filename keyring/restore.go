@@ -98,7 +98,20 @@ func (w *restoring) load(ctx context.Context, cfg Config) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newCore(cfg, ctl), nil
+	c := newCore(cfg, ctl)
+	c.spare = w.spare
+	return c, nil
+}
+
+// spare returns a keyset of the export, of whatever revision: a row that it
+// opens proves that it is the right one.
+func (w *restoring) spare(ctx context.Context, name string) (*Keyset, error) {
+	k, ok := w.export.keyset(name)
+	if !ok {
+		return nil, fmt.Errorf("keyring: restore: the export has no keyset %q: %w", name, ErrRolledBack)
+	}
+	ks, _, err := k.open(ctx, w.kek, w.export.Ring)
+	return ks, err
 }
 
 // move is the next revision of a keyset, under its KEK.

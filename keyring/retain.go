@@ -235,6 +235,9 @@ func (c *core) secure(ctx context.Context, e *journal.Entry, rows *rows, of keys
 	var all []custody.Keys
 	var sealed []*KeyRecord
 	for _, rec := range active {
+		if other && rec.Generation < c.span(rec.Tag).Newest {
+			continue // the package may have the newest
+		}
 		keys, err := c.keysIn(ctx, rec, of)
 		if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrUnknownVersion) {
 			continue // it is left as it is, and keeps nobody from going on

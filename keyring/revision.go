@@ -166,8 +166,9 @@ func (c *core) settledKeyset(_ context.Context, name string) (*Keyset, error) {
 
 // storedKeyset returns the store's revision of a keyset, for rows that a backup
 // holds under it. It calls the KEK under the lock: only for a backup, and nobody
-// has the ring open while that is brought up to its journal. What a writer left
-// that died has its package, and asks for no keyset.
+// has the ring open while that is brought up to its journal. Where the KEK is
+// gone a restoration has the keyset in its export; a row that it does not open
+// stays. What a writer left that died has its package, and asks for no keyset.
 func (c *core) storedKeyset(ctx context.Context, name string) (*Keyset, error) {
 	rec, err := c.store.Keyset(ctx, name)
 	if err != nil {
@@ -178,5 +179,8 @@ func (c *core) storedKeyset(ctx context.Context, name string) (*Keyset, error) {
 		return nil, err
 	}
 	ks, _, err := openRevision(ctx, kek, c.ring, name, rec)
+	if errors.Is(err, ErrKEK) && c.spare != nil {
+		return c.spare(ctx, name)
+	}
 	return ks, err
 }

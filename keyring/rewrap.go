@@ -313,6 +313,9 @@ func (c *core) staleStep(ctx context.Context, name string, after *Tag, each func
 // stalePage returns the next page of live subject keys of a compartment that
 // are not under the primary version.
 func (c *core) stalePage(ctx context.Context, name string, primary uint32, after *Tag) ([]KeyRecord, error) {
+	if err := ctx.Err(); err != nil { // a store that always has another page may not hear of it
+		return nil, fmt.Errorf("keyring: list subject keys in compartment %q: %w", name, err)
+	}
 	recs, err := c.store.StaleKeys(ctx, name, primary, after, rewrapPage)
 	if err != nil {
 		return nil, fmt.Errorf("keyring: list subject keys in compartment %q: %w", name, err)

@@ -108,6 +108,7 @@ type core struct {
 	metrics Metrics
 
 	custodian Custodian
+	spare     keysetSource // of a restoration: what to open rows with, where their KEK is gone
 	tell      func(Event)
 	noted     []Event // guarded by the journal's lock
 	notices   notices

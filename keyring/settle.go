@@ -220,7 +220,8 @@ func (c *core) align(ctx context.Context) (Head, error) {
 }
 
 // redo commits an entry whose writer is gone. The keyset that it activates may
-// be active already: a reseed only tells of it.
+// be active already, for a reseed only tells of it; or the journal's newest is,
+// where a store has an older head than its keysets.
 func (c *core) redo(ctx context.Context, s journal.Step) error {
 	marks, err := c.leave(ctx, s.Entry)
 	if err != nil {
@@ -236,7 +237,7 @@ func (c *core) redo(ctx context.Context, s journal.Step) error {
 		if err != nil && !errors.Is(err, ErrNoKeyset) {
 			return err
 		}
-		if want == markOf(rec) {
+		if newest, _ := c.mark(want.Name); markOf(rec) == want || markOf(rec) == newest {
 			ch.Activate = KeysetRecord{}
 		}
 	}
@@ -284,6 +285,13 @@ func (c *core) writeOver(ctx context.Context, action string, e *journal.Entry, o
 func (c *core) append(e *journal.Entry) (journal.Step, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// Who deletes the lock's file lets in a second writer, and two entries of one
+	// number would end the journal.
+	if size, err := c.log.Size(); err != nil {
+		return journal.Step{}, fmt.Errorf("keyring: journal: %w", err)
+	} else if size != c.chain.Offset {
+		return journal.Step{}, fmt.Errorf("keyring: the journal changed although its lock is held; call again: %w", ErrConflict)
+	}
 	if err := c.chain.Write(c.log.Append, e); err != nil {
 		return journal.Step{}, fmt.Errorf("keyring: journal entry %d: %w", e.Seq, err)
 	}

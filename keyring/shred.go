@@ -114,7 +114,7 @@ func (r *Ring) shred(ctx context.Context, subject, authority string) (receipt Re
 			if err != nil {
 				return err
 			}
-			if err := c.confirm(ctx, c.markers(s.Entry, s.Entry.Wipes)); err != nil {
+			if err := c.buryAgain(ctx, subject, s.Entry); err != nil {
 				return err
 			}
 			receipt = c.receipt(s)
@@ -136,6 +136,33 @@ func (r *Ring) shred(ctx context.Context, subject, authority string) (receipt Re
 		return nil
 	})
 	return receipt, err
+}
+
+// buryAgain makes sure that an erased subject has nothing but tombstones in the
+// store: also where rows came back from a backup, some of them such as the entry
+// does not name.
+func (c *core) buryAgain(ctx context.Context, subject string, e *journal.Entry) error {
+	rows, err := c.rows(ctx, subject, e.Erasure)
+	if err != nil {
+		return err
+	}
+	all := journal.Entry{Kind: journal.Shred, Erasure: e.Erasure, Wipes: slices.Clone(e.Wipes)}
+	for i, rec := range rows.recs {
+		if rec != nil {
+			all.AddWipe(journal.Wipe{Compartment: rows.compartments[i], Tag: rows.tags[i]})
+		}
+	}
+	if rows.custody != nil {
+		all.AddWipe(journal.Wipe{Compartment: controlKeyset, Tag: rows.custodyTag})
+	}
+	marks := c.markers(&all, all.Wipes)
+	c.mu.RLock()
+	head := Head(c.chain.Head)
+	c.mu.RUnlock()
+	if err := c.buryBatch(ctx, head, marks); err != nil {
+		return err
+	}
+	return c.confirm(ctx, marks)
 }
 
 // wipes returns the entry that erases a subject, which must have a key.

@@ -16,6 +16,10 @@ const rereadEvery = 60 * time.Second
 // looked for again.
 const missingFor = time.Second
 
+// maxLooks is how many versions are looked for in that time: rows that somebody
+// wrote may name one each.
+const maxLooks = 3
+
 // slots hold the loaded keysets by name. The map is replaced and never
 // changed, so that a lookup takes no lock.
 type slots struct {
@@ -35,7 +39,8 @@ type slot struct {
 	want    atomic.Uint64
 	loaded  atomic.Pointer[loaded]
 	missing uint32    // the version last looked for in vain, guarded by turn
-	asked   time.Time // when; guarded by turn
+	asked   time.Time // when the first of looks was; guarded by turn
+	looks   int       // for versions that were not there, within missingFor; guarded by turn
 
 	// Guarded by slots.mu.
 	reread, end *time.Timer // when to read again, and when the grace is over
@@ -246,9 +251,15 @@ func (c *core) readKeyset(ctx context.Context, at *slot) (*Keyset, error) {
 // row that asks for a read each time.
 func (s *slot) worthReading(ks *Keyset, unknown uint32) bool {
 	_, known := ks.keys[unknown]
-	if unknown == 0 || known || unknown == s.missing && time.Since(s.asked) < missingFor {
+	if unknown == 0 || known {
 		return false
 	}
-	s.missing, s.asked = unknown, time.Now()
+	if time.Since(s.asked) >= missingFor {
+		s.asked, s.looks = time.Now(), 0
+	} else if unknown == s.missing || s.looks >= maxLooks {
+		return false
+	}
+	s.missing = unknown
+	s.looks++
 	return true
 }

@@ -227,6 +227,9 @@ func (c *core) createMissing(ctx context.Context, create bool, loads []lookup, b
 	for i := range loads {
 		l := &loads[i]
 		n := len(recs)
+		if create && l.err == nil { // what made a new compartment known may tell of an erasure too
+			l.err = c.barred(l.erasure)
+		}
 		for _, w := range l.wants {
 			if w.key != nil || l.err != nil {
 				continue

@@ -2,10 +2,14 @@ package dirstore
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/rahasia/rahasia/keyring"
 )
@@ -115,23 +119,62 @@ func decodeIntent(b []byte) ([]write, error) {
 		return nil, keyring.ErrCorrupt
 	}
 	for _, w := range t.Writes {
-		if !filepath.IsLocal(w.Path) { // whoever wrote it, it stays inside
+		if !ours(w.Path) { // whoever wrote it
 			return nil, keyring.ErrCorrupt
 		}
 	}
 	return t.Writes, nil
 }
 
-// load reads and decodes a file. A file that is not there is fs.ErrNotExist.
-func load[T any](path string, decode func([]byte) (T, error)) (rec T, err error) {
-	b, err := os.ReadFile(path)
+// ours reports whether a transaction of this package can write at path.
+func ours(path string) bool {
+	dir, file := filepath.Split(path)
+	switch dir = filepath.Clean(dir); {
+	case path == headFile:
+		return true
+	case dir == activeDir || dir == stagedDir:
+		name, err := names.DecodeString(strings.ToUpper(file))
+		return err == nil && path == keysetFile(dir, string(name))
+	}
+	b, err := hex.DecodeString(file)
+	var tag keyring.Tag
+	return err == nil && fill(tag[:], b) && path == keyFile(tag)
+}
+
+// What is read is bounded by what this package writes, in bytes: the files are
+// not trusted.
+const (
+	maxRecord  = 96 << 10 // a wrapped form of 64 KiB in base64
+	maxIntent  = 64 << 20 // some 100,000 keys
+	maxKeysets = 1 << 14
+)
+
+// load reads and decodes a file of at most that many bytes. A file that is not
+// there is fs.ErrNotExist.
+func load[T any](s *Store, name string, most int64, decode func([]byte) (T, error)) (rec T, err error) {
+	f, err := s.open(name, os.O_RDONLY)
 	if err != nil {
 		return rec, err
 	}
-	if rec, err = decode(b); err != nil {
-		return rec, fmt.Errorf("file %s: %w", filepath.Base(path), err)
+	b, err := read(f, most)
+	if err = errors.Join(err, f.Close()); err == nil {
+		rec, err = decode(b)
+	}
+	if err != nil {
+		return rec, fmt.Errorf("file %s: %w", filepath.Base(name), err)
 	}
 	return rec, nil
+}
+
+func read(f *os.File, most int64) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > most {
+		return nil, fmt.Errorf("more than %d bytes: %w", most, keyring.ErrCorrupt)
+	}
+	return io.ReadAll(io.LimitReader(f, most)) // it may grow meanwhile
 }
 
 // fill copies from into to if it has the right length.

@@ -45,6 +45,7 @@ import (
 type Store struct {
 	dir   string
 	turn  chan struct{}     // full while a goroutine reads or writes
+	root  *os.Root          // of dir, opened anew at each turn: no link planted in it leads outside
 	fault func(step string) // what kill tests set; called between any two steps
 }
 
@@ -111,7 +112,7 @@ func (s *Store) Head(ctx context.Context) (h keyring.Head, err error) {
 }
 
 func (s *Store) head() (keyring.Head, error) {
-	h, err := load(s.path(headFile), decodeHead)
+	h, err := load(s, headFile, maxRecord, decodeHead)
 	if errors.Is(err, fs.ErrNotExist) {
 		return keyring.Head{}, nil
 	}
@@ -121,7 +122,7 @@ func (s *Store) head() (keyring.Head, error) {
 // Keysets returns the active keysets.
 func (s *Store) Keysets(ctx context.Context) (recs []keyring.KeysetRecord, err error) {
 	err = s.reading(ctx, func() error {
-		files, err := os.ReadDir(s.path(activeDir))
+		files, err := s.list(activeDir)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		} else if err != nil {
@@ -131,7 +132,10 @@ func (s *Store) Keysets(ctx context.Context) (recs []keyring.KeysetRecord, err e
 			if strings.HasSuffix(f.Name(), fresh) {
 				continue
 			}
-			rec, err := load(s.path(activeDir, f.Name()), decodeKeyset)
+			if len(recs) == maxKeysets {
+				return fmt.Errorf("more than %d keysets: %w", maxKeysets, keyring.ErrCorrupt)
+			}
+			rec, err := load(s, filepath.Join(activeDir, f.Name()), maxRecord, decodeKeyset)
 			if err != nil {
 				return err
 			}
@@ -160,7 +164,7 @@ func (s *Store) Keyset(ctx context.Context, name string) (rec keyring.KeysetReco
 
 // keyset returns the keyset of that name in dir, or ErrNoKeyset.
 func (s *Store) keyset(dir, name string) (keyring.KeysetRecord, error) {
-	rec, err := load(s.path(keysetFile(dir, name)), decodeKeyset)
+	rec, err := load(s, keysetFile(dir, name), maxRecord, decodeKeyset)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return keyring.KeysetRecord{}, keyring.ErrNoKeyset
@@ -239,7 +243,7 @@ func (s *Store) pick(ctx context.Context, tags []keyring.Tag) ([]keyring.KeyReco
 }
 
 func (s *Store) key(tag keyring.Tag) (keyring.KeyRecord, error) {
-	rec, err := load(s.path(keyFile(tag)), decodeKey)
+	rec, err := load(s, keyFile(tag), maxRecord, decodeKey)
 	if err == nil && rec.Tag != tag {
 		return keyring.KeyRecord{}, fmt.Errorf("a subject key in another's file: %w", keyring.ErrCorrupt)
 	}

@@ -14,8 +14,23 @@ import (
 // fresh ends the name of a file that is still being written.
 const fresh = ".new"
 
-func (s *Store) path(parts ...string) string {
-	return filepath.Join(append([]string{s.dir}, parts...)...)
+// open opens a file of the store, which is a regular one.
+func (s *Store) open(name string, flag int) (*os.File, error) {
+	return folder.Regular(s.root.OpenFile(name, flag|folder.Nonblock, 0o600))
+}
+
+// list returns what is in a folder of the store, by name.
+func (s *Store) list(name string) ([]fs.DirEntry, error) {
+	return fs.ReadDir(s.root.FS(), filepath.ToSlash(name))
+}
+
+// sync makes durable what names there are in a folder of the store.
+func (s *Store) sync(name string) error {
+	dir, err := s.root.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // reading runs do alone, with no transaction unfinished. Readers do not share
@@ -46,8 +61,12 @@ func (s *Store) writing(ctx context.Context, prepare func() ([]write, error)) er
 	if len(writes) == 0 {
 		return nil
 	}
+	intent := encodeIntent(writes)
+	if len(intent) > maxIntent {
+		return failed(fmt.Errorf("a transaction of %d bytes, more than %d", len(intent), maxIntent))
+	}
 	s.fault("intent")
-	if err := s.replace(intentFile, encodeIntent(writes), false); err != nil {
+	if err := s.replace(intentFile, intent, false); err != nil {
 		return failed(err)
 	}
 	s.fault("committed")
@@ -65,12 +84,19 @@ func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
 	case <-ctx.Done():
 		return nil, failed(ctx.Err())
 	}
-	release, err := folder.Lock(ctx, s.path(lockFile))
+	root, err := os.OpenRoot(s.dir)
 	if err != nil {
 		<-s.turn
 		return nil, failed(err)
 	}
-	unlock = func() { release(); <-s.turn }
+	release, err := folder.LockFile(ctx, func(flag int) (*os.File, error) { return root.OpenFile(lockFile, flag, 0o600) })
+	if err != nil {
+		err = errors.Join(err, root.Close())
+		<-s.turn
+		return nil, failed(err)
+	}
+	s.root = root
+	unlock = func() { release(); _ = root.Close(); <-s.turn }
 	if err := s.finish(); err != nil {
 		unlock()
 		return nil, failed(err)
@@ -91,7 +117,7 @@ func (s *Store) finish() error {
 	if err := s.wipe(doneFile); err != nil {
 		return err
 	}
-	writes, err := load(s.path(intentFile), decodeIntent)
+	writes, err := load(s, intentFile, maxIntent, decodeIntent)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
@@ -99,7 +125,7 @@ func (s *Store) finish() error {
 	}
 	// Another process may have died between naming the intent and syncing the
 	// name: it must not be lost once its effects are there.
-	if err := folder.Sync(s.path(intentFile)); err != nil {
+	if err := s.sync("."); err != nil {
 		return err
 	}
 	folders := map[string]bool{}
@@ -117,16 +143,16 @@ func (s *Store) finish() error {
 	}
 	for dir := range folders {
 		s.fault("sync " + dir)
-		if err := ignoreMissing(folder.Sync(s.path(dir, "file"))); err != nil {
+		if err := ignoreMissing(s.sync(dir)); err != nil {
 			return err
 		}
 	}
 	s.fault("done")
-	if err := os.Rename(s.path(intentFile), s.path(doneFile)); err != nil {
+	if err := s.root.Rename(intentFile, doneFile); err != nil {
 		return err
 	}
 	s.fault("unsynced")
-	if err := folder.Sync(s.path(doneFile)); err != nil {
+	if err := s.sync("."); err != nil {
 		return err
 	}
 	return s.wipe(doneFile) // its removal need not be synced: nothing is read from what is left
@@ -135,14 +161,13 @@ func (s *Store) finish() error {
 // replace makes data the content of a file in one step, which is on disk when
 // its folder is. Where wipe is set, content that was there is overwritten first.
 func (s *Store) replace(name string, data []byte, wipe bool) error {
-	path := s.path(name)
-	if err := s.makeFolder(filepath.Dir(path)); err != nil {
+	if err := s.makeFolder(filepath.Dir(name)); err != nil {
 		return err
 	}
-	if err := zero(path + fresh); err != nil { // what a process that died left
+	if err := s.zero(name + fresh); err != nil { // what a process that died left
 		return err
 	}
-	f, err := os.OpenFile(path+fresh, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := s.open(name+fresh, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}
@@ -152,26 +177,26 @@ func (s *Store) replace(name string, data []byte, wipe bool) error {
 	}
 	if wipe {
 		s.fault("zero " + name)
-		if err := zero(path); err != nil {
+		if err := s.zero(name); err != nil {
 			return err
 		}
 	}
 	s.fault("rename " + name)
-	return os.Rename(path+fresh, path)
+	return s.root.Rename(name+fresh, name)
 }
 
 // makeFolder makes a folder of the store, of which the parent may be missing too.
 func (s *Store) makeFolder(path string) error {
-	if there, err := exists(path); err != nil || there {
+	if _, err := s.root.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := s.makeFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
-	if err := os.Mkdir(path, 0o700); err != nil {
+	if err := s.root.Mkdir(path, 0o700); err != nil {
 		return err
 	}
-	return folder.Sync(path)
+	return s.sync(filepath.Dir(path))
 }
 
 func ignoreMissing(err error) error {
@@ -183,32 +208,29 @@ func ignoreMissing(err error) error {
 
 // wipe overwrites and removes a file, if it is there.
 func (s *Store) wipe(name string) error {
-	if err := zero(s.path(name)); err != nil {
+	if err := s.zero(name); err != nil {
 		return err
 	}
 	s.fault("remove " + name)
-	return ignoreMissing(os.Remove(s.path(name)))
+	return ignoreMissing(s.root.Remove(name))
 }
 
-// zero overwrites a file in place, if it is there.
-func zero(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+// zero overwrites a file in place, if it is there: no more of it than this
+// package can have written.
+func (s *Store) zero(name string) error {
+	f, err := s.open(name, os.O_WRONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return err
 	}
 	info, err := f.Stat()
-	if err == nil {
-		_, err = f.Write(make([]byte, info.Size()))
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	zeros := make([]byte, min(info.Size(), maxRecord))
+	for left := min(info.Size(), maxIntent); err == nil && left > 0; left -= int64(len(zeros)) {
+		_, err = f.Write(zeros[:min(left, int64(len(zeros)))])
 	}
 	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func exists(path string) (bool, error) {
-	_, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
 }

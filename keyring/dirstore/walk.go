@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/rahasia/rahasia/keyring"
@@ -20,7 +20,7 @@ func (s *Store) walk(ctx context.Context, after *keyring.Tag, limit int, wanted 
 		if after != nil && shard < int(after[0]) {
 			continue
 		}
-		files, err := os.ReadDir(s.path(keysDir, fmt.Sprintf("%02x", shard)))
+		files, err := s.list(filepath.Join(keysDir, fmt.Sprintf("%02x", shard)))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		} else if err != nil {

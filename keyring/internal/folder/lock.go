@@ -11,7 +11,12 @@ import (
 // with mode 0600 if it is not there. The lock holds between goroutines as
 // between processes, and ends with the process.
 func Lock(ctx context.Context, path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	return LockFile(ctx, func(flag int) (*os.File, error) { return os.OpenFile(path, flag, 0o600) })
+}
+
+// LockFile is [Lock] on the file that open opens with those flags.
+func LockFile(ctx context.Context, open func(flag int) (*os.File, error)) (unlock func(), err error) {
+	f, err := Regular(open(os.O_RDWR | os.O_CREATE | Nonblock))
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,9 @@ import (
 	"syscall"
 )
 
+// Nonblock makes opening a pipe not wait for its other end.
+const Nonblock = syscall.O_NONBLOCK
+
 // tryLock takes the lock on f if nobody has it; it lasts until f is closed.
 func tryLock(f *os.File) (bool, error) {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)

@@ -16,7 +16,10 @@ import (
 	"github.com/rahasia/rahasia/keyring/internal/name"
 )
 
-var errTooLong = errors.New("entry too long")
+var (
+	errTooLong    = errors.New("entry too long")
+	errUnreadable = errors.New("entry that could not be read again")
+)
 
 // Chain is what the verified journal says. It grows as lines are read. It is
 // not safe for concurrent use.
@@ -173,7 +176,8 @@ func (c *Chain) News() (touched []Tag, keysets []string) {
 }
 
 // Keep takes over what an older reading of the journal had shut and c has not:
-// erasures, retentions and floors.
+// erasures, retentions and floors; and newer revisions and places, for a version
+// that was suspended must not come back with the journal that did not say so.
 func (c *Chain) Keep(older *Chain) {
 	for tag, seq := range older.Erased {
 		if _, ok := c.Erased[tag]; !ok {
@@ -190,6 +194,21 @@ func (c *Chain) Keep(older *Chain) {
 			c.Spans[tag] = Span{max(now.Newest, s.Newest), max(now.Floor, s.Floor)}
 		}
 	}
+	for name, m := range older.Keysets {
+		if c.Keysets[name].Revision < m.Revision {
+			c.Keysets[name], c.Changed[name] = m, older.Changed[name]
+		}
+	}
+	for name, m := range older.Anchors {
+		if c.Anchors[name].Revision < m.Revision {
+			c.Anchors[name] = m
+		}
+	}
+	for tag, at := range older.Rekeyed {
+		if c.Rekeyed[tag].Before(at) {
+			c.Rekeyed[tag] = at
+		}
+	}
 }
 
 // Write gives the entries their places, sequence numbers and time, and calls
@@ -204,6 +223,9 @@ func (c *Chain) Write(add func([]byte) error, entries ...*Entry) error {
 		line := e.Line(c.key)
 		if len(line) >= maxLine { // a line that cannot be read again would end the ring
 			return fmt.Errorf("journal: entry of %d bytes, more than %d: %w", len(line)+1, maxLine, errTooLong)
+		}
+		if _, _, err := parse(line); err != nil { // nor one whose numbers are out of bounds
+			return fmt.Errorf("journal: %w", errUnreadable)
 		}
 		next.take(e, line)
 		text = append(append(text, line...), '\n')

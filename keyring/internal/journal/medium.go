@@ -67,7 +67,7 @@ func (m *File) Size() (int64, error) {
 }
 
 func (m *File) Read(offset int64) (io.ReadCloser, error) {
-	f, err := os.Open(m.Path)
+	f, err := folder.Regular(os.OpenFile(m.Path, os.O_RDONLY|folder.Nonblock, 0))
 	if errors.Is(err, fs.ErrNotExist) {
 		return io.NopCloser(bytes.NewReader(nil)), nil
 	} else if err != nil {
@@ -82,7 +82,7 @@ func (m *File) Read(offset int64) (io.ReadCloser, error) {
 func (m *File) Append(b []byte) (err error) {
 	_, err = os.Stat(m.Path)
 	fresh := errors.Is(err, fs.ErrNotExist)
-	f, err := os.OpenFile(m.Path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := folder.Regular(os.OpenFile(m.Path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|folder.Nonblock, 0o600))
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (m *File) Truncate(n int64) error {
 func (m *File) Sync() error { return m.change(func(*os.File) error { return nil }) }
 
 func (m *File) change(do func(*os.File) error) error {
-	f, err := os.OpenFile(m.Path, os.O_WRONLY, 0)
+	f, err := folder.Regular(os.OpenFile(m.Path, os.O_WRONLY|folder.Nonblock, 0))
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func CreateSecret(path, prefix string) (secret.Key, error) {
 
 // OpenSecret reads what [CreateSecret] made.
 func OpenSecret(path, prefix string) (secret.Key, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|folder.Nonblock, 0) // a pipe is refused, not waited for
 	if err != nil {
 		return secret.Key{}, fmt.Errorf("keyring: key file: %w", err)
 	}
