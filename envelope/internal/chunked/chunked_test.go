@@ -105,7 +105,7 @@ func TestReference(t *testing.T) {
 			s := seal(t, text, Work{Workers: workers})
 			want := reference(t, raw, s.head[:24], []byte("context"), text)
 			require.True(t, bytes.Equal(want, s.data), "%d bytes, %d workers", n, workers)
-			if n > 10*Size && workers != 2 {
+			if n > 100*Size || n > 10*Size && workers != 2 {
 				continue
 			}
 			for name, write := range map[string]func(*Writer) error{
