@@ -116,7 +116,10 @@ func parallel(ctx context.Context, workers, n int, j job) error {
 			if i >= n {
 				return
 			}
-			err := j.do(&scratch, i)
+			err := ctx.Err()
+			if err == nil {
+				err = j.do(&scratch, i)
+			}
 			if err != nil {
 				failed.CompareAndSwap(nil, &err)
 			}
