@@ -90,12 +90,18 @@ func pickSQLite(tags []keyring.Tag) (string, []any) {
 
 func checkSQLite(ctx context.Context, db *sql.DB) error {
 	var synchronous, secureDelete int
+	var journal string
 	err := errors.Join(
+		db.QueryRowContext(ctx, `PRAGMA journal_mode`).Scan(&journal),
 		db.QueryRowContext(ctx, `PRAGMA synchronous`).Scan(&synchronous),
 		db.QueryRowContext(ctx, `PRAGMA secure_delete`).Scan(&secureDelete))
 	switch {
 	case err != nil:
 		return failed(ctx, err)
+	case journal == "off" || journal == "memory":
+		return fmt.Errorf("sqlstore: SQLite has PRAGMA journal_mode = %s: a process that dies in a commit would leave half of it", journal)
+	case journal == "persist":
+		return errors.New("sqlstore: SQLite has PRAGMA journal_mode = persist: an erased key would stay in the rollback journal")
 	case synchronous < 2:
 		return errors.New("sqlstore: open SQLite with PRAGMA synchronous = FULL: an erasure must survive a power cut")
 	case secureDelete != 1:

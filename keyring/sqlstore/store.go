@@ -20,7 +20,8 @@
 // # SQLite
 //
 // The connections must have synchronous = FULL and secure_delete = ON, best
-// with journal_mode = WAL, a busy_timeout and immediate transactions. A call
+// with journal_mode = WAL, a busy_timeout and immediate transactions; journal_mode
+// OFF, MEMORY and PERSIST are refused. A call
 // that writes while another has the write lock waits for the busy_timeout, or
 // until its context ends. After an erasure the write-ahead log is emptied, if no
 // reader is in the way for a tenth of a second; otherwise the next checkpoint
