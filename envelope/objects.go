@@ -100,7 +100,7 @@ func (o *Objects) Create(ctx context.Context, subject string, w io.Writer, opts 
 // Open returns a Reader of the object that a reference names, as the subject's.
 // r must yield the sealed object from its first byte, and end where it ends.
 // Open reads the head, 56 bytes, and compares it with the reference; before
-// that it reads nothing.
+// that it reads nothing. The Reader works until ctx ends.
 //
 // It returns ErrOpen if the reference is not to an object of this subject,
 // type, compartment and ring, or r begins with another one; ErrTruncated if r

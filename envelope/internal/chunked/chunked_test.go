@@ -99,7 +99,7 @@ func reference(t *testing.T, key, salt, context, text []byte) []byte {
 // it is given, and however many workers there are.
 func TestReference(t *testing.T) {
 	_, raw := testInput(t)
-	for _, n := range append(sizes(), 300*Size+5) {
+	for _, n := range append(sizes(), 130*Size+5) {
 		text := message(n)
 		for workers := range 4 {
 			s := seal(t, text, Work{Workers: workers})
