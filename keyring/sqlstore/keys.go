@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -110,10 +109,12 @@ func (s *Store) putKeys(ctx context.Context, tx *sql.Tx, recs []keyring.KeyRecor
 		insert, args := s.dialect.put(part)
 		insert += ` ON CONFLICT (tag) ` + conflict
 		if len(recs) >= 2*full && put == nil {
+			// Not closed here but with the transaction: when that is ended by its
+			// context, its connection may be closed already, and a statement closed
+			// after its connection crashes SQLite.
 			if put, err = tx.PrepareContext(ctx, insert); err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, put.Close()) }()
 		}
 		if put != nil && len(part) == full {
 			_, err = put.ExecContext(ctx, args...)
