@@ -36,6 +36,13 @@ type vectorKeyset struct {
 
 // open returns a ring with that keyset, by way of Tink's form.
 func (v *vectorKeyset) open(t testing.TB) *keyring.Ring {
+	ring := newRing(t, v.Ring)
+	v.load(t, ring)
+	return ring
+}
+
+// load imports the keyset into a ring.
+func (v *vectorKeyset) load(t testing.TB, ring *keyring.Ring) {
 	ctx := context.Background()
 	key, err := proto.Marshal(&prfpb.HkdfPrfKey{
 		Params: &prfpb.HkdfPrfParams{Hash: commonpb.HashType_SHA256}, KeyValue: mustHex(t, v.Key),
@@ -57,9 +64,7 @@ func (v *vectorKeyset) open(t testing.TB) *keyring.Ring {
 	require.NoError(t, err)
 	var encrypted bytes.Buffer
 	require.NoError(t, handle.Write(keyset.NewJSONWriter(&encrypted), kek))
-	ring := newRing(t, v.Ring)
 	require.NoError(t, ring.ImportKeyset(ctx, v.Name, encrypted.Bytes(), keyring.TinkAEAD(kek)))
-	return ring
 }
 
 // prf is PRF_v of SPEC §1, with the info that it used.

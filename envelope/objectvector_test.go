@@ -152,6 +152,7 @@ func makeRejections(t testing.TB) []objectRejection {
 		{Name: "reference with a length of 3", Length: 1, Reference: reference(1, 28, 2), Error: "truncated"},
 		{Name: "reference with generation 0", Length: 1, Reference: reference(1, 20, 2), Error: "malformed"},
 		{Name: "reference with a UUID of version 4", Length: 1, Reference: reference(1, 7, 0x30), Error: "malformed"},
+		{Name: "reference with a UUID of another variant", Length: 1, Reference: reference(1, 9, 0x40), Error: "malformed"},
 		{Name: "reference with a length of 2⁵² + 1", Length: 1, Reference: reference(1, 22, 0x10), Error: "malformed"},
 		{Name: "reference of another kind", Length: 1, Reference: reference(1, 0, 0x50), Error: "malformed"},
 		{Name: "reference of version 2", Length: 1, Reference: reference(1, 0, 3), Error: "version"},

@@ -95,6 +95,9 @@ func rejections(t testing.TB) map[string]rejection {
 		"keys descend":  {"V", 10, []byte{0xa2, 0x61, 'b', 1, 0x61, 'a', 1}},
 		"key twice":     {"V", 10, []byte{0xa2, 0x61, 'a', 1, 0x61, 'a', 1}},
 		"CBOR tag":      {"V", 7, []byte{0xc1, 0x01}},
+		"undefined":     {"V", 9, []byte{0x81, 0xf7}},
+		"key of bytes":  {"V", 10, []byte{0xa1, 0x41, 'a', 1}},
+		"inside 33":     {"V", 9, append(bytes.Repeat([]byte{0x81}, 33), 1)},
 	} {
 		mine := slices.Clone(sections)
 		mine[0].Fields = []refField{field}
