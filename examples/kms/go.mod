@@ -1,6 +1,6 @@
 module github.com/rahasia/rahasia/examples/kms
 
-go 1.26.0
+go 1.26.4
 
 require (
 	cloud.google.com/go/kms v1.31.0
