@@ -1,6 +1,6 @@
 module github.com/rahasia/rahasia/examples/gorm
 
-go 1.26.0
+go 1.26.4
 
 require (
 	github.com/glebarez/sqlite v1.11.0
