@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/rahasia/rahasia/envelope/internal/chunked"
 	"github.com/rahasia/rahasia/internal/secret"
 	"github.com/rahasia/rahasia/keyring"
 )
@@ -165,12 +166,12 @@ func (b *Inbox) open(ks *keyring.Keyset, place *itemPlace, p *itemParts) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	body, ok := openBody(input, p.body, bodyContext(p.head))
-	if !ok {
+	body, err := chunked.Open(input, bodyContext(p.head), p.body)
+	if err != nil {
 		return nil, ErrOpen
 	}
-	content, ok := body.open(p.chunks)
-	if !ok {
+	content, err := body.Open(p.chunks)
+	if err != nil {
 		return nil, ErrOpen
 	}
 	return content, nil
@@ -179,13 +180,17 @@ func (b *Inbox) open(ks *keyring.Keyset, place *itemPlace, p *itemParts) ([]byte
 // exported returns the input key of a body, from either side of HPKE.
 func exported(side interface {
 	Export(exporterContext string, length int) ([]byte, error)
-}) (secret.Key, error) {
+}) (secret.Expander, error) {
 	b, err := side.Export(inboxLabel, secret.KeySize)
 	if err != nil {
-		return secret.Key{}, err
+		return secret.Expander{}, err
 	}
 	defer clear(b)
-	return secret.NewKey(b)
+	key, err := secret.NewKey(b)
+	if err != nil {
+		return secret.Expander{}, err
+	}
+	return secret.NewExpander(key)
 }
 
 // private returns the private key of a version, derived once for a keyset.

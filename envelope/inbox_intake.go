@@ -2,11 +2,11 @@ package envelope
 
 import (
 	"crypto/hpke"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
 
+	"github.com/rahasia/rahasia/envelope/internal/chunked"
 	"github.com/rahasia/rahasia/internal/secret"
 )
 
@@ -72,31 +72,29 @@ func (i *Intake) Seal(subject string, payload []byte) (Item, error) {
 	if err != nil {
 		return nil, fmt.Errorf("envelope: seal: inbox %q: %w", in.inbox, err)
 	}
-	var salt [bodySalt]byte
-	rand.Read(salt[:]) // never fails: crypto/rand ends the program instead
 	content := appendContent(make([]byte, 0, contentSize(len(subject), len(payload))), subject, payload)
 	defer clear(content)
-	return in.seal(enc, input, salt, content), nil
+	return in.seal(enc, input, content), nil
 }
 
 // encapsulate returns a fresh input key, and what the inbox gets it from.
-func (in *intake) encapsulate() (enc []byte, input secret.Key, err error) {
+func (in *intake) encapsulate() (enc []byte, input secret.Expander, err error) {
 	enc, sender, err := hpke.NewSender(in.public, hpke.HKDFSHA256(), hpke.ExportOnly(), in.info())
 	if err != nil {
-		return nil, secret.Key{}, err
+		return nil, secret.Expander{}, err
 	}
 	input, err = exported(sender)
 	return enc, input, err
 }
 
 // seal makes an item of a content under a fresh input key.
-func (in *intake) seal(enc []byte, input secret.Key, salt [bodySalt]byte, content []byte) Item {
-	item := make([]byte, 0, itemFixed+len(in.sender)+inboxEnc+itemMAC+bodyHeadSize+sealedBody(len(content)))
+func (in *intake) seal(enc []byte, input secret.Expander, content []byte) Item {
+	item := make([]byte, 0, itemFixed+len(in.sender)+inboxEnc+itemMAC+int(chunked.SealedSize(int64(len(content)))))
 	item = in.head(item, enc)
-	key, head := newBody(input, salt, bodyContext(item))
+	key, head := chunked.New(input, bodyContext(item))
 	mac := in.itemPlace.mac(in.mac, item, head)
 	item = append(append(item, mac[:]...), head[:]...)
-	return key.seal(item, content)
+	return key.Seal(item, content)
 }
 
 // Format writes the sender's name, whatever the verb.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/rahasia/rahasia/envelope/internal/chunked"
 	"github.com/rahasia/rahasia/internal/lp"
 	"github.com/rahasia/rahasia/internal/secret"
 )
@@ -65,7 +66,7 @@ func (p *itemPlace) head(dst, enc []byte) []byte {
 }
 
 // mac returns the MAC of an item, which is its id.
-func (p *itemPlace) mac(key secret.MAC, head []byte, body bodyHead) [itemMAC]byte {
+func (p *itemPlace) mac(key secret.MAC, head []byte, body chunked.Head) [itemMAC]byte {
 	m := lp.Append(make([]byte, 0, 2048), inboxItemLabel, p.ring, p.inbox)
 	return secret.Sum(key, append(append(m, head...), body[:]...))
 }
@@ -82,7 +83,7 @@ type itemParts struct {
 	head    []byte
 	enc     []byte
 	mac     [itemMAC]byte
-	body    bodyHead
+	body    chunked.Head
 	chunks  []byte
 }
 
@@ -102,7 +103,7 @@ func (p *itemParts) parse(b []byte) error {
 	}
 	n := itemFixed + int(b[itemFixed-1])
 	end := n + inboxEnc
-	if len(b) < end+itemMAC+bodyHeadSize || !validContentSize(plainBody(len(b)-end-itemMAC-bodyHeadSize)) {
+	if size, err := chunked.PlainSize(int64(len(b) - end - itemMAC)); err != nil || !validContentSize(int(size)) {
 		return malformed("length")
 	}
 	p.version, p.sender = binary.BigEndian.Uint32(b[3:]), string(b[itemFixed:n])
@@ -111,8 +112,8 @@ func (p *itemParts) parse(b []byte) error {
 	}
 	p.head, p.enc = b[:end], b[n:end]
 	p.mac = [itemMAC]byte(b[end:])
-	p.body = bodyHead(b[end+itemMAC:])
-	p.chunks = b[end+itemMAC+bodyHeadSize:]
+	p.body = chunked.Head(b[end+itemMAC:])
+	p.chunks = b[end+itemMAC+chunked.HeadSize:]
 	return nil
 }
 
@@ -134,7 +135,7 @@ func checkItem(b []byte) error {
 
 // maxItem is the length of the longest item, in bytes.
 func maxItem() int {
-	return itemFixed + maxSender + inboxEnc + itemMAC + bodyHeadSize + sealedBody(contentSize(maxID, maxPayload))
+	return itemFixed + maxSender + inboxEnc + itemMAC + int(chunked.SealedSize(int64(contentSize(maxID, maxPayload))))
 }
 
 // MarshalText returns the item in base64url without padding. A nil Item has no

@@ -3,6 +3,8 @@ package envelope
 import (
 	"bytes"
 	"context"
+	"crypto/hkdf"
+	"crypto/sha512"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rahasia/rahasia/envelope/internal/chunked"
 	"github.com/rahasia/rahasia/internal/secret"
 )
 
@@ -27,7 +30,7 @@ func TestLeakInbox(t *testing.T) {
 	intake := enrol(t, inbox, "solo-1")
 	_, err := inbox.Open(ctx, sealItem(t, intake, "p1", "x")) // so that keys are there to be printed
 	require.NoError(t, err)
-	key, input := bodyKeyOf(t)
+	key, input, base := bodyKeyOf(t)
 	c := anyCredential(t)
 
 	seed, _ := vector.prf(t, "rahasia/inbox-key/v1", "branches")
@@ -36,10 +39,9 @@ func TestLeakInbox(t *testing.T) {
 	require.NoError(t, err)
 	raw, err := private.Bytes()
 	require.NoError(t, err)
-	base := key.base()
 	var secrets []string
 	for _, s := range [][]byte{
-		seed, sender, raw, secret.Expose(input), base[:], secret.Expose(c.key), mustHex(t, vector.Key),
+		seed, sender, raw, secret.Expose(input), base, secret.Expose(c.key), mustHex(t, vector.Key),
 	} {
 		secrets = append(secrets, spellings(s[:8])...)
 	}
@@ -71,11 +73,18 @@ func TestLeakInbox(t *testing.T) {
 	}
 }
 
-func bodyKeyOf(t *testing.T) (bodyKey, secret.Key) {
+// bodyKeyOf returns the key of an item's body, and what is in it.
+func bodyKeyOf(t *testing.T) (key chunked.Key, input secret.Key, base []byte) {
 	input, err := secret.NewKey(bytes.Repeat([]byte{0x77}, 32))
 	require.NoError(t, err)
-	key, _ := newBody(input, [bodySalt]byte{1}, []byte("context"))
-	return key, input
+	expander, err := secret.NewExpander(input)
+	require.NoError(t, err)
+	key, head := chunked.New(expander, []byte("context"))
+	info := "c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\x00" + string(head[:24]) + "context"
+	out, err := hkdf.Expand(sha512.New, secret.Expose(input), info, 32+12+32)
+	require.NoError(t, err)
+	require.Equal(t, head[24:], out[44:])
+	return key, input, out[32:44]
 }
 
 // TestLeakInboxErrors: errors name topic, inbox, sender and stage, and no

@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rahasia/rahasia/envelope/internal/chunked"
 	"github.com/rahasia/rahasia/internal/pgtest"
 	"github.com/rahasia/rahasia/internal/secret"
 	"github.com/rahasia/rahasia/internal/sqlite"
@@ -56,7 +57,7 @@ func TestInbox(t *testing.T) {
 	require.Equal(t, "solo-1", intake.Sender())
 	ids := map[[32]byte]bool{}
 	// Around the ends of chunks, where the last one is empty or nearly so.
-	for _, n := range []int{0, 1, 40, 41, bodyChunk - 3000, bodyChunk - 16 - 4, bodyChunk - 4, bodyChunk, 2*bodyChunk - 20, 1 << 20} {
+	for _, n := range []int{0, 1, 40, 41, chunked.Size - 3000, chunked.Size - 16 - 4, chunked.Size - 4, chunked.Size, 2*chunked.Size - 20, 1 << 20} {
 		payload := bytes.Repeat([]byte{0}, n)
 		i, err := intake.Seal("p1", payload)
 		require.NoError(t, err)
@@ -76,29 +77,6 @@ func TestInbox(t *testing.T) {
 	two, err := inbox.Open(ctx, again)
 	require.NoError(t, err)
 	require.Equal(t, one, two, "one id an item")
-}
-
-// TestInboxChunks: contents as long as a chunk, where the last one is empty.
-func TestInboxChunks(t *testing.T) {
-	key, _ := newBody(secret.Random(), [bodySalt]byte{1}, nil)
-	for _, n := range []int{0, 1, bodyChunk - 1, bodyChunk, bodyChunk + 1, 3 * bodyChunk} {
-		content := bytes.Repeat([]byte{5}, n)
-		chunks := key.seal(nil, content)
-		require.Len(t, chunks, sealedBody(n))
-		require.Equal(t, n, plainBody(len(chunks)))
-		got, ok := key.open(chunks)
-		require.True(t, ok)
-		require.Equal(t, content, got)
-		if n > bodyChunk {
-			_, ok = key.open(append(bytes.Clone(chunks[bodyStride:]), chunks[:bodyStride]...))
-			require.False(t, ok, "chunks in another order")
-			_, ok = key.open(chunks[:bodyStride])
-			require.False(t, ok, "no last chunk")
-		}
-	}
-	for _, n := range []int{-1, 0, 15, bodyStride, bodyStride + 15} {
-		require.Equal(t, -1, plainBody(n), n)
-	}
 }
 
 func TestInboxSlices(t *testing.T) {
@@ -304,7 +282,8 @@ func TestAttackItemChunks(t *testing.T) {
 	i := sealItem(t, intake, "p1", strings.Repeat("x", 50_000))
 	other := sealItem(t, intake, "p1", strings.Repeat("y", 50_000))
 	require.Equal(t, len(i), len(other))
-	start := itemFixed + 1 + inboxEnc + itemMAC + bodyHeadSize
+	const bodyStride = chunked.Size + chunked.Overhead
+	start := itemFixed + 1 + inboxEnc + itemMAC + chunked.HeadSize
 	for at := start; at < len(i); at += 61 {
 		bad := bytes.Clone(i)
 		bad[at] ^= 1
@@ -320,7 +299,7 @@ func TestAttackItemChunks(t *testing.T) {
 	copy(swapped[start:], i[start+bodyStride:start+2*bodyStride])
 	copy(swapped[start+bodyStride:], i[start:start+bodyStride])
 	rejected(t, inbox, swapped, "two chunks swapped")
-	for _, n := range []int{start, start - bodyHeadSize, start - bodyHeadSize - itemMAC} {
+	for _, n := range []int{start, start - chunked.HeadSize, start - chunked.HeadSize - itemMAC} {
 		rejected(t, inbox, append(bytes.Clone(i[:n]), other[n:]...), "mixed at", n)
 	}
 }
@@ -441,7 +420,7 @@ func TestAttackItemContent(t *testing.T) {
 	sealed := func(content []byte) Item {
 		enc, input, err := in.encapsulate()
 		require.NoError(t, err)
-		return in.seal(enc, input, [bodySalt]byte{}, content)
+		return in.seal(enc, input, content)
 	}
 	got, err := inbox.Open(ctx, sealed(appendContent(nil, "p1", []byte("payload"))))
 	require.NoError(t, err)
@@ -456,13 +435,15 @@ func TestAttackItemContent(t *testing.T) {
 	enc, input, err := in.encapsulate()
 	require.NoError(t, err)
 	i := in.head(nil, enc)
-	key, head := newBody(input, [bodySalt]byte{}, bodyContext(i))
-	head[bodyHeadSize-1] ^= 1
+	key, head := chunked.New(input, bodyContext(i))
+	head[chunked.HeadSize-1] ^= 1
 	mac := uncommitted.mac(in.mac, i, head)
-	rejected(t, inbox, key.seal(slices.Concat(i, mac[:], head[:]), appendContent(nil, "p1", nil)), "another commitment")
+	rejected(t, inbox, key.Seal(slices.Concat(i, mac[:], head[:]), appendContent(nil, "p1", nil)), "another commitment")
 
 	enc = make([]byte, inboxEnc) // HPKE itself refuses a curve point of small order
-	rejected(t, inbox, in.seal(enc, secret.Random(), [bodySalt]byte{}, appendContent(nil, "p1", nil)), "small order")
+	input, err = secret.NewExpander(secret.Random())
+	require.NoError(t, err)
+	rejected(t, inbox, in.seal(enc, input, appendContent(nil, "p1", nil)), "small order")
 }
 
 // TestInboxReplay: an item is accepted once, in the transaction of its record,
