@@ -260,6 +260,24 @@ func (c *clinic) requireGone(t testing.TB, r *keyring.Ring, id string) {
 	}
 }
 
+// begin makes what a verb is done in: a clinic, and, unless the verb opens one,
+// its ring, which the caller closes.
+func (v *verb) begin(t testing.TB) (c *clinic, r *keyring.Ring) {
+	c = newClinic(t)
+	if v.prepare != nil {
+		v.prepare(t, c)
+	}
+	if !v.opens {
+		var err error
+		r, err = keyring.Open(t.Context(), c.trapped)
+		require.NoError(t, err)
+	}
+	if v.warm != nil {
+		v.warm(t, c, r)
+	}
+	return c, r
+}
+
 // patience is the caller's, in these tests.
 const patience = 2 * time.Second
 
@@ -268,19 +286,9 @@ const patience = 2 * time.Second
 // was such a call.
 func attempt(t *testing.T, v verb, part, how string, at int, fresh bool) (hit bool) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newClinic(t)
-		if v.prepare != nil {
-			v.prepare(t, c)
-		}
-		var r *keyring.Ring
-		if !v.opens {
-			var err error
-			r, err = keyring.Open(t.Context(), c.trapped)
-			require.NoError(t, err)
+		c, r := v.begin(t)
+		if r != nil {
 			defer r.Close()
-		}
-		if v.warm != nil {
-			v.warm(t, c, r)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
@@ -403,19 +411,9 @@ func TestFaultLock(t *testing.T) {
 		for _, v := range verbs() {
 			t.Run(fmt.Sprint(v.name, " ", want), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					c := newClinic(t)
-					if v.prepare != nil {
-						v.prepare(t, c)
-					}
-					var r *keyring.Ring
-					if !v.opens {
-						var err error
-						r, err = keyring.Open(t.Context(), c.trapped)
-						require.NoError(t, err)
+					c, r := v.begin(t)
+					if r != nil {
 						defer r.Close()
-					}
-					if v.warm != nil {
-						v.warm(t, c, r)
 					}
 					c.medium.Medium = &journal.File{Path: path}
 					ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
 	"slices"
 
 	"github.com/rahasia/rahasia/keyring"
@@ -31,27 +30,9 @@ func inState(n int, state keyring.State) keyring.KeyRecord {
 
 // expectInactive reads what is out of service page by page.
 func expectInactive(ctx context.Context, s keyring.Store, want ...keyring.KeyRecord) error {
-	want = slices.Clone(want)
-	slices.SortFunc(want, func(a, b keyring.KeyRecord) int { return bytes.Compare(a.Tag[:], b.Tag[:]) })
-	var got []keyring.KeyRecord
-	for after := (*keyring.Tag)(nil); len(got) <= len(want); {
-		page, err := s.Inactive(ctx, after, 2)
-		if err != nil {
-			return err
-		}
-		if len(page) > 2 {
-			return fmt.Errorf("%d records for a limit of 2", len(page))
-		}
-		if len(page) == 0 {
-			break
-		}
-		got = append(got, page...)
-		after = &page[len(page)-1].Tag
-	}
-	if !slices.EqualFunc(got, want, func(a, b keyring.KeyRecord) bool { return reflect.DeepEqual(a, b) }) {
-		return errors.New("pages of records out of service are not all of them in order")
-	}
-	return nil
+	return expectPages("records out of service", want, func(after *keyring.Tag) ([]keyring.KeyRecord, error) {
+		return s.Inactive(ctx, after, 2)
+	})
 }
 
 // inactiveInOrder: whatever the state is that is not Active, the record is listed.

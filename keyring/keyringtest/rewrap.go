@@ -37,25 +37,32 @@ func staleInOrder(ctx context.Context, s keyring.Store) error {
 
 // expectStale reads stale keys page by page.
 func expectStale(ctx context.Context, s keyring.Store, version uint32, want []keyring.KeyRecord) error {
+	return expectPages(fmt.Sprintf("keys outside version %d", version), want, func(after *keyring.Tag) ([]keyring.KeyRecord, error) {
+		return s.StaleKeys(ctx, "clinical", version, after, 2)
+	})
+}
+
+// expectPages reads pages of two, which are what was asked for in order.
+func expectPages(what string, want []keyring.KeyRecord, page func(after *keyring.Tag) ([]keyring.KeyRecord, error)) error {
 	want = slices.Clone(want)
 	slices.SortFunc(want, func(a, b keyring.KeyRecord) int { return bytes.Compare(a.Tag[:], b.Tag[:]) })
 	var got []keyring.KeyRecord
 	for after := (*keyring.Tag)(nil); len(got) <= len(want); {
-		page, err := s.StaleKeys(ctx, "clinical", version, after, 2)
+		recs, err := page(after)
 		if err != nil {
 			return err
 		}
-		if len(page) > 2 {
-			return fmt.Errorf("%d records for a limit of 2", len(page))
+		if len(recs) > 2 {
+			return fmt.Errorf("%d records for a limit of 2", len(recs))
 		}
-		if len(page) == 0 {
+		if len(recs) == 0 {
 			break
 		}
-		got = append(got, page...)
-		after = &page[len(page)-1].Tag
+		got = append(got, recs...)
+		after = &recs[len(recs)-1].Tag
 	}
 	if !slices.EqualFunc(got, want, func(a, b keyring.KeyRecord) bool { return reflect.DeepEqual(a, b) }) {
-		return fmt.Errorf("pages of keys outside version %d are not all of them in order", version)
+		return fmt.Errorf("pages of %s are not all of them in order", what)
 	}
 	return nil
 }
