@@ -2,7 +2,6 @@ package keyring
 
 import (
 	"bytes"
-	"crypto/hmac"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -121,7 +120,7 @@ func (c *control) marked(rec *KeyRecord) (Tag, error) {
 	case rec.State == Retained && len(rest) > 8:
 		want = c.stubRow(rec.Compartment, rec.Tag, erasure, stubUntil(rest), string(rest[8:]))
 	}
-	if !sameRow(&want, rec) {
+	if !want.Equal(rec) {
 		return Tag{}, bad
 	}
 	return erasure, nil
@@ -130,13 +129,6 @@ func (c *control) marked(rec *KeyRecord) (Tag, error) {
 // stubUntil returns the time in what follows the MAC of a stub.
 func stubUntil(why []byte) time.Time {
 	return time.Unix(int64(binary.BigEndian.Uint64(why)), 0).UTC()
-}
-
-// sameRow compares rows, those with a MAC in constant time.
-func sameRow(a, b *KeyRecord) bool {
-	return a.Tag == b.Tag && a.Compartment == b.Compartment && a.State == b.State &&
-		a.Generation == b.Generation && a.Version == b.Version && a.Commitment == b.Commitment &&
-		hmac.Equal(a.Wrapped, b.Wrapped)
 }
 
 // rowMAC is the proof in a row out of service; what follows it is more.

@@ -141,7 +141,7 @@ func (s *memoryStore) SwapKeys(ctx context.Context, swaps []Swap) (swapped int, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range swaps {
-		if rec, ok := s.keys[swaps[i].Old.Tag]; ok && sameRow(&rec, &swaps[i].Old) {
+		if rec, ok := s.keys[swaps[i].Old.Tag]; ok && rec.Equal(&swaps[i].Old) {
 			s.keys[rec.Tag] = cloneKey(swaps[i].New)
 			swapped++
 		}

@@ -169,7 +169,7 @@ func (c *core) buryBatch(ctx context.Context, head Head, batch []KeyRecord) erro
 		return fmt.Errorf("keyring: load subject keys: %w", err)
 	}
 	for i := range have {
-		if want := missing[have[i].Tag]; sameRow(&want, &have[i]) {
+		if want := missing[have[i].Tag]; want.Equal(&have[i]) {
 			delete(missing, have[i].Tag)
 		}
 	}

@@ -126,7 +126,7 @@ func (c *core) confirm(ctx context.Context, want []KeyRecord) error {
 		rec := found[want[i].Tag]
 		if rec != nil && rec.State == Active && want[i].State == Active && rec.Version != want[i].Version {
 			return fmt.Errorf("keyring: read subject keys back: compartment %q was rewrapped meanwhile; call again: %w", want[i].Compartment, ErrConflict)
-		} else if rec == nil || !sameRow(rec, &want[i]) {
+		} else if rec == nil || !rec.Equal(&want[i]) {
 			return fmt.Errorf("keyring: read subject keys back: compartment %q is not as it was written: %w", want[i].Compartment, ErrCorrupt)
 		}
 	}

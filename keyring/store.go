@@ -1,6 +1,9 @@
 package keyring
 
-import "context"
+import (
+	"context"
+	"crypto/hmac"
+)
 
 // Tag names the key of one subject in one compartment without telling either:
 // it is an HMAC under a key of the ring. It is the primary key of a [KeyRecord].
@@ -31,6 +34,15 @@ type KeyRecord struct {
 	State       State    // Active, Retained or Destroyed; a store keeps others alike
 	Wrapped     []byte   // some 100 bytes, seldom more, at most 64 KiB; opaque
 	Commitment  [32]byte // to the key inside; zero in a tombstone
+}
+
+// Equal reports whether two records agree in every column, as [Store].SwapKeys
+// has it. The wrapped bytes are compared in constant time, for those of a row
+// that is out of service hold a MAC.
+func (r *KeyRecord) Equal(other *KeyRecord) bool {
+	return r.Tag == other.Tag && r.Compartment == other.Compartment && r.State == other.State &&
+		r.Generation == other.Generation && r.Version == other.Version && r.Commitment == other.Commitment &&
+		hmac.Equal(r.Wrapped, other.Wrapped)
 }
 
 // Change is what one journal entry does to a store.

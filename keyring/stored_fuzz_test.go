@@ -224,11 +224,11 @@ func FuzzKeyRecord(f *testing.F) {
 					t.Fatalf("an erased subject: %v", err)
 				case err != nil:
 					s.refusal(t, err, input, ErrCorrupt, ErrUnknownVersion, ErrShredded, ErrJournalLost)
-				case !sameRow(&rec, &s.live) || !bytes.Equal(secret.Expose(keys[0].key), s.key):
+				case !rec.Equal(&s.live) || !bytes.Equal(secret.Expose(keys[0].key), s.key):
 					t.Fatal("a row that was changed gives a key")
 				}
 			}
-			if now := Rows(cfg.Store)[at]; !sameRow(&now, &rec) {
+			if now := Rows(cfg.Store)[at]; !now.Equal(&rec) {
 				t.Fatal("the row was written over")
 			}
 		}
@@ -258,7 +258,7 @@ func FuzzTombstone(f *testing.F) {
 			s.refusal(t, err, [][]byte{tag, wrapped, commitment, []byte(compartment)}, ErrCorrupt)
 			return
 		}
-		if !sameRow(&rec, &s.dead) {
+		if !rec.Equal(&s.dead) {
 			t.Fatal("a tombstone that was changed is believed")
 		}
 		r, err := Open(t.Context(), cfg)

@@ -24,7 +24,6 @@
 package dirstore
 
 import (
-	"bytes"
 	"context"
 	"encoding/base32"
 	"encoding/hex"
@@ -293,7 +292,7 @@ func (s *Store) SwapKeys(ctx context.Context, swaps []keyring.Swap) (swapped int
 			} else if err != nil {
 				return nil, err
 			}
-			if same(&rec, &swaps[i].Old) {
+			if rec.Equal(&swaps[i].Old) {
 				writes = append(writes, write{keyFile(rec.Tag), encodeKey(swaps[i].New)})
 			}
 		}
@@ -304,11 +303,6 @@ func (s *Store) SwapKeys(ctx context.Context, swaps []keyring.Swap) (swapped int
 		return 0, err
 	}
 	return swapped, nil
-}
-
-func same(a, b *keyring.KeyRecord) bool {
-	return a.Tag == b.Tag && a.Compartment == b.Compartment && a.Generation == b.Generation && a.Version == b.Version &&
-		a.State == b.State && a.Commitment == b.Commitment && bytes.Equal(a.Wrapped, b.Wrapped)
 }
 
 // StaleKeys returns live keys that another version wraps, by ascending tag. It

@@ -57,7 +57,7 @@ func (s *Store) SwapKeys(ctx context.Context, swaps []keyring.Swap) (swapped int
 		}
 		next := make([]keyring.KeyRecord, 0, len(recs))
 		for i := range swaps {
-			if rec := now[swaps[i].Old.Tag]; rec != nil && same(rec, &swaps[i].Old) {
+			if rec := now[swaps[i].Old.Tag]; rec != nil && rec.Equal(&swaps[i].Old) {
 				next = append(next, swaps[i].New)
 			}
 		}
@@ -68,11 +68,6 @@ func (s *Store) SwapKeys(ctx context.Context, swaps []keyring.Swap) (swapped int
 		return 0, err
 	}
 	return swapped, nil
-}
-
-func same(a, b *keyring.KeyRecord) bool {
-	return a.Tag == b.Tag && a.Compartment == b.Compartment && a.Generation == b.Generation && a.Version == b.Version &&
-		a.State == b.State && a.Commitment == b.Commitment && bytes.Equal(a.Wrapped, b.Wrapped)
 }
 
 // StaleKeys returns live keys that another version wraps, by ascending tag. It
