@@ -18,10 +18,28 @@ type kind struct {
 
 // kinds is the table of TestAttackKinds. Whoever adds a kind adds it here.
 func kinds(t *testing.T) []kind {
+	ctx := context.Background()
 	a := newAttack(t)
+	for _, name := range []string{"topic/x", "inbox/x"} {
+		require.NoError(t, a.ring.CreateKeyset(ctx, name))
+	}
+	topic, inbox := newTopic(t, "x", a.ring), newInbox(t, "x", a.ring)
+	reference, err := testObject().MarshalBinary()
+	require.NoError(t, err)
 	return []kind{
 		{"row", kindVersion, a.row, func(b []byte) error {
-			return a.codec.Open(context.Background(), &visit{Patient: "p1", ID: "v1"}, b)
+			return a.codec.Open(ctx, &visit{Patient: "p1", ID: "v1"}, b)
+		}},
+		{"message", kindMessage, message(t, topic, "p1", "x"), func(b []byte) error {
+			_, _, err := topic.Open(ctx, b)
+			return err
+		}},
+		{"item", kindItem, sealItem(t, enrol(t, inbox, "s"), "p1", "x"), func(b []byte) error {
+			_, err := inbox.Open(ctx, b)
+			return err
+		}},
+		{"object's reference", objectKindVersion, reference, func(b []byte) error {
+			return new(Object).UnmarshalBinary(b)
 		}},
 	}
 }
