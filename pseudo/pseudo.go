@@ -34,7 +34,12 @@ import "errors"
 
 var (
 	// ErrUnknownKind is returned for a [Kind] that has no normaliser.
-	ErrUnknownKind = errors.New("pseudo: unknown kind (known: nik, phone, name, subject)")
+	ErrUnknownKind = errors.New("pseudo: unknown kind (known: nik, bpjs, mrn, passport, phone, email, name, subject, nik-ibu, kk, contact-phone, date, region)")
+
+	// ErrLowEntropy is returned where a token of a [Date] or a [Region] is
+	// asked for: there are so few likely values that their tokens are as good
+	// as they are.
+	ErrLowEntropy = errors.New("pseudo: no tokens of this kind: low entropy")
 
 	// ErrNoDomain is returned where the name of a domain is empty or is not
 	// the name of a domain, and by a Domain or Index that was not opened.
