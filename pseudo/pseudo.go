@@ -41,6 +41,10 @@ var (
 	// as they are.
 	ErrLowEntropy = errors.New("pseudo: no tokens of this kind: low entropy")
 
+	// ErrLeakage is returned for a column whose tokens tell their values by how
+	// often they occur.
+	ErrLeakage = errors.New("pseudo: tokens that tell their values")
+
 	// ErrNoDomain is returned where the name of a domain is empty or is not
 	// the name of a domain, and by a Domain or Index that was not opened.
 	ErrNoDomain = errors.New("pseudo: no domain")
@@ -52,7 +56,7 @@ var (
 	// ErrField is returned for the name of a field that carries no lookup token.
 	ErrField = errors.New("pseudo: not a lookup field")
 
-	// ErrRange is returned for a date that cannot be a birth date, and for a
-	// band width that cannot be used.
+	// ErrRange is returned for a date that cannot be a birth date, for a band
+	// width that cannot be used, and for a column too short to be measured.
 	ErrRange = errors.New("pseudo: out of range")
 )
