@@ -58,7 +58,7 @@ func LeakageOf[T comparable](column iter.Seq[T]) Leakage {
 		many = frequent[T]{counts: map[T]int{}}
 	)
 	for t := range column {
-		if t == zero {
+		if t == zero || t != t { // a NaN is in no map, and could not be taken out of one
 			continue
 		}
 		rows++

@@ -3,6 +3,7 @@ package pseudo
 import (
 	"context"
 	"hash/maphash"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -131,6 +132,7 @@ func TestLeakageCheck(t *testing.T) {
 	clinic := column(10_000, func(i int) int { return max(0, i-200) })
 	require.Equal(t, 201.0, clinic.StandsOut)
 	require.Zero(t, LeakageOf(slices.Values([]Token{{}, {}})), "zero tokens are NULLs")
+	require.Zero(t, LeakageOf(slices.Values(slices.Repeat([]float64{math.NaN()}, 2*maxCounters))))
 	require.Equal(t, 1, LeakageOf(slices.Values([]Token{{}, testToken(), {}})).Rows)
 }
 

@@ -19,9 +19,10 @@
 // a column of tokens sees which rows agree and how often each value occurs.
 // That is harmless for a NIK and telling for a common name, and it is the
 // reason why tokens are offered for identifiers that are nearly unique and
-// never for a sex, a blood group or a diagnosis. Who may call [Domain.Token]
-// can test guesses. A token is a pseudonym: it is derived from the identifier,
-// so the data beside it stays personal data (UU PDP; HIPAA 45 CFR 164.514(c)).
+// never for a sex, a date or a region ([ErrLowEntropy]). [LeakageOf] measures
+// what a column gives away. Who may call [Domain.Token] can test guesses. A
+// token is a pseudonym: it is derived from the identifier, so the data beside
+// it stays personal data (UU PDP; HIPAA 45 CFR 164.514(c)).
 //
 // # Errors
 //
