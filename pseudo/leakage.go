@@ -132,7 +132,8 @@ func (s *sampled[T]) add(t T) {
 // tally returns the two highest counts, and the sum of the different counts
 // without the highest: of n values that occur c times each, an attacker who
 // knows c names those of one right, whatever n is. Frequent values that the
-// sample lacks count as often as is certain.
+// sample lacks count as often as is certain; the others among them are as rare
+// as what the sample has.
 func (s *sampled[T]) tally(many *frequent[T]) (first, second, guessed int) {
 	different := map[int]bool{}
 	note := func(count int) {
@@ -147,10 +148,9 @@ func (s *sampled[T]) tally(many *frequent[T]) (first, second, guessed int) {
 		note(count)
 	}
 	for t, count := range many.counts {
-		if s.in(t) || count <= many.lost {
-			continue // counted exactly, or perhaps not frequent at all
+		if !s.in(t) { // else it is counted exactly
+			note(count)
 		}
-		note(count)
 	}
 	for count := range different {
 		guessed += count
@@ -159,10 +159,9 @@ func (s *sampled[T]) tally(many *frequent[T]) (first, second, guessed int) {
 }
 
 // frequent counts the values that occur often (Misra and Gries 1982): a count
-// is at most lost too low, and lost is at most a 32,768th of the rows.
+// is never too high, and too low by a 32,768th of the rows at most.
 type frequent[T comparable] struct {
 	counts map[T]int
-	lost   int
 	sorted []int // scratch
 }
 
@@ -174,7 +173,6 @@ func (f *frequent[T]) add(t T) {
 	f.sorted = slices.AppendSeq(f.sorted[:0], maps.Values(f.counts))
 	slices.Sort(f.sorted)
 	less := f.sorted[len(f.sorted)/2] // the median, so that each time at least half of the counters are free again
-	f.lost += less
 	for t, count := range f.counts {
 		if count <= less {
 			delete(f.counts, t)

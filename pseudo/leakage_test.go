@@ -121,7 +121,17 @@ func TestLeakageCheck(t *testing.T) {
 		"a clinic's own number": {column(10_000, func(i int) int { return max(0, i-200) }), ErrLeakage, "the commonest token is on 2.0 %"},
 		"dates":                 {column(40_000, func(i int) int { return i % 4_000 }), ErrLeakage, "10 patients on average"},
 		"one value":             {column(10_000, func(int) int { return 0 }), ErrLeakage, "10000 patients"},
-		"regions":               {column(10_000, func(i int) int { return i * i / 200_000 }), ErrLeakage, "patients on average"},
+		"some common, most not": {column(35_050, func(i int) int {
+			if i < 30_000 {
+				return 100 + i
+			}
+			k := 0 // the k-th of 100 values is on k rows
+			for i -= 30_000; i >= 0; i -= k {
+				k++
+			}
+			return k - 1
+		}), ErrLeakage, "frequency analysis names up to 14.1 %"},
+		"regions": {column(10_000, func(i int) int { return i * i / 200_000 }), ErrLeakage, "patients on average"},
 	} {
 		err := c.leak.Check()
 		require.ErrorIs(t, err, c.want, name)
@@ -151,9 +161,9 @@ func family(i int) int {
 // TestLeakageLongColumn: beyond the limit of memory the estimates stay close to
 // what exact counting gives, and the counters within the limit.
 func TestLeakageLongColumn(t *testing.T) {
-	n := 2_000_000
+	n := 1_000_000
 	if testing.Short() {
-		n = 500_000
+		n = 200_000
 	}
 	for name, value := range map[string]func(*rand.Rand) int{
 		"unique":     func(r *rand.Rand) int { return int(r.Uint64() >> 1) },
@@ -183,22 +193,51 @@ func TestLeakageLongColumn(t *testing.T) {
 		require.InDelta(t, float64(first)/float64(n), got.Commonest, 0.0001, name)
 		require.InDelta(t, float64(guessed)/float64(n), got.Guessed, 0.01, name)
 	}
+}
+
+// TestLeakageCounters: neither set of counters grows beyond its limit; the
+// sample counts exactly, and the other never too high nor too low by more than
+// it says.
+func TestLeakageCounters(t *testing.T) {
 	some := sampled[int]{counts: map[int]int{}, seed: maphash.MakeSeed()}
 	many := frequent[int]{counts: map[int]int{}}
-	for i := range 300_000 {
-		some.add(i)
-		many.add(i)
+	exact := map[int]int{}
+	const n = 300_000
+	for i := range n {
+		v := i
+		if i%4 == 0 {
+			v = -1 - i%100 // 25 values of 3,000 rows each
+		}
+		exact[v]++
+		some.add(v)
+		many.add(v)
 		if len(some.counts) > maxCounters || len(many.counts) > maxCounters {
 			t.Fatal("more counters than the limit")
 		}
 	}
-	require.LessOrEqual(t, many.lost, 300_000/(maxCounters/2))
+	require.Positive(t, some.level)
+	for v, count := range some.counts {
+		require.Equal(t, exact[v], count)
+	}
+	frequentValues := 0
+	for v, count := range many.counts {
+		if count > exact[v] || count < exact[v]-n/(maxCounters/2) {
+			t.Fatalf("counted %d, are %d", count, exact[v])
+		}
+		if v < 0 {
+			frequentValues++
+		}
+	}
+	require.Equal(t, 25, frequentValues)
 }
 
 // TestLeakageMeasures has a column that can be counted by hand.
 func TestLeakageMeasures(t *testing.T) {
 	values := []string{"a", "a", "a", "b", "b", "c", "d", ""}
 	got := LeakageOf(slices.Values(values))
+	for range 50 { // whatever the order in which a map is walked
+		require.Equal(t, got, LeakageOf(slices.Values(values)))
+	}
 	require.Equal(t, 7, got.Rows)
 	require.Equal(t, 4, got.Distinct)
 	require.InDelta(t, 7.0/4, got.Patients, 1e-9)
