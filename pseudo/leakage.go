@@ -81,12 +81,12 @@ func LeakageOf[T comparable](column iter.Seq[T]) Leakage {
 
 // Check returns [ErrLeakage], naming the measure, if a token stands for ten
 // patients or more on average, if the commonest is on 1 % of the rows or more,
-// or if 5 % of the rows or more are guessed. A NIK, a telephone number or a
-// family's card stays far below; a name reaches the last with a few thousand
-// patients, a region or a diagnosis all three. Fewer than 1,000 rows are
-// [ErrRange]: they say too little, and no error is not a proof that nothing
-// leaks. A column that fails belongs in no export, and is searched by another
-// identifier or not at all.
+// or if 5 % of the rows or more are guessed. NIKs, telephone numbers and family
+// cards stay far below; names fail the last where some are as common as they
+// are in a population. Fewer than 1,000 rows are [ErrRange]: they say too
+// little. No error is not a proof that nothing leaks: who may ask for tokens
+// can still try values out. A column that fails belongs in no export, and is
+// better searched by another identifier.
 func (l Leakage) Check() error {
 	switch {
 	case l.Rows < fewestRows:

@@ -140,6 +140,9 @@ func gaps(provinces map[string]bool) map[string]bool {
 func TestNIKWomenAndLeapDays(t *testing.T) {
 	days := 0
 	for year := range 100 {
+		if testing.Short() && year%4 != 0 && year%10 != 1 {
+			continue // still every leap year
+		}
 		for month := 1; month <= 12; month++ {
 			for day := 1; day <= 31; day++ {
 				century := 1900
@@ -165,7 +168,9 @@ func TestNIKWomenAndLeapDays(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, 2*36525, days)
+	if !testing.Short() {
+		require.Equal(t, 2*36525, days)
+	}
 	for _, nik := range []string{"3171017112900001", "3171012902000001", "3171016902000001"} {
 		normal, err := NIK.Normalize(nik)
 		require.NoError(t, err)
