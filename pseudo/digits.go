@@ -6,6 +6,34 @@ import "unicode"
 // stops there, so that its cost does not depend on hostile input.
 const maxDigits = 16
 
+// isDigits reports whether s is n ASCII digits.
+func isDigits(s string, n int) bool {
+	if len(s) != n {
+		return false
+	}
+	for i := range len(s) {
+		if s[i]-'0' > 9 { // a byte below '0' wraps around
+			return false
+		}
+	}
+	return true
+}
+
+// pair returns the number that the two digits of s at i write.
+func pair(s string, i int) int { return int(s[i]-'0')*10 + int(s[i+1]-'0') }
+
+// digitsOf returns the n digits that value writes, alone or in groups.
+func digitsOf(value string, n int) (digits string, ok bool) {
+	if isDigits(value, n) {
+		return value, true
+	}
+	s, ok := scan(value, false)
+	if !ok || s.n != n {
+		return "", false
+	}
+	return s.text(), true
+}
+
 // number is a string of digits as somebody typed it.
 type number struct {
 	digits [maxDigits]byte

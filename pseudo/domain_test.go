@@ -104,6 +104,13 @@ func TestTokenConstruction(t *testing.T) {
 		{Name, "Dr. Ardianto Putra", "ardianto putra"},
 		{Subject, strings.Repeat("x", 200), strings.Repeat("x", 200)}, // longer than the scratch buffer
 		{Subject, strings.Repeat("x", 64), strings.Repeat("x", 64)},
+		{BPJS, "0001-2345-67890", "0001234567890"},
+		{MRN, "3171012|00-12-34", "3171012|001234"},
+		{Passport, "idn|x 1234567", "IDN|X1234567"},
+		{Email, "Budi@Example.ID", "budi@example.id"},
+		{MotherNIK, "9271-0603-1200-0001", sandboxNIK},
+		{KK, "3171-0103-1220-0001", "3171010312200001"},
+		{ContactPhone, "0810-0000-0001", "+6281000000001"},
 	} {
 		key, err := ks.Derive(ks.Primary(), "rahasia/token/v1", study, string(c.kind), "1")
 		require.NoError(t, err)
@@ -182,7 +189,7 @@ func TestTokensPerItem(t *testing.T) {
 	}
 	require.Equal(t, []string{sandboxNIK, "not a number", "9204014804000002", ""}, values)
 	require.Empty(t, d.Tokens(ctx, NIK, nil))
-	for _, r := range d.Tokens(ctx, "bpjs", values) {
+	for _, r := range d.Tokens(ctx, "sex", values) {
 		require.ErrorIs(t, r.Err, ErrUnknownKind)
 		require.True(t, r.Token.IsZero())
 	}
@@ -255,7 +262,7 @@ func TestDomainErrors(t *testing.T) {
 		var format *FormatError
 		require.ErrorAs(t, err, &format)
 	})
-	check("bpjs", sandboxNIK, func(err error) { require.ErrorIs(t, err, ErrUnknownKind) })
+	check("sex", sandboxNIK, func(err error) { require.ErrorIs(t, err, ErrUnknownKind) })
 	require.NoError(t, ring.Close())
 	check(NIK, sandboxNIK, func(err error) { require.ErrorIs(t, err, keyring.ErrClosed) })
 }
@@ -309,7 +316,8 @@ func TestDomainRace(t *testing.T) {
 func TestTokenAllocates(t *testing.T) {
 	ctx := context.Background()
 	d := open(t, newRing(t, study), study)
-	for kind, value := range map[Kind]string{NIK: sandboxNIK, Phone: "+6281000000001", Name: "ardianto putra", Subject: "P02478375538"} {
+	for kind, value := range map[Kind]string{NIK: sandboxNIK, Phone: "+6281000000001", Name: "ardianto putra", Subject: "P02478375538",
+		BPJS: "0001234567890", MRN: "3171012|001234", Passport: "IDN|X1234567", Email: "budi@example.id", KK: "3171010312200001"} {
 		n := testing.AllocsPerRun(1000, func() {
 			if _, err := d.Token(ctx, kind, value); err != nil {
 				t.Fatal(err)

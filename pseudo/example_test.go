@@ -183,13 +183,63 @@ func ExampleParseToken() {
 // An error names the rule and never the value.
 func ExampleKind_Normalize() {
 	fmt.Println(pseudo.Phone.Normalize("(+62) 810-0000-0001"))
+	fmt.Println(pseudo.Email.Normalize("Ardianto@Example.ID"))
 	fmt.Println(pseudo.Name.Normalize("dr. Ardianto Putra, Sp.A(K)"))
 	_, err := pseudo.Phone.Normalize("2025550100")
 	fmt.Println(err)
 	// Output:
 	// +6281000000001 <nil>
+	// ardianto@example.id <nil>
 	// ardianto putra <nil>
 	// phone: want a number that begins with + and a country code, with 628, or with a single 0 for Indonesia
+}
+
+// One number as the identifier of several is several tokens: what is the
+// mother's on a newborn's record does not lead to the mother.
+func ExampleKind() {
+	ctx := context.Background()
+	domain, err := pseudo.Open(ctx, newRing(ctx, "research/ui-2026"), "research/ui-2026")
+	if err != nil {
+		log.Fatal(err)
+	}
+	mother, err := domain.Token(ctx, pseudo.NIK, "9271060312000001")
+	if err != nil {
+		log.Fatal(err)
+	}
+	newborn, err := domain.Token(ctx, pseudo.MotherNIK, "9271060312000001")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("joined by the mother's number:", mother == newborn)
+
+	// every facility has a number 001234, so one without its facility is nobody's
+	fmt.Println(pseudo.MRN.Normalize("3171012|00-12-34"))
+	_, err = pseudo.MRN.Normalize("00-12-34")
+	fmt.Println(err)
+
+	// a date of birth is one of thirty thousand: its token would be as good as it
+	_, err = domain.Token(ctx, pseudo.Date, "1992-01-09")
+	fmt.Println(err)
+	// Output:
+	// joined by the mother's number: false
+	// 3171012|001234 <nil>
+	// mrn: want the facility before the number, as in facility|number: 1 to 128 printable ASCII characters without a space or another |
+	// pseudo: no tokens of this kind: low entropy
+}
+
+// A column of tokens tells its values if some of them occur far more often than
+// others. Measure one before it leaves.
+func ExampleLeakageOf() {
+	wards := make([]string, 0, 3000) // any column: of tokens, or of values before they have any
+	for i := range 3000 {
+		wards = append(wards, []string{"A", "A", "A", "B", "B", "C"}[i%6])
+	}
+	leak := pseudo.LeakageOf(slices.Values(wards))
+	fmt.Printf("%d different, %.0f patients each, the commonest %.1f times as common as the next\n", leak.Distinct, leak.Patients, leak.StandsOut)
+	fmt.Println(leak.Check())
+	// Output:
+	// 3 different, 1000 patients each, the commonest 1.5 times as common as the next
+	// pseudo: tokens that tell their values: a token stands for 1000 patients on average
 }
 
 // What is unusual about a NIK is a warning: numbers with a wrong date are

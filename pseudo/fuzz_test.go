@@ -37,7 +37,8 @@ func fuzzKind(f *testing.F, kind Kind, shape func(string) bool, seeds ...string)
 
 func rules() []string {
 	return []string{ruleNIKDigits, ruleNIKDay, ruleNIKMonth, rulePhoneText, rulePhoneWorld, rulePhoneTrunk, rulePhonePrefix, rulePhoneLocal,
-		ruleNameSize, ruleNameEmpty, ruleNameText, ruleUTF8, "want 1 to 255 bytes"}
+		ruleNameSize, ruleNameEmpty, ruleNameText, ruleUTF8, ruleSubject, ruleBPJS, ruleKK, ruleEmailSize, ruleEmailShape, ruleEmailLocal, ruleEmailDomain,
+		ruleMRNFacility, ruleMRNNumber, rulePassportState, rulePassportNumber, ruleDate, ruleRegion}
 }
 
 func FuzzNIK(f *testing.F) {
@@ -72,6 +73,55 @@ func FuzzName(f *testing.F) {
 
 func FuzzSubject(f *testing.F) {
 	fuzzKind(f, Subject, func(s string) bool { return len(s) <= 255 && utf8.ValidString(s) }, "P02478375538", strings.Repeat("é", 128))
+}
+
+func FuzzBPJS(f *testing.F) {
+	fuzzKind(f, BPJS, func(s string) bool { return isDigits(s, 13) }, "0001-2345-67890", "０００１２３４５６７８９０")
+}
+
+func FuzzKK(f *testing.F) {
+	fuzzKind(f, KK, func(s string) bool { return isDigits(s, 16) }, "3171-0103-1220-0001")
+}
+
+func FuzzEmail(f *testing.F) {
+	fuzzKind(f, Email, func(s string) bool {
+		local, domain, ok := strings.Cut(s, "@")
+		return ok && local != "" && len(local) <= 64 && strings.Contains(domain, ".") && len(s) <= 254 && ascii(s) && s == strings.ToLower(s) &&
+			!strings.Contains(s, "..") && !strings.ContainsAny(s, ` <>,;:"`) && !strings.Contains(domain, "@")
+	}, "Budi.Santoso+x@Example.CO.ID", "a@b@c.id", "\u0130@example.id", "K\u212a@example.id", "\u200bbudi@xn--mnchen-3ya.example\u200b")
+}
+
+func FuzzMRN(f *testing.F) {
+	fuzzKind(f, MRN, func(s string) bool {
+		facility, number, ok := strings.Cut(s, "|")
+		return ok && facility != "" && number != "" && ascii(s) && len(facility) <= 128 && len(number) <= 32 && number == strings.ToUpper(number) &&
+			strings.Trim(number, "-") == number && !strings.ContainsAny(number, " ./|") && !strings.Contains(number, "--") && !strings.Contains(facility, " ")
+	}, "3171012|00-12-34", "https://rs.example/mrn|RM/2020/1-23", "a|1\u00ad2", "a|\u212a", "a|1-", "|", "a|12-34-", "a|12--34")
+}
+
+func FuzzPassport(f *testing.F) {
+	fuzzKind(f, Passport, func(s string) bool {
+		state, number, ok := strings.Cut(s, "|")
+		return ok && (len(state) == 3 || state == "D") && state != "DEU" && len(number) >= 5 && len(number) <= 9 && ascii(s) && s == strings.ToUpper(s) &&
+			!strings.ContainsAny(s, " <-.")
+	}, "idn|x 123 4567<", "D<<|C01X00T47", "deu|c01x00t47", "\u0131dn|X1234567")
+}
+
+func FuzzDate(f *testing.F) {
+	fuzzKind(f, Date, func(s string) bool {
+		return len(s) == 4 || len(s) == 7 && s[4] == '-' || len(s) == 10 && s[4] == '-' && s[7] == '-' && s > "0001"
+	}, "1990", "1990-12", "2000-02-29", "0000-01-01", "1990-1-3", "03/12/1990")
+}
+
+func FuzzRegion(f *testing.F) {
+	fuzzKind(f, Region, func(s string) bool {
+		return isDigits(s, len(s)) && (len(s) == 2 || len(s) == 4 || len(s) == 6 || len(s) == 10) && s[:2] != "00"
+	}, "31.71.01.1001", "3171", "31.7101", "3100", "..31..")
+}
+
+// ascii reports whether s is printable ASCII.
+func ascii(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // FuzzParseToken: what parses writes the same text, but for case and the

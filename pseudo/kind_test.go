@@ -1,14 +1,13 @@
 package pseudo
 
 import (
-	"encoding/json"
-	"errors"
-	"os"
+	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/rahasia/rahasia/internal/phi"
 )
 
 // sandboxNIK is a number of the government's sandbox; see testdata.
@@ -52,6 +51,72 @@ func TestNormalize(t *testing.T) {
 		{Phone, "+39 06 5550 0001", "+390655500001"},
 		{Phone, "+12345678", "+12345678"},
 		{Phone, "+123456789012345", "+123456789012345"},
+
+		{MotherNIK, "9271 0603 1200 0001", sandboxNIK},
+		{ContactPhone, "0810-0000-0001", "+6281000000001"},
+
+		{BPJS, "0001234567890", "0001234567890"},
+		{BPJS, "0001-2345-67890", "0001234567890"},
+		{BPJS, " 0000000000000\n", "0000000000000"}, // opaque: no number is known not to exist
+
+		{KK, "3171010312200001", "3171010312200001"},
+		{KK, "3171.0103.1220.0001", "3171010312200001"},
+		{KK, "3171019912200001", "3171019912200001"}, // no day is known not to occur
+
+		{Email, "budi@example.id", "budi@example.id"},
+		{Email, "Budi.Santoso@Example.CO.ID", "budi.santoso@example.co.id"},
+		{Email, "\ufeff budi@example.id \u200b", "budi@example.id"},
+		{Email, "b@a.id", "b@a.id"},
+		{Email, "budi+klinik@example.id", "budi+klinik@example.id"}, // another mailbox, except at some providers
+		{Email, "b.u.d.i@example.id", "b.u.d.i@example.id"},
+		{Email, "!#$%&'*+-/=?^_`{|}~@example.id", "!#$%&'*+-/=?^_`{|}~@example.id"},
+		{Email, "budi@xn--mnchen-3ya.example", "budi@xn--mnchen-3ya.example"},
+		{Email, "budi@1.2.x3", "budi@1.2.x3"},
+		{Email, strings.Repeat("a", 64) + "@" + strings.Repeat("b", 63) + ".id", strings.Repeat("a", 64) + "@" + strings.Repeat("b", 63) + ".id"},
+
+		{MRN, "3171012|001234", "3171012|001234"},
+		{MRN, "3171012|00-12-34", "3171012|001234"},
+		{MRN, "3171012|00.12.34", "3171012|001234"},
+		{MRN, " 3171012 | 00 12 34 ", "3171012|001234"},
+		{MRN, "3171012|00\u201112\u201134\u200e", "3171012|001234"},
+		{MRN, "3171012|123-456", "3171012|123456"},
+		{MRN, "3171012|1234", "3171012|1234"}, // not 001234: whether zeros count is the facility's to know
+		{MRN, "3171012|rm-001234", "3171012|RM-001234"},
+		{MRN, "3171012|RM 001234", "3171012|RM-001234"},
+		{MRN, "3171012|RM\u200b001234", "3171012|RM001234"},
+		{MRN, "3171012|1-2-3-4", "3171012|1-2-3-4"},
+		{MRN, "3171012|1234-5678", "3171012|1234-5678"},
+		{MRN, "3171012|12-345", "3171012|12-345"},
+		{MRN, "3171012|ab-12", "3171012|AB-12"},
+		{MRN, "3171012|RM/2020/123", "3171012|RM-2020-123"},
+		{MRN, "3171012|2020-1-23", "3171012|2020-1-23"}, // and not 2020-12-3
+		{MRN, "3171012|2020-12-3", "3171012|2020-12-3"},
+		{MRN, "https://rs.example/mrn|7", "https://rs.example/mrn|7"},
+		{MRN, "rs-A|7", "rs-A|7"},
+
+		{Passport, "IDN|X1234567", "IDN|X1234567"},
+		{Passport, "idn | x 123 4567", "IDN|X1234567"},
+		{Passport, "IDN|X1234567<", "IDN|X1234567"},
+		{Passport, "D|C01X00T47", "D|C01X00T47"},
+		{Passport, "D<<|C01X00T47", "D|C01X00T47"},
+		{Passport, "DEU|C01X00T47", "D|C01X00T47"},
+		{Passport, "UTO|L898902C3", "UTO|L898902C3"}, // the specimen of ICAO Doc 9303
+		{Passport, "XXA|12345", "XXA|12345"},
+
+		{Date, "1990", "1990"},
+		{Date, "1990-12", "1990-12"},
+		{Date, "1990-12-03", "1990-12-03"},
+		{Date, " 2000-02-29\n", "2000-02-29"},
+		{Date, "0001-01-01", "0001-01-01"},
+		{Date, "9999", "9999"},
+
+		{Region, "31", "31"},
+		{Region, "3171", "3171"},
+		{Region, "31.71", "3171"},
+		{Region, "31.71.01", "317101"},
+		{Region, "31.71.01.1001", "3171011001"},
+		{Region, " 3171011001 ", "3171011001"},
+		{Region, "9999", "9999"}, // that no list has it is no reason
 
 		{Subject, "P02478375538", "P02478375538"},
 		{Subject, " Kept as it is ", " Kept as it is "},
@@ -137,8 +202,117 @@ func TestNormalizeRefuses(t *testing.T) {
 		{Name, "'", ruleNameEmpty},
 		{Name, "\u0301", ruleNameEmpty},
 
-		{Subject, "", "want 1 to 255 bytes"},
-		{Subject, strings.Repeat("x", 256), "want 1 to 255 bytes"},
+		{MotherNIK, "9271060012000001", ruleNIKDay},
+		{ContactPhone, "81000000001", rulePhonePrefix},
+
+		{BPJS, "", ruleBPJS},
+		{BPJS, "123456789012", ruleBPJS},
+		{BPJS, "12345678901234", ruleBPJS},
+		{BPJS, "000123456789O", ruleBPJS},
+		{BPJS, "０００１２３４５６７８９０", ruleBPJS},
+
+		{KK, "", ruleKK},
+		{KK, "317101031220001", ruleKK},
+		{KK, "31710103122000012", ruleKK},
+		{KK, "3171/0103/1220/0001", ruleKK},
+
+		{Email, strings.Repeat("a", 64) + "@" + strings.Repeat("b.", 94) + "id", ruleEmailSize},
+		{Email, "", ruleEmailShape},
+		{Email, "budi", ruleEmailShape},
+		{Email, "budi@klinik@example.id", ruleEmailShape},
+		{Email, "a@example.id,b@example.id", ruleEmailShape},
+		{Email, "Budi <budi@example.id>", ruleEmailLocal},
+		{Email, "mailto:budi@example.id", ruleEmailLocal},
+		{Email, "@example.id", ruleEmailLocal},
+		{Email, ".budi@example.id", ruleEmailLocal},
+		{Email, "budi.@example.id", ruleEmailLocal},
+		{Email, "bu..di@example.id", ruleEmailLocal},
+		{Email, `"budi santoso"@example.id`, ruleEmailLocal},
+		{Email, "budi santoso@example.id", ruleEmailLocal},
+		{Email, "búdi@example.id", ruleEmailLocal},
+		{Email, "bu\u0131di@example.id", ruleEmailLocal},
+		{Email, "bu\u200bdi@example.id", ruleEmailLocal},
+		{Email, strings.Repeat("a", 65) + "@example.id", ruleEmailLocal},
+		{Email, "budi@", ruleEmailDomain},
+		{Email, "budi@localhost", ruleEmailDomain},
+		{Email, "budi@example.id.", ruleEmailDomain},
+		{Email, "budi@example..id", ruleEmailDomain},
+		{Email, "budi@-example.id", ruleEmailDomain},
+		{Email, "budi@example-.id", ruleEmailDomain},
+		{Email, "budi@exa_mple.id", ruleEmailDomain},
+		{Email, "budi@192.168.0.1", ruleEmailDomain},
+		{Email, "budi@[192.168.0.1]", ruleEmailDomain},
+		{Email, "budi@münchen.example", ruleEmailDomain},
+		{Email, "budi@" + strings.Repeat("b", 64) + ".id", ruleEmailDomain},
+
+		{MRN, "", ruleMRNFacility},
+		{MRN, "001234", ruleMRNFacility}, // whose? every facility has one
+		{MRN, "|001234", ruleMRNFacility},
+		{MRN, " |001234", ruleMRNFacility},
+		{MRN, "RS A|001234", ruleMRNFacility},
+		{MRN, "RSÉ|001234", ruleMRNFacility},
+		{MRN, strings.Repeat("x", 129) + "|001234", ruleMRNFacility},
+		{MRN, "3171012|", ruleMRNNumber},
+		{MRN, "3171012|-1234", ruleMRNNumber},
+		{MRN, "3171012|1234-", ruleMRNNumber},
+		{MRN, "3171012|12|34", ruleMRNNumber},
+		{MRN, "3171012|12_34", ruleMRNNumber},
+		{MRN, "3171012|１２３４", ruleMRNNumber},
+		{MRN, "3171012|ß", ruleMRNNumber},
+		{MRN, "3171012|" + strings.Repeat("1", 33), ruleMRNNumber},
+		{MRN, "3171012|" + strings.Repeat("1", 1000), ruleMRNNumber},
+
+		{Passport, "", rulePassportState},
+		{Passport, "X1234567", rulePassportState},
+		{Passport, "|X1234567", rulePassportState},
+		{Passport, "ID|X1234567", rulePassportState}, // ISO's two letters
+		{Passport, "I1N|X1234567", rulePassportState},
+		{Passport, "İDN|X1234567", rulePassportState},
+		{Passport, "IDN|", rulePassportNumber},
+		{Passport, "IDN|X123", rulePassportNumber},
+		{Passport, "IDN|X123456789", rulePassportNumber}, // with its check digit
+		{Passport, "IDN|ABCDEFGH", rulePassportNumber},
+		{Passport, "IDN|X1234.567/8", rulePassportNumber},
+		{Passport, "IDN|X1234567|8", rulePassportNumber},
+		{Passport, "IDN|Х1234567", rulePassportNumber}, // a Cyrillic Х
+
+		{Date, "", ruleDate},
+		{Date, "90", ruleDate},
+		{Date, "0000", ruleDate},
+		{Date, "19901", ruleDate},
+		{Date, "1990-", ruleDate},
+		{Date, "1990-13", ruleDate},
+		{Date, "1990-00", ruleDate},
+		{Date, "1990-1-3", ruleDate},
+		{Date, "1990-02-30", ruleDate},
+		{Date, "1900-02-29", ruleDate},
+		{Date, "03-12-1990", ruleDate},
+		{Date, "03/12/1990", ruleDate},
+		{Date, "19901203", ruleDate},
+		{Date, "1990-12-03T00:00:00Z", ruleDate},
+		{Date, "１９９０", ruleDate},
+
+		{Region, "", ruleRegion},
+		{Region, "3", ruleRegion},
+		{Region, "317", ruleRegion},
+		{Region, "31710", ruleRegion},
+		{Region, "31710110", ruleRegion},
+		{Region, "31710110011", ruleRegion},
+		{Region, "00", ruleRegion},
+		{Region, "3100", ruleRegion},
+		{Region, "31.71.00", ruleRegion},
+		{Region, "31.71.01.0000", ruleRegion},
+		{Region, "31.7101", ruleRegion},
+		{Region, "3.171", ruleRegion},
+		{Region, "31..71", ruleRegion},
+		{Region, ".31", ruleRegion},
+		{Region, "31.71.01.10.01", ruleRegion},
+		{Region, "31 71", ruleRegion},
+		{Region, "３１", ruleRegion},
+		{Region, "ID-JK", ruleRegion},
+
+		{Subject, "", ruleSubject},
+		{Subject, strings.Repeat("x", 256), ruleSubject},
 		{Subject, "x\xff", ruleUTF8},
 	} {
 		got, err := c.kind.Normalize(c.in)
@@ -151,7 +325,7 @@ func TestNormalizeRefuses(t *testing.T) {
 }
 
 func TestNormalizeUnknownKind(t *testing.T) {
-	for _, k := range []Kind{"", "NIK", "bpjs", Kind(sandboxNIK)} {
+	for _, k := range []Kind{"", "NIK", "sex", "birthdate", Kind(sandboxNIK)} {
 		got, err := k.Normalize("x")
 		require.Empty(t, got)
 		require.ErrorIs(t, err, ErrUnknownKind)
@@ -178,69 +352,77 @@ func leaks(text, value string) (window string, leaked bool) {
 	return "", false
 }
 
-// TestSandboxPatients: the government's own test patients, whose numbers
-// disagree with their dates of birth, are accepted, with that warning.
-func TestSandboxPatients(t *testing.T) {
-	file, err := os.ReadFile("testdata/satusehat-sandbox.json")
-	require.NoError(t, err)
-	var sandbox struct {
-		Patients []struct{ NIK, Name, BirthDate string }
+// TestKindsOfThePlan: the struct tags allow a lookup where there are tokens and
+// nowhere else, and what the tags call a kind is a kind here.
+func TestKindsOfThePlan(t *testing.T) {
+	plan := map[string]phi.Kind{}
+	for _, k := range phi.Kinds() {
+		plan[k.Name] = k
+		r, known := Kind(k.Name).rule()
+		require.Equal(t, k.Lookup, known && r.place != noToken, k.Name)
 	}
-	require.NoError(t, json.Unmarshal(file, &sandbox))
-	require.Len(t, sandbox.Patients, 10)
-	for _, p := range sandbox.Patients {
-		born, err := time.Parse(time.DateOnly, p.BirthDate)
-		require.NoError(t, err)
-		warnings, err := InspectNIK(p.NIK, born)
-		require.NoError(t, err)
-		require.Equal(t, []Warning{WarnBorn}, warnings, p.NIK)
-		_, err = Name.Normalize(p.Name)
-		require.NoError(t, err)
+	for place, kind := range all() {
+		r, known := kind.rule()
+		require.True(t, known, kind)
+		require.Equal(t, place, r.place, kind)
+		require.NotEmpty(t, r.version)
+		require.ErrorContains(t, ErrUnknownKind, string(kind))
+		require.True(t, plan[string(kind)].Lookup || kind == Subject, kind)
+	}
+	for _, kind := range []Kind{Date, Region} {
+		require.Equal(t, "low entropy", plan[string(kind)].Why)
+		require.ErrorContains(t, ErrUnknownKind, string(kind))
 	}
 }
 
-func TestInspectNIK(t *testing.T) {
-	day := func(s string) time.Time {
-		d, err := time.Parse(time.DateOnly, s)
-		require.NoError(t, err)
-		return d
-	}
-	var unknown time.Time
+// TestRelations: one number as the identifier of another person, or of a
+// family, has no token in common with the patient's own in one domain.
+func TestRelations(t *testing.T) {
+	ctx := context.Background()
+	d := open(t, newRing(t, study), study)
 	for _, c := range []struct {
-		nik  string
-		born time.Time
-		want []Warning
+		value string
+		kinds []Kind
 	}{
-		{"3171010312900001", day("1990-12-03"), nil},
-		{"3171-0103-1290-0001", day("1990-12-03"), nil},
-		{"3171014312900001", day("1990-12-03"), nil}, // a woman
-		{"3171017112900001", day("1990-12-31"), nil}, // a woman, on the 31st
-		{"3171012902000001", day("2000-02-29"), nil},
-		{"3171012902000001", unknown, nil},
-		{"3171010312900001", time.Date(1990, 12, 3, 0, 30, 0, 0, time.FixedZone("WIB", 7*3600)), nil},
-		{"3171010312900001", day("1990-12-04"), []Warning{WarnBorn}},
-		{"3171010312900001", day("1990-11-03"), []Warning{WarnBorn}},
-		{"3171010312900001", day("1991-12-03"), []Warning{WarnBorn}},
-		{"3171010312900001", day("1890-12-03"), nil}, // the century is not in the number
-		{"3171013002000001", unknown, []Warning{WarnDay}},
-		{"3171012902010001", unknown, []Warning{WarnDay}},
-		{"3171017002040001", unknown, []Warning{WarnDay}},
-		{"3171013104900001", unknown, []Warning{WarnDay}},
-		{"3171013006900001", unknown, nil},
-		{"3171010312900000", unknown, []Warning{WarnSerial}},
-		{"0071010312900001", unknown, []Warning{WarnRegion}},
-		{"9771010312900001", unknown, []Warning{WarnRegion}},
-		{"3100010312900001", unknown, []Warning{WarnRegion}},
-		{"3171000312900001", unknown, []Warning{WarnRegion}},
-		{"5471010312900001", unknown, nil}, // East Timor
-		{"0000003002990000", day("1990-12-04"), []Warning{WarnRegion, WarnDay, WarnBorn, WarnSerial}},
+		{sandboxNIK, []Kind{NIK, MotherNIK, KK, Subject}},
+		{"+6281000000001", []Kind{Phone, ContactPhone, Subject}},
 	} {
-		got, err := InspectNIK(c.nik, c.born)
-		require.NoError(t, err)
-		require.Equal(t, c.want, got, c.nik)
+		seen := map[[macSize]byte]Kind{}
+		for _, kind := range c.kinds {
+			tok, err := d.Token(ctx, kind, c.value)
+			require.NoError(t, err)
+			require.Empty(t, seen[tok.mac], kind)
+			seen[tok.mac] = kind
+		}
 	}
-	_, err := InspectNIK("3171010012900001", unknown)
-	var format *FormatError
-	require.True(t, errors.As(err, &format))
-	require.Equal(t, ruleNIKDay, format.Rule)
+}
+
+// TestLowEntropy: no verb makes a token of a date or a region, whatever the
+// value, and a struct tag cannot ask for one.
+func TestLowEntropy(t *testing.T) {
+	ctx := context.Background()
+	d := open(t, newRing(t, study), study)
+	for kind, values := range map[Kind][]string{Date: {"1990-12-03", "1990", "", "nonsense"}, Region: {"3171", "", "nonsense"}} {
+		for _, v := range values {
+			tok, err := d.Token(ctx, kind, v)
+			require.ErrorIs(t, err, ErrLowEntropy)
+			require.True(t, tok.IsZero())
+			tok, err = d.TokenAt(ctx, 1, kind, v)
+			require.ErrorIs(t, err, ErrLowEntropy)
+			require.True(t, tok.IsZero())
+			found, err := d.Lookup(ctx, kind, v)
+			require.ErrorIs(t, err, ErrLowEntropy)
+			require.Empty(t, found)
+			requireNoValue(t, err, v)
+		}
+		for i, r := range d.Tokens(ctx, kind, values) {
+			require.ErrorIs(t, r.Err, ErrLowEntropy, values[i])
+			require.True(t, r.Token.IsZero())
+		}
+	}
+	_, err := NewIndex[struct {
+		ID   string `phi:"subject"`
+		Home string `phi:"region,lookup"`
+	}](ctx, "patient", newRing(t, "lookup/patient/Home"))
+	require.ErrorContains(t, err, "low entropy")
 }

@@ -1,6 +1,10 @@
 package pseudo
 
-import "time"
+import (
+	"time"
+
+	"github.com/rahasia/rahasia/pseudo/region"
+)
 
 // The rules of a NIK, PPKKCC DDMMYY SSSS: region of first registration, birth
 // date with 40 added to the day for a woman, serial number. Only what cannot
@@ -19,14 +23,10 @@ const nikDigits = 16
 // femaleDay is what is added to the day of birth of a woman.
 const femaleDay = 40
 
-func normalNIK(value string) (normal, rule string) {
-	normal = value
-	if !isDigits(value, nikDigits) {
-		s, ok := scan(value, false)
-		if !ok || s.n != nikDigits {
-			return "", ruleNIKDigits
-		}
-		normal = s.text()
+func normalNIK(value string) (normal, broken string) {
+	normal, ok := digitsOf(value, nikDigits)
+	if !ok {
+		return "", ruleNIKDigits
 	}
 	day, month := pair(normal, 6), pair(normal, 8)
 	if day > femaleDay {
@@ -41,27 +41,11 @@ func normalNIK(value string) (normal, rule string) {
 	return normal, ""
 }
 
-// isDigits reports whether s is n ASCII digits.
-func isDigits(s string, n int) bool {
-	if len(s) != n {
-		return false
-	}
-	for i := range len(s) {
-		if s[i]-'0' > 9 { // a byte below '0' wraps around
-			return false
-		}
-	}
-	return true
-}
-
-// pair returns the number that the two digits of s at i write.
-func pair(s string, i int) int { return int(s[i]-'0')*10 + int(s[i+1]-'0') }
-
 // A Warning is a doubt about a NIK that is no reason to refuse it.
 type Warning string
 
 const (
-	WarnRegion Warning = "the region is not one that has issued numbers"          // province, regency or district
+	WarnRegion Warning = "the region is not one that is known to issue numbers"   // province, regency or district
 	WarnDay    Warning = "the day does not exist in that month"                   // such as 30 February
 	WarnBorn   Warning = "the date in the number differs from the recorded birth" // frequent in true records
 	WarnSerial Warning = "the serial number is 0000"                              // serials begin at 0001
@@ -79,7 +63,7 @@ func InspectNIK(nik string, born time.Time) ([]Warning, error) {
 		return nil, err
 	}
 	var found []Warning
-	if !province(pair(nik, 0)) || pair(nik, 2) == 0 || pair(nik, 4) == 0 {
+	if !issues(nik[:4]) || pair(nik, 4) == 0 {
 		found = append(found, WarnRegion)
 	}
 	day, month, year := pair(nik, 6), pair(nik, 8), pair(nik, 10)
@@ -114,13 +98,19 @@ func longest(month, year int) int {
 	return 31
 }
 
-// province reports whether a province has ever had the code: the Ministry of
-// Home Affairs' lists of 2020, 2022 and 2025, and 54, which was East Timor.
-func province(code int) bool {
+// issues reports whether the regency or city of a code of 4 digits is known to
+// have issued numbers: one of the lists of package region has it, or it lost
+// its code before the first of them. Those are the codes of East Timor, and
+// the ones that the lists leave out in the middle of a province's sequence,
+// where a province was split: North Kalimantan in 2012, West Sulawesi in 2004.
+func issues(code string) bool {
 	switch code {
-	case 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 31, 32, 33, 34, 35, 36, 51, 52, 53, 54,
-		61, 62, 63, 64, 65, 71, 72, 73, 74, 75, 76, 81, 82, 91, 92, 93, 94, 95, 96:
+	case "6404", "6405", "6406", "6410", "6473", "7319", "7320", "7321", "7323", "7325":
 		return true
 	}
-	return false
+	if code[:2] == "54" {
+		return code[2:] != "00"
+	}
+	_, ok := region.Find(code)
+	return ok
 }

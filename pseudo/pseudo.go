@@ -19,9 +19,10 @@
 // a column of tokens sees which rows agree and how often each value occurs.
 // That is harmless for a NIK and telling for a common name, and it is the
 // reason why tokens are offered for identifiers that are nearly unique and
-// never for a sex, a blood group or a diagnosis. Who may call [Domain.Token]
-// can test guesses. A token is a pseudonym: it is derived from the identifier,
-// so the data beside it stays personal data (UU PDP; HIPAA 45 CFR 164.514(c)).
+// never for a sex, a date or a region ([ErrLowEntropy]). [LeakageOf] measures
+// what a column gives away. Who may call [Domain.Token] can test guesses. A
+// token is a pseudonym: it is derived from the identifier, so the data beside
+// it stays personal data (UU PDP; HIPAA 45 CFR 164.514(c)).
 //
 // # Errors
 //
@@ -34,7 +35,16 @@ import "errors"
 
 var (
 	// ErrUnknownKind is returned for a [Kind] that has no normaliser.
-	ErrUnknownKind = errors.New("pseudo: unknown kind (known: nik, phone, name, subject)")
+	ErrUnknownKind = errors.New("pseudo: unknown kind (known: nik, bpjs, mrn, passport, phone, email, name, subject, nik-ibu, kk, contact-phone, date, region)")
+
+	// ErrLowEntropy is returned where a token of a [Date] or a [Region] is
+	// asked for: there are so few likely values that their tokens are as good
+	// as they are.
+	ErrLowEntropy = errors.New("pseudo: no tokens of this kind: low entropy")
+
+	// ErrLeakage is returned for a column whose tokens tell their values by how
+	// often they occur.
+	ErrLeakage = errors.New("pseudo: tokens that tell their values")
 
 	// ErrNoDomain is returned where the name of a domain is empty or is not
 	// the name of a domain, and by a Domain or Index that was not opened.
@@ -47,7 +57,7 @@ var (
 	// ErrField is returned for the name of a field that carries no lookup token.
 	ErrField = errors.New("pseudo: not a lookup field")
 
-	// ErrRange is returned for a date that cannot be a birth date, and for a
-	// band width that cannot be used.
+	// ErrRange is returned for a date that cannot be a birth date, for a band
+	// width that cannot be used, and for a column too short to be measured.
 	ErrRange = errors.New("pseudo: out of range")
 )

@@ -27,23 +27,29 @@
 //
 // # Kinds
 //
-//	kind       compartment  exported as  lookup token
-//	address    identity     drop         no: no normaliser yet
-//	birthdate  identity     year         no: low entropy
-//	bpjs       identity     drop         no: no normaliser yet
-//	clinical   clinical     keep         no: low entropy
-//	date       clinical     year         no: low entropy
-//	email      identity     drop         no: no normaliser yet
-//	kk         identity     drop         no: no normaliser yet
-//	mrn        identity     drop         no: no normaliser yet
-//	name       identity     drop         yes
-//	nik        identity     drop         yes
-//	passport   identity     drop         no: no normaliser yet
-//	phone      identity     drop         yes
-//	region     identity     drop         no: low entropy
-//	sensitive  sensitive    drop         no: low entropy
-//	sex        identity     keep         no: low entropy
-//	text       clinical     drop         no: free text
+//	kind           compartment  exported as  lookup token
+//	address        identity     drop         no: no normaliser yet
+//	birthdate      identity     year         no: low entropy
+//	bpjs           identity     drop         yes
+//	clinical       clinical     keep         no: low entropy
+//	contact-phone  identity     drop         yes
+//	date           clinical     year         no: low entropy
+//	email          identity     drop         yes
+//	kk             identity     drop         yes
+//	mrn            identity     drop         yes
+//	name           identity     drop         yes
+//	nik            identity     drop         yes
+//	nik-ibu        identity     drop         yes
+//	passport       identity     drop         yes
+//	phone          identity     drop         yes
+//	region         identity     drop         no: low entropy
+//	sensitive      sensitive    drop         no: low entropy
+//	sex            identity     keep         no: low entropy
+//	text           clinical     drop         no: free text
+//
+// nik-ibu (the mother's number on a newborn's record), kk (a family's card) and
+// contact-phone (an emergency contact's) are not the patient's own: as kinds of
+// their own they never join the patient's, whatever the domain.
 //
 // A field without a tag is sealed with the clinical ones and dropped from
 // exports: forgetting a tag protects too much, never too little.

@@ -4,8 +4,10 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/big"
 	"net/netip"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -280,7 +282,7 @@ func TestBadTags(t *testing.T) {
 			A id `phi:"clinical,lookup"`
 		}{}, "struct.A", "low entropy"},
 		{struct {
-			A id `phi:"email,lookup"`
+			A id `phi:"address,lookup"`
 		}{}, "struct.A", "no normaliser yet"},
 		{struct {
 			A []string `phi:"nik,lookup"`
@@ -454,13 +456,44 @@ func TestKinds(t *testing.T) {
 		_, ok := KindByName(name)
 		require.False(t, ok, name)
 	}
-	for _, name := range []string{"nik", "name", "phone"} {
-		k, _ := KindByName(name)
-		require.True(t, k.Lookup)
+	var lookup []string
+	for _, k := range Kinds() {
+		if k.Lookup {
+			lookup = append(lookup, k.Name)
+		}
 	}
+	require.Equal(t, []string{"bpjs", "contact-phone", "email", "kk", "mrn", "name", "nik", "nik-ibu", "passport", "phone"}, lookup)
 	require.Equal(t, Drop, Untagged().Form, "an untagged field is never exported")
 	Kinds()[0].Name = "changed"
 	require.NotEqual(t, "changed", Kinds()[0].Name)
+}
+
+// TestKindsInDocs: the tables of the package documentation and of SPEC.md say
+// what the code says.
+func TestKindsInDocs(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	require.NoError(t, err)
+	spec, err := os.ReadFile("../../docs/SPEC.md")
+	require.NoError(t, err)
+	said := map[string]string{} // by kind, from SPEC: compartment and lookup
+	for line := range strings.Lines(string(spec)) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 6 {
+			continue
+		}
+		names, _, _ := strings.Cut(cells[1], ":")
+		for name := range strings.SplitSeq(names, ",") {
+			said[strings.TrimSpace(name)] = strings.TrimSpace(cells[2]) + " " + strings.TrimSpace(cells[4])
+		}
+	}
+	for _, k := range Kinds() {
+		lookup := "yes"
+		if !k.Lookup {
+			lookup = "no: " + k.Why
+		}
+		require.Contains(t, string(doc), fmt.Sprintf("//\t%-14s %-12s %-12s %s\n", k.Name, k.Compartment, k.Form, lookup))
+		require.Equal(t, k.Compartment+" "+lookup, said[k.Name], k.Name)
+	}
 }
 
 // FuzzTag: whatever the tag, parsing ends in a plan or a rule.
