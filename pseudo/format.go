@@ -4,7 +4,6 @@ import (
 	"crypto/aes"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/rahasia/rahasia/internal/secret"
 	"github.com/rahasia/rahasia/pseudo/ff1"
@@ -124,28 +123,27 @@ func (f *format) appendOpen(dst []byte, token string) ([]byte, error) {
 // walking). It ends, because the cycle that rank is on leads back to rank, and
 // takes 1.344 steps in the mean.
 func (f *format) walk(rank uint64, back bool) (uint64, error) {
-	var in, out [rankDigits]byte
+	var text [rankDigits]byte
+	for i := rankDigits - 1; i >= 0; i-- {
+		text[i] = '0' + byte(rank%10)
+		rank /= 10
+	}
 	for {
-		putDigits(in[:], rank)
 		var err error
 		if back {
-			_, err = f.cipher.AppendDecrypt(out[:0], nil, string(in[:]))
+			_, err = f.cipher.AppendDecrypt(text[:0], nil, string(text[:]))
 		} else {
-			_, err = f.cipher.AppendEncrypt(out[:0], nil, string(in[:]))
+			_, err = f.cipher.AppendEncrypt(text[:0], nil, string(text[:]))
 		}
 		if err != nil {
 			return 0, err
 		}
-		if rank, err = strconv.ParseUint(string(out[:]), 10, 64); err != nil || rank < nikCount {
-			return rank, err
+		rank = 0
+		for _, c := range text {
+			rank = rank*10 + uint64(c-'0')
 		}
-	}
-}
-
-// putDigits writes x into all of dst in decimal.
-func putDigits(dst []byte, x uint64) {
-	for i := len(dst) - 1; i >= 0; i-- {
-		dst[i] = '0' + byte(x%10)
-		x /= 10
+		if rank < nikCount {
+			return rank, nil
+		}
 	}
 }

@@ -2,6 +2,7 @@ package ff1
 
 import (
 	"math/bits"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -63,13 +64,10 @@ func (a *alphabet) numeral(r rune) int32 {
 // read sets the numerals of s to those of text. On an error s may hold a part
 // of them.
 func (a *alphabet) read(s *state, text string) error {
-	s.numerals = s.numerals[:0]
+	s.numerals = slices.Grow(s.numerals[:0], min(len(text), maxLength))
 	for i, r := range text {
 		n := a.numeral(r)
-		if r == utf8.RuneError && n >= 0 && !utf8.ValidString(text[i:min(i+utf8.UTFMax-1, len(text))]) {
-			n = -1 // a broken byte and not the character U+FFFD of the alphabet
-		}
-		if n < 0 {
+		if n < 0 || r == utf8.RuneError && broken(text[i:]) {
 			return ErrCharacter
 		}
 		if len(s.numerals) == maxLength {
@@ -81,6 +79,13 @@ func (a *alphabet) read(s *state, text string) error {
 		return ErrLength
 	}
 	return nil
+}
+
+// broken reports whether text begins with a byte that is no UTF-8, which reads
+// as U+FFFD although it is not that character.
+func broken(text string) bool {
+	_, size := utf8.DecodeRuneInString(text)
+	return size == 1
 }
 
 // enough reports whether there are at least minDomain texts of n characters.

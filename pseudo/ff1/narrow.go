@@ -3,6 +3,7 @@ package ff1
 import (
 	"crypto/cipher"
 	"encoding/binary"
+	"math"
 	"math/bits"
 )
 
@@ -14,6 +15,9 @@ type feistel struct {
 	bytes  int    // b: how many bytes a half takes, at most 8
 }
 
+// A modulus bounds a half: a power of the radix, and 2⁶⁴-1 divided by it.
+type modulus struct{ m, inverse uint64 }
+
 // narrow is crypt for halves that fit in a machine word: mu and mv are the
 // powers of the radix that bound the left and the right one.
 func (s *state) narrow(block cipher.Block, alpha *alphabet, tweak []byte, decrypt bool, mu, mv uint64) {
@@ -23,15 +27,16 @@ func (s *state) narrow(block cipher.Block, alpha *alphabet, tweak []byte, decryp
 
 	left, right := s.numerals[:len(s.numerals)/2], s.numerals[len(s.numerals)/2:]
 	a, b := number(left, alpha.radix), number(right, alpha.radix)
+	u, v := modulus{mu, math.MaxUint64 / mu}, modulus{mv, math.MaxUint64 / mv}
 	if decrypt {
 		for i := rounds; i > 0; i -= 2 {
-			b = subMod(b, f.round(i-1, a, mv), mv)
-			a = subMod(a, f.round(i-2, b, mu), mu)
+			b = v.sub(b, f.round(i-1, a, v))
+			a = u.sub(a, f.round(i-2, b, u))
 		}
 	} else {
 		for i := 0; i < rounds; i += 2 {
-			a = addMod(a, f.round(i, b, mu), mu)
-			b = addMod(b, f.round(i+1, a, mv), mv)
+			a = u.add(a, f.round(i, b, u))
+			b = v.add(b, f.round(i+1, a, v))
 		}
 	}
 	spell(left, a, alpha.radix)
@@ -39,39 +44,45 @@ func (s *state) narrow(block cipher.Block, alpha *alphabet, tweak []byte, decryp
 }
 
 // round returns y of the i-th round for the half x, modulo m.
-func (f *feistel) round(i int, x, m uint64) uint64 {
+func (f *feistel) round(i int, x uint64, m modulus) uint64 {
 	hi, lo := f.hi, f.lo^x
 	if f.bytes == 8 {
 		hi ^= uint64(i)
 	} else {
 		lo ^= uint64(i) << (8 * f.bytes)
 	}
-	r := f.s.block[:]
-	binary.BigEndian.PutUint64(r, hi)
+	r := &f.s.block
+	binary.BigEndian.PutUint64(r[:8], hi)
 	binary.BigEndian.PutUint64(r[8:], lo)
-	f.block.Encrypt(r, r)
-	y := binary.BigEndian.Uint64(r)
+	f.block.Encrypt(r[:], r[:])
+	y := binary.BigEndian.Uint64(r[:8])
 	if f.bytes <= 4 {
-		return y % m // d = 8
+		return m.reduce(y) // d = 8
 	}
-	return bits.Rem64(y>>32, y<<32|uint64(binary.BigEndian.Uint32(r[8:])), m) // d = 12
+	return bits.Rem64(y>>32, y<<32|uint64(binary.BigEndian.Uint32(r[8:12])), m.m) // d = 12
 }
 
-// addMod returns x+y modulo m, both of which are less than m.
-func addMod(x, y, m uint64) uint64 {
+// reduce returns y modulo m without a division, which some processors do
+// slowly. The estimated quotient is the true one or one less: it is more than
+// y·(2⁶⁴/m - 1)/2⁶⁴ - 1, which is more than y/m - 2.
+func (m modulus) reduce(y uint64) uint64 {
+	q, _ := bits.Mul64(y, m.inverse)
+	return m.sub(y-q*m.m, m.m)
+}
+
+// add returns x+y modulo m, both of which are less than m. Neither add nor sub
+// branches: the processor would guess wrong half the time.
+func (m modulus) add(x, y uint64) uint64 {
 	sum, carry := bits.Add64(x, y, 0)
-	if carry != 0 || sum >= m {
-		sum -= m
-	}
-	return sum
+	sum, borrow := bits.Sub64(sum, m.m, 0)
+	_, borrow = bits.Sub64(carry, 0, borrow)
+	return sum + m.m&-borrow
 }
 
-// subMod returns x-y modulo m, both of which are less than m.
-func subMod(x, y, m uint64) uint64 {
-	if x < y {
-		x += m // may wrap around, and the subtraction wraps it back
-	}
-	return x - y
+// sub returns x-y, and m more where that is negative.
+func (m modulus) sub(x, y uint64) uint64 {
+	difference, borrow := bits.Sub64(x, y, 0)
+	return difference + m.m&-borrow
 }
 
 // number returns the number that numerals write.

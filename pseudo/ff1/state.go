@@ -11,11 +11,14 @@ const (
 	rounds    = 10
 )
 
-// A state is what one call works in. It comes from a pool, because what a
-// block cipher is handed through its interface lives on the heap.
+// A state is what one call works in. It comes from the pool of its Cipher, and
+// so of its key, because what a block cipher is handed through its interface
+// lives on the heap.
 type state struct {
 	numerals []uint16
 	block    [blockSize]byte
+
+	first, firstOut [blockSize]byte // the last P, which holds no text, and what the cipher makes of it
 
 	// of the wide rounds alone
 	tail    []byte // the end of Q, from the block that has the round number on
@@ -56,10 +59,14 @@ func (s *state) start(block cipher.Block, radix uint64, tweak []byte, at int) {
 	p[6], p[7] = rounds, byte(n/2)
 	binary.BigEndian.PutUint32(p[8:], uint32(n))
 	binary.BigEndian.PutUint32(p[12:], uint32(len(tweak)))
-	block.Encrypt(p[:], p[:])
-	for done := 0; done < at/blockSize; done++ {
+	if *p != s.first { // the whole of P, because two that agree in less have different results
+		s.first = *p
+		block.Encrypt(s.firstOut[:], s.first[:])
+	}
+	s.block = s.firstOut
+	for range at / blockSize {
 		tweak = s.absorb(tweak)
-		block.Encrypt(p[:], p[:])
+		block.Encrypt(s.block[:], s.block[:])
 	}
 	s.absorb(tweak)
 }
