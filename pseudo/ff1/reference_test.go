@@ -139,6 +139,28 @@ func TestReference(t *testing.T) {
 	require.Greater(t, runs-narrow, 500)
 }
 
+// TestReferenceLong is the longest texts, whose S takes more than 256 blocks.
+func TestReferenceLong(t *testing.T) {
+	block, err := aes.NewCipher(testKey())
+	require.NoError(t, err)
+	random := rand.New(rand.NewPCG(5, 6))
+	for _, radix := range []int{2, 10, 65536} {
+		a, err := newAlphabet(codePoints(radix))
+		require.NoError(t, err)
+		for _, n := range []int{1023, maxLength - 1, maxLength} {
+			x := make([]uint16, n)
+			for i := range x {
+				x[i] = uint16(random.IntN(radix))
+			}
+			s := &state{numerals: slices.Clone(x)}
+			s.crypt(block, a, nil, false)
+			require.Equal(t, reference(block, radix, nil, x, false), s.numerals, "radix %d, %d numerals", radix, n)
+			s.crypt(block, a, nil, true)
+			require.Equal(t, x, s.numerals)
+		}
+	}
+}
+
 // TestModulus: the arithmetic of a half is that of big integers, at the bounds
 // of a word and at random.
 func TestModulus(t *testing.T) {
