@@ -9,9 +9,9 @@ import (
 	"github.com/rahasia/rahasia/pseudo/ff1"
 )
 
-// ErrNotRepresentable is returned for a value that has no token of its own
-// format: a NIK whose day or month is none.
-var ErrNotRepresentable = errors.New("pseudo: the value has no token of its own format")
+// ErrNotRepresentable is returned for a value that has no format-preserving
+// token: what is no NIK by day and month, or has not the digits of its kind.
+var ErrNotRepresentable = errors.New("pseudo: no format-preserving token")
 
 // A format makes stand-ins that look like what they stand for, for columns and
 // partners that accept only digits: of a NIK sixteen digits that are never a
@@ -82,13 +82,13 @@ func formatVersion(token string) (slot uint32, ok bool) {
 func (f *format) appendSeal(dst []byte, normal string) ([]byte, error) {
 	if f.kind != NIK {
 		if !isDigits(normal, bpjsDigits) {
-			return nil, fmt.Errorf("%s: %w", f.kind, ErrNotRepresentable)
+			return nil, fmt.Errorf("%w: want 13 digits", ErrNotRepresentable)
 		}
 		return f.cipher.AppendEncrypt(dst, nil, normal)
 	}
 	rank, ok := rankNIK(normal)
 	if !ok {
-		return nil, fmt.Errorf("%s: %w", f.kind, ErrNotRepresentable)
+		return nil, fmt.Errorf("%w: want a NIK", ErrNotRepresentable)
 	}
 	rank, err := f.walk(rank, false)
 	if err != nil {
