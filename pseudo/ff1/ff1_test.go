@@ -221,6 +221,9 @@ func TestSlicesAreTheCallers(t *testing.T) {
 }
 
 func TestNoAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("a pool forgets at random under -race")
+	}
 	f := newCipher(t, testKey(), digits)
 	dst, tweak := make([]byte, 0, 128), make([]byte, 20)
 	for _, text := range []string{"0123456789", "3171234567890001", strings.Repeat("7", 38), strings.Repeat("7", 39), strings.Repeat("7", 120)} {
