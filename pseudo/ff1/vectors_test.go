@@ -94,8 +94,15 @@ func TestWycheproof(t *testing.T) {
 			TestGroups    []group
 		}
 		require.NoError(t, json.Unmarshal(b, &file))
+		alphabet := file.TestGroups[0].Alphabet
+		if alphabet == "" {
+			alphabet = codePoints(file.TestGroups[0].Radix)
+		}
+		first := newCipher(t, testKey(), alphabet)
 		for _, g := range file.TestGroups {
-			runGroup(t, name, g, count)
+			require.EqualValues(t, first.alphabet.radix, g.Radix)
+			require.Equal(t, file.TestGroups[0].Alphabet, g.Alphabet)
+			runGroup(t, name, first, g, count)
 		}
 		sum := 0
 		for k, n := range count {
@@ -109,12 +116,9 @@ func TestWycheproof(t *testing.T) {
 	require.Equal(t, map[string]int{"valid": 49102, "below the floor": 138, "refused: key": 110, "refused: length": 132, "refused: character": 7764}, total)
 }
 
-func runGroup(t *testing.T, name string, g group, count map[string]int) {
-	alphabet := g.Alphabet
-	if alphabet == "" {
-		alphabet = codePoints(g.Radix)
-	}
-	first := newCipher(t, make([]byte, 16), alphabet)
+// runGroup runs the vectors of g, each under its key and over the alphabet of
+// first, which is made once a file.
+func runGroup(t *testing.T, name string, first *Cipher, g group, count map[string]int) {
 	for _, v := range g.Tests {
 		block, err := aes.NewCipher(unhex(t, v.Key))
 		if slices.Contains(v.Flags, "InvalidKeySize") {
@@ -124,7 +128,7 @@ func runGroup(t *testing.T, name string, g group, count map[string]int) {
 		}
 		require.NoError(t, err)
 		pool := &sync.Pool{New: func() any { return new(state) }}
-		c := &Cipher{alphabet: first.alphabet, key: func() (cipher.Block, *sync.Pool) { return block, pool }} // as New does, but for the alphabet
+		c := &Cipher{alphabet: first.alphabet, key: func() (cipher.Block, *sync.Pool) { return block, pool }} // as New does
 		msg, ct, tweak := text(t, g, v.Msg), text(t, g, v.CT), unhex(t, v.Tweak)
 		got, err := c.AppendEncrypt(nil, tweak, msg)
 		back, err2 := c.AppendDecrypt(nil, tweak, ct)
