@@ -19,9 +19,9 @@
 //
 // # Timing
 //
-// The time of a call depends on the lengths of text and tweak, and the
-// processor's division may let it depend a little on the text. It does not
-// depend on the key as long as the block cipher's does not.
+// The time of a call depends on the lengths of text and tweak. For texts of more
+// than 18 decimal digits, and over other alphabets, it also contains divisions
+// of secret numbers, whose time on some processors depends on the numbers.
 package ff1
 
 import (
