@@ -13,12 +13,15 @@ import (
 	"github.com/rahasia/rahasia/keyring"
 )
 
+// lookupPrefix is what the name of a lookup domain begins with; keyring knows it.
+const lookupPrefix = "lookup/"
+
 // LookupDomain returns the name of the domain that holds the tokens of a
 // lookup field: "lookup/", the record type, a slash and the field's stored
 // name. Each field of each type has its own, so that the mother's NIK on a
 // newborn's record has no token in common with the mother's own record. The
 // domain's keyset is created once with [keyring.Ring.CreateKeyset].
-func LookupDomain(recordType, field string) string { return "lookup/" + recordType + "/" + field }
+func LookupDomain(recordType, field string) string { return lookupPrefix + recordType + "/" + field }
 
 // An Index makes the lookup tokens of records of type T: those of its fields
 // that are tagged `phi:"…,lookup"`. It is safe for concurrent use. An Index

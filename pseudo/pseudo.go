@@ -47,6 +47,10 @@ var (
 	// ErrField is returned for the name of a field that carries no lookup token.
 	ErrField = errors.New("pseudo: not a lookup field")
 
+	// ErrColumns is returned by [Domain.Columns] where two readable key versions
+	// belong to one column.
+	ErrColumns = errors.New("pseudo: not one column for each key version")
+
 	// ErrRange is returned for a date that cannot be a birth date, and for a
 	// band width that cannot be used.
 	ErrRange = errors.New("pseudo: out of range")
