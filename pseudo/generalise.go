@@ -3,6 +3,7 @@ package pseudo
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -24,11 +25,17 @@ func Year(born, now time.Time) (string, error) {
 	if err := orderly(born, now); err != nil {
 		return "", err
 	}
-	if last := now.Year() - topAge; born.Year() <= last {
-		return fmt.Sprintf("%04d or earlier", last), nil
+	if last := oldestYear(now); born.Year() <= last {
+		return orEarlier(last), nil
 	}
 	return fmt.Sprintf("%04d", born.Year()), nil
 }
+
+// oldestYear is the last year of birth of those who are or will be 90 or older in
+// the year of now.
+func oldestYear(now time.Time) int { return now.Year() - topAge }
+
+func orEarlier(year int) string { return fmt.Sprintf("%04d or earlier", year) }
 
 // AgeBand returns the band of width years that the age at the time at lies in,
 // such as "40-44" for a width of 5, or "42" for a width of 1. Bands are counted
@@ -75,4 +82,105 @@ func orderly(born, now time.Time) error {
 		return fmt.Errorf("%w: the birth date lies in the future", ErrRange)
 	}
 	return nil
+}
+
+// A partialDate is a date of which the day, or the month and the day, may be
+// unknown and are then 0.
+type partialDate struct{ year, month, day int }
+
+func dateOf(t time.Time) partialDate {
+	y, m, d := t.Date()
+	return partialDate{y, int(m), d}
+}
+
+// parseDate reads YYYY, YYYY-MM or YYYY-MM-DD, the dates of HL7 FHIR R4.
+//
+// FOR THE LEAD: where p-kinds has a normaliser of kind date, read what that returns.
+func parseDate(text string) (partialDate, error) {
+	layout, ok := map[int]string{4: "2006", 7: "2006-01", 10: time.DateOnly}[len(text)]
+	t, err := time.Parse(layout, text)
+	if !ok || err != nil || t.Year() < 1 {
+		return partialDate{}, fmt.Errorf("%w: want YYYY, YYYY-MM or YYYY-MM-DD", ErrRange)
+	}
+	d := dateOf(t)
+	if len(text) < 10 {
+		d.day = 0
+	}
+	if len(text) < 7 {
+		d.month = 0
+	}
+	return d, nil
+}
+
+// first is the first day that d can be.
+func (d partialDate) first() time.Time {
+	return time.Date(d.year, time.Month(max(d.month, 1)), max(d.day, 1), 0, 0, 0, 0, time.UTC)
+}
+
+// last is the last day that d can be.
+func (d partialDate) last() time.Time {
+	switch {
+	case d.month == 0:
+		return time.Date(d.year, time.December, 31, 0, 0, 0, 0, time.UTC)
+	case d.day == 0:
+		return time.Date(d.year, time.Month(d.month)+1, 0, 0, 0, 0, 0, time.UTC)
+	}
+	return d.first()
+}
+
+// after reports whether d lies after the day of t whatever its unknown parts are.
+func (d partialDate) after(t time.Time) bool { return d.first().After(dateOf(t).first()) }
+
+// month7 is YYYY-MM, or YYYY where no month is known.
+func (d partialDate) month7() string {
+	if d.month == 0 {
+		return fmt.Sprintf("%04d", d.year)
+	}
+	return fmt.Sprintf("%04d-%02d", d.year, d.month)
+}
+
+// ageBand is AgeBand of a birth date, or ErrRange where its unknown parts leave
+// two bands.
+func (d partialDate) ageBand(at time.Time, width int) (string, error) {
+	oldest, err := AgeBand(d.first(), at, width)
+	if err != nil {
+		return "", err
+	}
+	last := d.last()
+	if day := dateOf(at).first(); last.After(day) {
+		last = day // nobody is born later
+	}
+	youngest, err := AgeBand(last, at, width)
+	if err != nil {
+		return "", err
+	}
+	if oldest != youngest {
+		return "", fmt.Errorf("%w: the year or month of birth leaves two age bands", ErrRange)
+	}
+	return oldest, nil
+}
+
+// truncateRegion returns the first digits of a region's code, or all of a shorter one: two
+// are the province, four the regency or city, six the district, ten the village
+// (Ministry of Home Affairs). Dots may stand where the ministry writes them,
+// 31.71.01.1001.
+//
+// FOR THE LEAD: take p-kinds' normaliser of kind region instead of the lines below.
+func truncateRegion(code string, digits int) (string, error) {
+	plain := strings.ReplaceAll(code, ".", "")
+	n := len(plain)
+	ok := (n == 2 || n == 4 || n == 6 || n == 10) && isDigits(plain, n)
+	if ok && plain != code {
+		dotted := plain[:2]
+		for _, part := range [][2]int{{2, 4}, {4, 6}, {6, 10}} {
+			if n >= part[1] {
+				dotted += "." + plain[part[0]:part[1]]
+			}
+		}
+		ok = code == dotted
+	}
+	if !ok {
+		return "", fmt.Errorf("%w: want a region's code of 2, 4, 6 or 10 digits", ErrRange)
+	}
+	return plain[:min(n, digits)], nil
 }

@@ -51,7 +51,11 @@ var (
 	// belong to one column.
 	ErrColumns = errors.New("pseudo: not one column for each key version")
 
-	// ErrRange is returned for a date that cannot be a birth date, and for a
-	// band width that cannot be used.
+	// ErrPolicy is returned for a [Policy] that does not fit the type whose fields
+	// it is for.
+	ErrPolicy = errors.New("pseudo: policy does not fit")
+
+	// ErrRange is returned for a date that cannot be a birth date or be shifted, and
+	// for a width of bands or a bound of shifts that cannot be used.
 	ErrRange = errors.New("pseudo: out of range")
 )
