@@ -13,6 +13,10 @@
 // written three ways has one token. An [Index] computes the tokens of the
 // fields of a struct that are tagged `phi:"…,lookup"`.
 //
+// For a table that leaves the house a [Deidentifier] makes rows by the tags of a
+// struct and a [Policy] ([SafeHarbor], [Strict]): pseudonyms of the recipient's own
+// domain, years, age bands, provinces, dates shifted by [Domain.DateShift].
+//
 // # What a token reveals
 //
 // Within one domain and key version, equal values have equal tokens: who reads
