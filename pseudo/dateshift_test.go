@@ -87,6 +87,11 @@ func TestDateShift(t *testing.T) {
 		require.NoError(t, err)
 		return days(t, s)
 	}
+	ks, err := ring.Keyset(ctx, study)
+	require.NoError(t, err)
+	key, err := ks.Derive(ks.Primary(), "rahasia/dateshift/v1", study)
+	require.NoError(t, err)
+	require.Equal(t, shifter{newMAC(key), 3650}.daysOf("P-1"), shiftOf(d, "P-1", 3650), "the derivation of SPEC")
 	same := map[string]int{}
 	count := func(name string, a, b int) {
 		if a == b {
@@ -107,7 +112,7 @@ func TestDateShift(t *testing.T) {
 	for i := range 300 {
 		before[fmt.Sprintf("P-%d", i)] = shiftOf(d, fmt.Sprintf("P-%d", i), 365)
 	}
-	_, err := ring.Rotate(ctx, study)
+	_, err = ring.Rotate(ctx, study)
 	require.NoError(t, err)
 	for subject, n := range before {
 		count("another key version", n, shiftOf(d, subject, 365))

@@ -41,7 +41,8 @@ type Deidentifier[T any] struct {
 	domain  *Domain
 	version uint32
 	plan    *phi.Plan
-	policy  Policy
+	at      time.Time // of the policy
+	band    int       // of the policy
 	shifter shifter
 	fields  []deidentified
 }
@@ -68,7 +69,7 @@ func NewDeidentifier[T any](ctx context.Context, domain *Domain, policy Policy) 
 	if err := policy.check(plan); err != nil {
 		return nil, err
 	}
-	x := &Deidentifier[T]{domain: domain, version: p.versions[0], plan: plan, policy: Policy{At: policy.At, Band: policy.Band, Within: policy.Within}}
+	x := &Deidentifier[T]{domain: domain, version: p.versions[0], plan: plan, at: policy.At, band: policy.Band}
 	tokens := map[string]bool{}
 	for _, fields := range [][]phi.Field{plan.Fields, plan.Clear} {
 		for i := range fields {
@@ -210,13 +211,13 @@ func (x *Deidentifier[T]) date(f *deidentified, v reflect.Value, subject string)
 			return nil, err
 		}
 	}
-	if f.field.Kind.Name == "birthdate" && d.after(x.policy.At) {
+	if f.field.Kind.Name == "birthdate" && d.after(x.at) {
 		return nil, fmt.Errorf("%w: the birth date lies in the future", ErrRange)
 	}
 	if f.form == FormAgeBand {
-		return d.ageBand(x.policy.At, x.policy.Band)
+		return d.ageBand(x.at, x.band)
 	}
-	if oldest := oldestYear(x.policy.At); d.year <= oldest {
+	if oldest := oldestYear(x.at); d.year <= oldest {
 		return orEarlier(oldest), nil
 	}
 	switch f.form {

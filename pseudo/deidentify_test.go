@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rahasia/rahasia/internal/phi"
+	"github.com/rahasia/rahasia/internal/secret"
 	"github.com/rahasia/rahasia/keyring"
 )
 
@@ -244,6 +245,13 @@ func TestDeidentifyUnfit(t *testing.T) {
 		require.Equal(t, Unfit{}, got[name], name)
 	}
 	require.Equal(t, "(unfit)", fmt.Sprint(got["Phone"]))
+	for _, form := range []Form{FormYear, FormMonth, FormShifted} {
+		p.Fields["Born"], p.Fields["BornText"], p.Fields["Left"] = form, form, FormYear
+		tomorrow, next := tableDay().AddDate(0, 0, 1), "2026-08"
+		got := rowOf(t, p, &chart{ID: "P-1", Born: tomorrow, BornText: &next, Left: &tomorrow})
+		require.Equal(t, []any{Unfit{}, Unfit{}, "2026"}, []any{got["Born"], got["BornText"], got["Left"]}, "nobody is born tomorrow; an appointment is")
+	}
+	delete(p.Fields, "Born")
 	p.Fields["BornText"] = FormAgeBand
 	for text, want := range map[string]any{
 		"1984-03": "40-49", "1984": "40-49", "1986": Unfit{}, "1986-07": Unfit{}, "1986-06": "40-49", "1930": "90+", "2026": "0-9",
@@ -289,9 +297,24 @@ func TestDeidentifyLeak(t *testing.T) {
 	domain := open(t, newRing(t, study), study)
 	x, err := NewDeidentifier[chart](ctx, domain, SafeHarbor(tableDay()))
 	require.NoError(t, err)
-	for _, v := range []any{x, *x, struct{ x *Deidentifier[chart] }{x}} {
+	p := SafeHarbor(tableDay())
+	p.Kinds["date"], p.Within = FormShifted, 365
+	x, err = NewDeidentifier[chart](ctx, domain, p)
+	require.NoError(t, err)
+	_, err = x.Row(ctx, src)
+	require.NoError(t, err)
+	plan := domain.plan.Load()
+	var needles []string
+	for _, parts := range [][]string{{shiftLabel, study}, {tokenLabel, study, "subject", "1"}} {
+		key, err := plan.keyset.Derive(x.version, parts[0], parts[1:]...)
+		require.NoError(t, err)
+		needles = append(needles, spellings(secret.Expose(key))...)
+	}
+	for _, v := range []any{x, *x, struct{ x *Deidentifier[chart] }{x}, []Deidentifier[chart]{*x}} {
 		for _, out := range printed(v) {
-			require.NotContains(t, out, "macState")
+			for _, needle := range needles {
+				require.NotContains(t, out, needle)
+			}
 		}
 	}
 	require.Equal(t, "pseudo.Deidentifier("+study+")", fmt.Sprintf("%+v", x))

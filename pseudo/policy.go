@@ -96,7 +96,7 @@ func (p *Policy) check(plan *phi.Plan) error {
 // form returns the form of a field, or why it cannot have it.
 func (p *Policy) form(f *phi.Field) (Form, error) {
 	form, named := p.Fields[f.Name]
-	if !named && !f.Clear {
+	if !named { // a clear field has no kind, and so no form by it
 		form, named = p.Kinds[Kind(f.Kind.Name)]
 	}
 	if !named {
@@ -111,28 +111,24 @@ func (p *Policy) form(f *phi.Field) (Form, error) {
 
 // unfit returns why a field cannot have a form; empty if it can.
 func (p *Policy) unfit(form Form, f *phi.Field) string {
-	kind := f.Kind.Name
-	date, text := kind == "date" || kind == "birthdate", fieldType(f.Type).Kind() == reflect.String
+	kind, text := f.Kind.Name, fieldType(f.Type).Kind() == reflect.String
 	switch form {
 	case FormDrop:
 		return ""
 	case FormKeep:
-		return unless(f.Clear || date || kind == "sex" || kind == "clinical" || kind == "sensitive" || kind == "region",
-			"an identifier, a free text or a field without a tag is never kept")
+		return unless(keepable(f), "an identifier, a free text or a field without a tag is never kept")
 	case FormToken:
 		return unless(!f.Clear && f.Kind.Lookup && Kind(kind).normalizer() != "" && text, "want a text of a kind that may be looked up")
-	case FormYear, FormMonth:
-		return unless(date && dated(f.Type), "want a date or birthdate that is a time.Time or a text")
-	case FormShifted:
-		if p.Within < 1 || p.Within > maxShift {
+	case FormYear, FormMonth, FormShifted:
+		if form == FormShifted && (p.Within < 1 || p.Within > maxShift) {
 			return fmt.Sprintf("want Within from 1 to %d days", maxShift)
 		}
-		return unless(date && dated(f.Type), "want a date or birthdate that is a time.Time or a text")
+		return unless(dated(f) && (kind == "date" || kind == "birthdate"), "want a date or birthdate that is a time.Time or a text")
 	case FormAgeBand:
 		if p.Band < 1 || p.Band > topAge {
 			return fmt.Sprintf("want Band from 1 to %d years", topAge)
 		}
-		return unless(kind == "birthdate" && dated(f.Type), "want a birthdate that is a time.Time or a text")
+		return unless(dated(f) && kind == "birthdate", "want a birthdate that is a time.Time or a text")
 	case FormProvince, FormRegency:
 		return unless(kind == "region" && text, "want a region that is a text")
 	}
@@ -157,8 +153,18 @@ func fieldType(t reflect.Type) reflect.Type {
 	return t
 }
 
-// dated reports whether t is a time.Time or a text.
-func dated(t reflect.Type) bool {
-	t = fieldType(t)
+// keepable reports whether a field may be kept as it is. What is not listed is an
+// identifier, free text or unknown.
+func keepable(f *phi.Field) bool {
+	switch f.Kind.Name {
+	case "sex", "clinical", "sensitive", "date", "birthdate", "region":
+		return true
+	}
+	return f.Clear
+}
+
+// dated reports whether a field is a time.Time or a text.
+func dated(f *phi.Field) bool {
+	t := fieldType(f.Type)
 	return phi.IsTime(t) || t.Kind() == reflect.String
 }
