@@ -295,11 +295,9 @@ func TestDeidentifyLeak(t *testing.T) {
 	}
 	ctx := context.Background()
 	domain := open(t, newRing(t, study), study)
-	x, err := NewDeidentifier[chart](ctx, domain, SafeHarbor(tableDay()))
-	require.NoError(t, err)
 	p := SafeHarbor(tableDay())
 	p.Kinds["date"], p.Within = FormShifted, 365
-	x, err = NewDeidentifier[chart](ctx, domain, p)
+	x, err := NewDeidentifier[chart](ctx, domain, p)
 	require.NoError(t, err)
 	_, err = x.Row(ctx, src)
 	require.NoError(t, err)
