@@ -119,8 +119,8 @@ func linked(a, b [][]byte) map[string]int {
 
 const byChance = 12
 
-// people is how many rows the joined tables have.
-func people() int {
+// joinedRows is how many rows the joined tables have.
+func joinedRows() int {
 	if testing.Short() {
 		return 500
 	}
@@ -158,14 +158,14 @@ func stored() map[string]func(t *testing.T, d *Domain, kind Kind, values []strin
 func TestUnlinkableTables(t *testing.T) {
 	ring := newRing(t, study, insurer)
 	random := rand.New(rand.NewPCG(1, 2))
-	scattered := make([]string, people())
+	scattered := make([]string, joinedRows())
 	for i := range scattered {
 		scattered[i] = fmt.Sprintf("%06d%02d%02d%02d%04d", random.IntN(1e6), 1+random.IntN(28), 1+random.IntN(12), random.IntN(100), i)
 	}
-	for values, list := range map[string][]string{"in a row": patients(people()), "scattered": scattered} {
+	for values, list := range map[string][]string{"in a row": patients(joinedRows()), "scattered": scattered} {
 		for form, column := range stored() {
 			right := linked(column(t, open(t, ring, study), NIK, list), column(t, open(t, ring, insurer), NIK, list))
-			t.Logf("%s, numbers %s: right of %d: %v", form, values, people(), right)
+			t.Logf("%s, numbers %s: right of %d: %v", form, values, joinedRows(), right)
 			for way, n := range right {
 				require.LessOrEqual(t, n, byChance, "%s, numbers %s, by %s", form, values, way)
 			}
@@ -178,7 +178,7 @@ func TestUnlinkableTables(t *testing.T) {
 // do, frequency joins the tokens of this package too. That is what equal tokens of
 // equal values are worth to an attacker, and no key prevents it.
 func TestUnlinkableSaboteur(t *testing.T) {
-	list := patients(people())
+	list := patients(joinedRows())
 	columns := func(make func(recipient byte, i int, value string) []byte) (a, b [][]byte) {
 		for i, v := range list {
 			a, b = append(a, make('a', i, v)), append(b, make('b', i, v))
