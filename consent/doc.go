@@ -29,10 +29,10 @@
 //
 //	identity   nik, phone, name              dropped; may be looked up
 //	identity   address, bpjs, email, kk, mrn, passport, region   dropped
-//	identity   birthdate                     its year; a time.Time
+//	identity   birthdate                     its year; a time.Time, or a text as YYYY-MM-DD, YYYY-MM or YYYY
 //	identity   sex                           kept
 //	clinical   clinical                      kept
-//	clinical   date                          its year; a time.Time
+//	clinical   date                          its year; likewise
 //	clinical   text                          dropped
 //	sensitive  sensitive                     dropped
 //	clinical   no tag at all                 dropped

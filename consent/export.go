@@ -319,6 +319,9 @@ func (e *export[T]) cell(rec *T, f *phi.Field, x *released) (any, error) {
 	if v == nil || err != nil || f.Kind.Form == phi.Keep {
 		return v, err
 	}
+	if f.Kind.Form == phi.Year && reflect.TypeOf(v).Kind() == reflect.String {
+		return Withheld{f.Name, NotGeneral}, nil // a date as text waits for pseudo.Deidentifier here
+	}
 	t, ok := v.(time.Time)
 	if !ok || f.Kind.Form != phi.Year {
 		return nil, fmt.Errorf("%s: form %s: %w", f.Go, f.Kind.Form, envelope.ErrType)

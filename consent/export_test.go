@@ -154,19 +154,23 @@ type visit struct {
 	Next   sql.NullTime    `phi:"date"`
 	Pulse  *int            `phi:"clinical"`
 	Weight sql.NullFloat64 `phi:"clinical"`
+	Onset  *fhirDate       `phi:"date"`
 	Doctor struct {
 		Ward string `phi:"clinical"`
 	}
 }
 
-// TestExportCells: pointers and sql.Null come out as their values.
+type fhirDate string
+
+// TestExportCells: pointers and sql.Null come out as their values, and a date that
+// is a text as withheld.
 func TestExportCells(t *testing.T) {
 	cfg := memoryConfig(t)
 	ctx := context.Background()
 	require.NoError(t, cfg.AddRecipient(ctx, "ui-2026"))
 	r, err := NewRecords[visit]("visit", cfg)
 	require.NoError(t, err)
-	full := visit{ID: "p", Visit: "1", At: &noon, Next: sql.NullTime{Time: noon.AddDate(-1, 0, 0), Valid: true}, Pulse: new(71), Weight: sql.NullFloat64{Float64: 60.5, Valid: true}}
+	full := visit{ID: "p", Visit: "1", At: &noon, Next: sql.NullTime{Time: noon.AddDate(-1, 0, 0), Valid: true}, Pulse: new(71), Weight: sql.NullFloat64{Float64: 60.5, Valid: true}, Onset: new(fhirDate("2019-05"))}
 	full.Doctor.Ward = "B"
 	rows, err := r.SealAll(ctx, []*visit{&full, {ID: "p", Visit: "2"}}, careTag)
 	require.NoError(t, err)
@@ -181,7 +185,7 @@ func TestExportCells(t *testing.T) {
 		require.NoError(t, err)
 		got = append(got, row[1:])
 	}
-	require.Equal(t, [][]any{{"2026", "2025", 71, 60.5, "B"}, {nil, nil, nil, nil, ""}}, got)
+	require.Equal(t, [][]any{{"2026", "2025", 71, 60.5, Withheld{"Onset", NotGeneral}, "B"}, {nil, nil, nil, nil, nil, ""}}, got)
 }
 
 // TestExportPages reads more than a page, and stops early without losing track.

@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"math"
 	"slices"
 	"time"
 
@@ -58,7 +57,8 @@ func (k *Keyset) Primary() uint32 { return k.versions[0] }
 
 // Versions returns the readable versions, the primary first, then the newest
 // first. Versions of keysets made here count from 1; those of imported Tink
-// keysets are Tink's random ids.
+// keysets are Tink's random ids. A rotation makes an odd version after an even
+// primary and an even one after an odd.
 func (k *Keyset) Versions() []uint32 { return slices.Clone(k.versions) }
 
 // Derive returns the 32-byte key PRF_v(label, parts...) of a version:
@@ -187,8 +187,12 @@ func addVersion(set *tinkpb.Keyset) error {
 	return nil
 }
 
-// nextVersion returns the version after the greatest, or, where an imported
-// keyset uses the last number, the smallest free one. It is never 0.
+// nextVersion returns the smallest version after the greatest that is odd where
+// the primary is even, and even where it is odd; or, where an imported keyset uses
+// the last numbers, the smallest free one of which that is true. So versions made
+// here count 1, 2, 3, and in every keyset a rotation changes between odd and even:
+// of two UNIQUE columns of tokens one belongs to each (pseudo.Domain.Columns), and
+// stays with it when the keyset is exported and imported. It is never 0.
 func nextVersion(set *tinkpb.Keyset) uint32 {
 	used := map[uint32]bool{}
 	greatest := uint32(0)
@@ -196,11 +200,14 @@ func nextVersion(set *tinkpb.Keyset) uint32 {
 		used[k.GetKeyId()] = true
 		greatest = max(greatest, k.GetKeyId())
 	}
-	if greatest < math.MaxUint32 {
-		return greatest + 1
+	fits := func(v uint32) bool { return v > 0 && !used[v] && v%2 != set.GetPrimaryKeyId()%2 }
+	for _, v := range []uint32{greatest + 1, greatest + 2} { // past the last number they wrap around
+		if v > greatest && fits(v) {
+			return v
+		}
 	}
 	v := uint32(1)
-	for used[v] {
+	for !fits(v) {
 		v++
 	}
 	return v

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
@@ -50,6 +51,16 @@ const destroyAfter = rereadEvery
 // wrap under its primary: well before that version can be destroyed.
 const wrapPatience = destroyAfter / 2
 
+// suspendAfter is how long a lookup domain's keyset must have been as it is before
+// a version is suspended: rereadEvery, and as much again as a process may need that
+// read the keyset just before, for its KEK to answer and its transaction to end,
+// and as two hosts' clocks may differ.
+const suspendAfter = rereadEvery + 30*time.Second
+
+// lookupDomains is what the name of a lookup domain begins with; package pseudo
+// makes such names.
+const lookupDomains = "lookup/"
+
 // SetState brings a version of a keyset into another state: Suspended,
 // Deactivated or Destroyed, as the table at [State] has it. It is journalled
 // and committed like a rotation, and takes effect at once in this process and
@@ -63,6 +74,12 @@ const wrapPatience = destroyAfter / 2
 // first, while it is Deactivated. What was made under a version of a domain, such
 // as pseudonyms, is not counted, for nobody here knows of it. Backups of the
 // store keep the version for whoever may use their KEK.
+//
+// A version of a lookup domain, whose name begins with "lookup/", is also suspended
+// only when the keyset has been as it is for 90 seconds, otherwise [ErrState]:
+// while a process may still write what was before the last rotation, two columns
+// that are UNIQUE would let a value in twice; docs/SPEC.md, "Rotation of tokens".
+// Nothing is gained by haste: to suspend hides what was made, it revokes nothing.
 //
 // A version that is not there is [ErrUnknownVersion], any other change
 // [ErrState]. Other errors are those of [Ring.Rotate].
@@ -89,11 +106,14 @@ func (r *Ring) setState(ctx context.Context, name string, version uint32, to Sta
 	}
 	_, err = c.revise(ctx, "state", name, nil, func(set *tinkpb.Keyset) error {
 		primary := set.GetPrimaryKeyId()
-		if err := state.Set(set, version, state.State(to)); err != nil || to != Destroyed {
+		if err := state.Set(set, version, state.State(to)); err != nil {
 			return err
 		}
-		if age := c.age(name); age < destroyAfter {
-			return fmt.Errorf("version %d to %v: the keyset changed %v ago, less than %v: %w", version, to, age.Round(time.Second), destroyAfter, ErrState)
+		if age, wait := c.age(name), patience(name, to); age < wait {
+			return fmt.Errorf("version %d to %v: the keyset changed %v ago, less than %v: %w", version, to, age.Round(time.Second), wait, ErrState)
+		}
+		if to != Destroyed {
+			return nil
 		}
 		if used, err = c.countUnder(ctx, name, primary, version); err != nil {
 			return err
@@ -107,6 +127,18 @@ func (r *Ring) setState(ctx context.Context, name string, version uint32, to Sta
 		return 0, err
 	}
 	return used, nil
+}
+
+// patience is how long a keyset must have been as it is before a version changes
+// its state to that.
+func patience(name string, to State) time.Duration {
+	switch {
+	case to == Destroyed:
+		return destroyAfter
+	case to == Suspended && strings.HasPrefix(name, lookupDomains):
+		return suspendAfter
+	}
+	return 0
 }
 
 // age returns how long ago the journal's newest revision of a keyset is.

@@ -82,6 +82,38 @@ func TestStates(t *testing.T) {
 	})
 }
 
+// A lookup domain's version is not suspended while another process may not know
+// of the rotation; another keyset's is.
+func TestSuspendLookupDomain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		const lookup = "lookup/patient/NIK"
+		w := newWorld(t, lookup, "topic/lab", "lookup")
+		r := w.ring
+		defer r.Close()
+		time.Sleep(time.Hour)
+		for _, name := range []string{lookup, "topic/lab", "lookup"} {
+			_, err := r.Rotate(ctx, name)
+			require.NoError(t, err)
+		}
+		require.NoError(t, r.SetState(ctx, "topic/lab", 1, keyring.Suspended), "a sender may have to be cut off at once")
+		require.NoError(t, r.SetState(ctx, "lookup", 1, keyring.Suspended), "a compartment")
+		before := keyring.ActiveKeysets(w.Store)[lookup]
+		requireError(t, r.SetState(ctx, lookup, 1, keyring.Suspended), keyring.ErrState)
+		time.Sleep(90*time.Second - 1)
+		requireError(t, r.SetState(ctx, lookup, 1, keyring.Suspended), keyring.ErrState)
+		require.Equal(t, before, keyring.ActiveKeysets(w.Store)[lookup], "a refusal wrote")
+		time.Sleep(time.Nanosecond)
+		require.NoError(t, r.SetState(ctx, lookup, 1, keyring.Suspended))
+		require.NoError(t, r.SetState(ctx, lookup, 1, keyring.Deactivated), "back is never late")
+		requireError(t, r.SetState(ctx, lookup, 1, keyring.Suspended), keyring.ErrState)
+		time.Sleep(90 * time.Second)
+		require.NoError(t, r.SetState(ctx, lookup, 1, keyring.Suspended))
+		time.Sleep(time.Minute)
+		require.NoError(t, r.SetState(ctx, lookup, 1, keyring.Destroyed))
+	})
+}
+
 func TestDestroyWithKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()

@@ -156,17 +156,35 @@ func TestTinkKeysetsImported(t *testing.T) {
 }
 
 func TestNextVersion(t *testing.T) {
-	set := func(ids ...uint32) *tinkpb.Keyset {
-		s := &tinkpb.Keyset{}
+	set := func(primary uint32, ids ...uint32) *tinkpb.Keyset {
+		s := &tinkpb.Keyset{PrimaryKeyId: primary}
 		for _, id := range ids {
 			s.Key = append(s.Key, &tinkpb.Keyset_Key{KeyId: id})
 		}
 		return s
 	}
-	require.EqualValues(t, 1, nextVersion(set()))
-	require.EqualValues(t, 8, nextVersion(set(7, 3)))
-	require.EqualValues(t, 1, nextVersion(set(1<<32-1)))
-	require.EqualValues(t, 3, nextVersion(set(1, 1<<32-1, 2)))
+	const last = 1<<32 - 1
+	for _, c := range []struct {
+		want uint32
+		set  *tinkpb.Keyset
+	}{
+		{1, set(0)},
+		{2, set(1, 1)},
+		{3, set(2, 1, 2)},
+		{8, set(7, 7, 3)},
+		{8, set(3, 7, 3)},
+		{9, set(4, 7, 4)}, // 8 would be even like the primary
+		{2, set(last, last)},
+		{4, set(last, 1, last, 2)},
+		{3, set(2, 1, last, 2)},
+		{1, set(last-1, last, last-1)},
+		{last, set(last-1, last-1)},
+		{2, set(last-2, last-1, last-2)}, // last is odd, and after it comes 0
+	} {
+		v := nextVersion(c.set)
+		require.Equal(t, c.want, v)
+		require.NotEqual(t, c.set.PrimaryKeyId%2, v%2)
+	}
 }
 
 func TestTooManyVersions(t *testing.T) {

@@ -137,7 +137,8 @@ func (d *Domain) TokenAt(ctx context.Context, version uint32, kind Kind, value s
 // A rotation by another process is seen within 60 seconds, see
 // [keyring.Ring.Keyset]. Until then what it has stored under its new version is
 // not found: rotate a lookup domain while nobody depends on finding within a
-// minute what another process has just written.
+// minute what another process has just written. The two columns of
+// [Domain.Columns] have no such gap.
 func (d *Domain) Lookup(ctx context.Context, kind Kind, value string) ([]Token, error) {
 	normal, place, err := kind.normalize(value)
 	if err != nil {

@@ -13,12 +13,15 @@ import (
 	"github.com/rahasia/rahasia/keyring"
 )
 
+// lookupPrefix is what the name of a lookup domain begins with; keyring knows it.
+const lookupPrefix = "lookup/"
+
 // LookupDomain returns the name of the domain that holds the tokens of a
 // lookup field: "lookup/", the record type, a slash and the field's stored
 // name. Each field of each type has its own, so that the mother's NIK on a
 // newborn's record has no token in common with the mother's own record. The
 // domain's keyset is created once with [keyring.Ring.CreateKeyset].
-func LookupDomain(recordType, field string) string { return "lookup/" + recordType + "/" + field }
+func LookupDomain(recordType, field string) string { return lookupPrefix + recordType + "/" + field }
 
 // An Index makes the lookup tokens of records of type T: those of its fields
 // that are tagged `phi:"…,lookup"`. It is safe for concurrent use. An Index
@@ -103,7 +106,8 @@ func (x *Index[T]) LogValue() slog.Value {
 }
 
 // Tokens returns the token of every lookup field of src under the primary key
-// version, by stored field name. A field that is NULL or empty has no token
+// version, by stored field name. A field whose column is UNIQUE has two columns if
+// its domain is ever to be rotated: [Domain.Columns]. A field that is NULL or empty has no token
 // and is not in the map: its column stays NULL. A value that its kind refuses
 // is a [*FormatError] behind the field's name, and then there are no tokens at
 // all.

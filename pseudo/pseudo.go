@@ -13,6 +13,10 @@
 // written three ways has one token. An [Index] computes the tokens of the
 // fields of a struct that are tagged `phi:"…,lookup"`.
 //
+// For a table that leaves the house a [Deidentifier] makes rows by the tags of a
+// struct and a [Policy] ([SafeHarbor], [Strict]): pseudonyms of the recipient's own
+// domain, years, age bands, provinces, dates shifted by [Domain.DateShift].
+//
 // # What a token reveals
 //
 // Within one domain and key version, equal values have equal tokens: who reads
@@ -57,7 +61,16 @@ var (
 	// ErrField is returned for the name of a field that carries no lookup token.
 	ErrField = errors.New("pseudo: not a lookup field")
 
-	// ErrRange is returned for a date that cannot be a birth date, for a band
-	// width that cannot be used, and for a column too short to be measured.
+	// ErrColumns is returned by [Domain.Columns] where two readable key versions
+	// belong to one column.
+	ErrColumns = errors.New("pseudo: not one column for each key version")
+
+	// ErrPolicy is returned for a [Policy] that does not fit the type whose fields
+	// it is for.
+	ErrPolicy = errors.New("pseudo: policy does not fit")
+
+	// ErrRange is returned for a date that cannot be a birth date or be shifted, for
+	// a width of bands or a bound of shifts that cannot be used, and for a column
+	// too short to be measured.
 	ErrRange = errors.New("pseudo: out of range")
 )

@@ -253,8 +253,8 @@ func (c *compiler) seal(f Field, tag tag) error {
 	if err := checkOpaque(f.Type, nil); err != nil {
 		return c.fail(f.Go, err)
 	}
-	if f.Kind.Form == Year && !isDate(f.Type) {
-		return c.fail(f.Go, fmt.Errorf("kind %q on a %v: want a time.Time, of which an export can keep the year", f.Kind.Name, f.Type))
+	if f.Kind.Form == Year && !isDate(f.Type) && !isText(f.Type) {
+		return c.fail(f.Go, fmt.Errorf("kind %q on a %v: want a time.Time, or a text such as \"1984-03\", of which an export can keep the year", f.Kind.Name, f.Type))
 	}
 	if f.Lookup && !isText(f.Type) {
 		return c.fail(f.Go, fmt.Errorf("lookup on a %v, which is not one text", f.Type))

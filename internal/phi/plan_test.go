@@ -267,8 +267,8 @@ func TestBadTags(t *testing.T) {
 			A id `phi:"clear,name=x"`
 		}{}, "struct.A", `"clear" takes no options`},
 		{struct {
-			A string `phi:"birthdate"`
-		}{}, "struct.A", `kind "birthdate" on a string: want a time.Time`},
+			A []string `phi:"birthdate"`
+		}{}, "struct.A", `kind "birthdate" on a []string: want a time.Time`},
 		{struct {
 			A int64 `phi:"date"`
 		}{}, "struct.A", `kind "date" on a int64`},
