@@ -86,6 +86,9 @@ func Gate(ctx context.Context, t Table, p Plan, r Rule) (*Release, error) {
 	if err := r.check(p); err != nil {
 		return nil, err
 	}
+	if err := searchable(p); err != nil {
+		return nil, err
+	}
 	in, err := load(ctx, t, p)
 	if err != nil {
 		return nil, err
@@ -94,17 +97,13 @@ func Gate(ctx context.Context, t Table, p Plan, r Rule) (*Release, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := newSearch(in, attributes, r)
-	if err != nil {
-		return nil, err
-	}
+	s := newSearch(in, attributes, r)
 	best, err := s.run(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if best == nil {
-		return nil, fmt.Errorf("%w: no level of the hierarchies has classes of %d people and what else the rule asks with at most %d of %d rows left out",
-			ErrRefused, r.K, s.limit, in.total)
+		return nil, fmt.Errorf("%w: no levels make every class obey the rule with at most %d of %d rows left out", ErrRefused, s.limit, in.total)
 	}
 	w := &writer{in: in, table: t.Rows, attributes: attributes, best: best}
 	return &Release{Columns: slices.Clone(t.Columns), Report: in.report(attributes, best), rows: w.run}, nil

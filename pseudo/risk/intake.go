@@ -138,8 +138,10 @@ func (c *cursor) next(row []any) error {
 	c.row = c.row[:0]
 	for i, at := range in.quasi {
 		var ok bool
-		c.buf, ok = appendCell(c.buf[:0], row[at])
-		if err := c.put(at, c.value(&in.values[i], ok), ok); err != nil {
+		if c.buf, ok = appendCell(c.buf[:0], row[at]); !ok {
+			return c.bad(at)
+		}
+		if err := c.put(c.value(&in.values[i])); err != nil {
 			return err
 		}
 	}
@@ -147,8 +149,10 @@ func (c *cursor) next(row []any) error {
 		return err
 	}
 	for i, at := range in.tracked {
-		ok := c.tracked(&in.tracks[i], row[at])
-		if err := c.put(at, c.trackID(&in.tracks[i], ok), ok); err != nil {
+		if !c.tracked(&in.tracks[i], row[at]) {
+			return c.bad(at)
+		}
+		if err := c.put(c.trackID(&in.tracks[i])); err != nil {
 			return err
 		}
 	}
@@ -156,12 +160,13 @@ func (c *cursor) next(row []any) error {
 	return nil
 }
 
+func (c *cursor) bad(at int) error {
+	return fmt.Errorf("%w: row %d, column %q", ErrRow, c.line, c.in.columns[at])
+}
+
 // put appends an id to the row at hand.
-func (c *cursor) put(at int, id uint32, ok bool) error {
-	switch {
-	case !ok:
-		return fmt.Errorf("%w: row %d, column %q", ErrRow, c.line, c.in.columns[at])
-	case id == none:
+func (c *cursor) put(id uint32) error {
+	if id == none {
 		return fmt.Errorf("%w: row %d", ErrChanged, c.line)
 	}
 	c.row = binary.LittleEndian.AppendUint32(c.row, id)
@@ -207,12 +212,12 @@ func (c *cursor) tracked(t *track, cell any) (ok bool) {
 }
 
 // value returns the number of the key in c.buf.
-func (c *cursor) value(d *dict, ok bool) uint32 {
+func (c *cursor) value(d *dict) uint32 {
 	id, found := d.ids[string(c.buf)]
 	switch {
 	case found:
 		return id
-	case !c.learn || !ok:
+	case !c.learn:
 		return none
 	}
 	key := string(c.buf)
@@ -225,9 +230,9 @@ func (c *cursor) value(d *dict, ok bool) uint32 {
 // trackID is value for a tracked column. Of a person 128 bits of a hash are
 // kept, which take less memory than a pseudonym and do not name anyone; two
 // people who met in them would only make k smaller.
-func (c *cursor) trackID(t *track, ok bool) uint32 {
+func (c *cursor) trackID(t *track) uint32 {
 	if t.kind != nil {
-		id := c.value(&t.dict, ok)
+		id := c.value(&t.dict)
 		if c.learn && c.buf[0] == tagNull {
 			t.null = id
 		}
@@ -239,7 +244,7 @@ func (c *cursor) trackID(t *track, ok bool) uint32 {
 	switch {
 	case found:
 		return id
-	case !c.learn || !ok:
+	case !c.learn:
 		return none
 	}
 	id = uint32(len(t.people))

@@ -46,14 +46,27 @@ type candidate struct {
 	loss       float64
 }
 
-func newSearch(in *intake, attributes []attribute, r Rule) (*search, error) {
+// searchable returns an error for a plan with too many nodes.
+func searchable(p Plan) error {
+	nodes := 1
+	for _, q := range p.Quasi {
+		levels := len(q.Levels) + 2
+		if q.Required {
+			levels--
+		}
+		if nodes *= levels; nodes > maxNodes {
+			return fmt.Errorf("%w: more than %d combinations of levels", ErrPlan, maxNodes)
+		}
+	}
+	return nil
+}
+
+func newSearch(in *intake, attributes []attribute, r Rule) *search {
 	s := &search{in: in, attributes: attributes, rule: r, limit: r.allowed(in.total), tallies: in.tallies()}
 	nodes := 1
 	for i := range attributes {
 		s.heights = append(s.heights, len(attributes[i].levels))
-		if nodes *= len(attributes[i].levels); nodes > maxNodes {
-			return nil, fmt.Errorf("%w: more than %d combinations of levels", ErrPlan, maxNodes)
-		}
+		nodes *= len(attributes[i].levels)
 	}
 	s.bound, s.order, s.verdict = make([]float64, nodes), make([]int32, nodes), make([]verdict, nodes)
 	height := make([]int, nodes)
@@ -69,7 +82,7 @@ func newSearch(in *intake, attributes []attribute, r Rule) (*search, error) {
 	slices.SortFunc(s.order, func(a, b int32) int {
 		return cmp.Or(cmp.Compare(s.bound[a], s.bound[b]), cmp.Compare(height[a], height[b]), cmp.Compare(a, b))
 	})
-	return s, nil
+	return s
 }
 
 // at returns the levels of a node; the last column's runs fastest.
