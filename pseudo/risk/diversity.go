@@ -52,7 +52,7 @@ func effective(counts []uint64) float64 {
 }
 
 // A spread is the distribution of a sensitive column over the classes of a
-// table that are kept.
+// table that are not left out.
 type spread struct {
 	total uint64
 	count []uint64 // of each value
@@ -61,10 +61,10 @@ type spread struct {
 	sum   []uint64 // ordered: of each place, the sum of upTo over those below
 }
 
-func (t *track) spread(v *grouping, kept []bool) *spread {
-	s := &spread{count: make([]uint64, t.size())}
+func (t *track) spread(v *grouping, out []bool) *spread {
+	s := &spread{count: make([]uint64, len(t.keys))}
 	for c, g := range v.of {
-		if !kept[g] {
+		if out[v.unit[g]] {
 			continue
 		}
 		for j := t.start[c]; j < t.start[c+1]; j++ {

@@ -6,53 +6,53 @@ package risk
 // may be left out, because a class that obeys may break the rule by joining
 // one that would have been left out.
 func (s *search) monotone(n node) bool {
-	v := s.in.group(s.attributes, n)
-	out := 0
+	c := &candidate{at: n, grouping: s.in.group(s.attributes, n)}
 	rule := s.rule
 	if s.limit > 0 {
 		rule.EntropyL, rule.T = 0, 0
 	}
-	kept := s.obeying(v, rule, &out)
-	if out > s.limit {
-		return false
-	}
-	return rule.T == 0 || s.close(v, kept, rule.T) == 0
+	return s.obey(c, rule)
 }
 
 // evaluate returns the node as a candidate, or nil if it breaks the rule.
 func (s *search) evaluate(n node) *candidate {
 	c := &candidate{at: n, grouping: s.in.group(s.attributes, n)}
-	c.kept = s.obeying(c.grouping, s.rule, &c.suppressed)
-	for s.rule.T > 0 && c.suppressed <= s.limit {
-		// what is left out moves the table, so the rest is measured again
-		far := s.close(c.grouping, c.kept, s.rule.T)
-		if far == 0 {
-			break
-		}
-		c.suppressed += far
-	}
-	if c.suppressed > s.limit || c.suppressed == s.in.total {
+	if !s.obey(c, s.rule) || c.suppressed == s.in.total {
 		return nil
 	}
 	c.loss = s.loss(s.missing(c), c.suppressed)
 	return c
 }
 
-// obeying returns which classes obey the rule but for t, and adds the rows of
-// the others to out. It stops early, with a meaningless result, when out
-// exceeds the limit.
-func (s *search) obeying(v *grouping, r Rule, out *int) []bool {
-	kept := make([]bool, len(v.rows))
-	for g, rows := range v.rows {
-		kept[g] = int(rows) >= r.K && s.in.people(v, g, s.tallies) >= r.K && s.diverse(v, g, r)
-		if kept[g] {
+// obey leaves out the units that break the rule, and reports whether no more
+// rows than allowed are in them.
+func (s *search) obey(c *candidate, r Rule) bool {
+	v := c.grouping
+	c.out = make([]bool, len(v.size))
+	for g := range v.rows {
+		u := v.unit[g]
+		if c.out[u] || v.people[u] >= r.K && s.diverse(v, g, r) {
 			continue
 		}
-		if *out += int(rows); *out > s.limit {
-			break
+		if c.leave(u); c.suppressed > s.limit {
+			return false
 		}
 	}
-	return kept
+	// what is left out moves the table, so the rest is measured again
+	for r.T > 0 && s.leaveFar(c, r.T) {
+		if c.suppressed > s.limit {
+			return false
+		}
+	}
+	return true
+}
+
+// leaves reports whether the rows of a base class are left out.
+func (c *candidate) leaves(class int) bool { return c.out[c.grouping.unit[c.grouping.of[class]]] }
+
+func (c *candidate) leave(unit uint32) {
+	c.out[unit] = true
+	c.suppressed += int(c.grouping.size[unit])
 }
 
 // diverse reports whether class g obeys the rule for l.
@@ -63,9 +63,6 @@ func (s *search) diverse(v *grouping, g int, r Rule) bool {
 	ok := true
 	for i := range s.in.tracks {
 		t, y := &s.in.tracks[i], &s.tallies[i]
-		if t.kind == nil {
-			continue
-		}
 		y.of(t, v, g)
 		ok = ok && y.distinct(t.null) >= r.L && (r.EntropyL <= 1 || y.entropy(t.null) >= r.EntropyL-slack)
 		y.clear()
@@ -73,33 +70,30 @@ func (s *search) diverse(v *grouping, g int, r Rule) bool {
 	return ok
 }
 
-// close drops the kept classes that lie further than t from the kept table,
-// and returns how many rows they have.
-func (s *search) close(v *grouping, kept []bool, t float64) int {
-	far := make([]bool, len(kept))
+// leaveFar leaves out the units with a class further than t from the table
+// as it was before, and reports whether there was one.
+func (s *search) leaveFar(c *candidate, t float64) bool {
+	v := c.grouping
+	far := make([]bool, len(c.out))
 	for i := range s.in.tracks {
 		tr, y := &s.in.tracks[i], &s.tallies[i]
-		if tr.kind == nil {
-			continue
-		}
-		table := tr.spread(v, kept)
-		for g := range kept {
-			if !kept[g] || far[g] {
-				continue
+		table := tr.spread(v, c.out)
+		for g := range v.rows {
+			if u := v.unit[g]; !c.out[u] && !far[u] {
+				y.of(tr, v, g)
+				far[u] = table.distance(y) > t+slack
+				y.clear()
 			}
-			y.of(tr, v, g)
-			far[g] = table.distance(y) > t+slack
-			y.clear()
 		}
 	}
-	out := 0
-	for g := range kept {
-		if far[g] {
-			kept[g] = false
-			out += int(v.rows[g])
+	any := false
+	for u, f := range far {
+		if f {
+			c.leave(uint32(u))
+			any = true
 		}
 	}
-	return out
+	return any
 }
 
 // missing sums, for each quasi-identifier, what the kept rows lose.
@@ -107,7 +101,7 @@ func (s *search) missing(c *candidate) []uint64 {
 	width := len(s.attributes)
 	miss := make([]uint64, width)
 	for class, rows := range s.in.rows {
-		if !c.kept[c.grouping.of[class]] {
+		if c.leaves(class) {
 			continue
 		}
 		for a := range s.attributes {

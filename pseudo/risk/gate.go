@@ -111,9 +111,11 @@ func Gate(ctx context.Context, t Table, p Plan, r Rule) (*Release, error) {
 
 func (in *intake) report(attributes []attribute, best *candidate) Report {
 	r := Report{
-		Before: in.measure(in.base(), nil), After: in.measure(best.grouping, best.kept),
+		After:  in.measure(best.grouping, best.out),
 		Levels: slices.Clone(best.at), Suppressed: best.suppressed, Loss: best.loss,
 	}
+	base := in.base()
+	r.Before = in.measure(base, make([]bool, len(base.size)))
 	climbed := 0.0
 	for i, level := range best.at {
 		r.Height += level
@@ -124,7 +126,7 @@ func (in *intake) report(attributes []attribute, best *candidate) Report {
 	out := float64(best.suppressed) / float64(in.total)
 	r.Precision = 1 - (1-out)*climbed/float64(len(attributes)) - out
 	for g, rows := range best.grouping.rows {
-		if best.kept[g] {
+		if !best.out[best.grouping.unit[g]] {
 			r.Discernibility += rows * rows
 		}
 	}
@@ -164,7 +166,7 @@ func (w *writer) run(yield func([]any, error) bool) {
 			yield(nil, err)
 			return
 		}
-		if w.best.kept[w.best.grouping.of[c.class]] && !yield(w.general(row, c.class), nil) {
+		if !w.best.leaves(int(c.class)) && !yield(w.general(row, c.class), nil) {
 			return
 		}
 	}
@@ -182,10 +184,7 @@ func (w *writer) general(row []any, class uint32) []any {
 			continue
 		}
 		g := &w.attributes[i].levels[level]
-		general := g.of[w.in.keys[int(class)*len(w.in.quasi)+i]]
-		if out[at] = g.text[general]; general == g.null {
-			out[at] = nil
-		}
+		out[at] = g.cell[g.of[w.in.keys[int(class)*len(w.in.quasi)+i]]]
 	}
 	return out
 }

@@ -46,6 +46,7 @@ func obeys(t *testing.T, r *Release, p Plan, rule Rule) Measures {
 	m, err := Measure(ctx, out, p)
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, m.K, rule.K)
+	require.GreaterOrEqual(t, alike(t, out, p), rule.K)
 	for _, d := range m.Sensitive {
 		require.GreaterOrEqual(t, d.L, rule.L)
 		require.GreaterOrEqual(t, d.EntropyL, rule.EntropyL-slack)
@@ -54,6 +55,36 @@ func obeys(t *testing.T, r *Release, p Plan, rule Rule) Measures {
 		}
 	}
 	return m
+}
+
+// alike attacks a table by all that is released of a person: it returns how
+// many people there are of the rarest set of combinations.
+func alike(t *testing.T, tb Table, p Plan) int {
+	t.Helper()
+	sets := map[string]map[string]bool{}
+	for i, row := range collect(t, tb.Rows) {
+		who, combination := fmt.Sprint(i), ""
+		for at, name := range tb.Columns {
+			if name == p.Subject {
+				who = fmt.Sprint(row[at])
+			} else if slices.ContainsFunc(p.Quasi, func(q Quasi) bool { return q.Column == name }) {
+				combination += fmt.Sprintf("%#v|", row[at])
+			}
+		}
+		if sets[who] == nil {
+			sets[who] = map[string]bool{}
+		}
+		sets[who][combination] = true
+	}
+	people := map[string]int{}
+	for _, set := range sets {
+		people[fmt.Sprint(set)]++ // fmt sorts the keys of a map
+	}
+	least := len(sets)
+	for _, n := range people {
+		least = min(least, n)
+	}
+	return least
 }
 
 var rules = []Rule{
@@ -209,6 +240,28 @@ func TestRiskCountsPeople(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 10, r.Report.Suppressed)
 	require.Equal(t, 2, obeys(t, r, byPerson, Rule{K: 2}).K)
+}
+
+// TestRiskLinkedRows: in each region three people, but one of them has been
+// in both, which the pseudonym shows.
+func TestRiskLinkedRows(t *testing.T) {
+	var rows [][]any
+	for _, who := range []string{"A", "B", "C"} {
+		rows = append(rows, []any{who, "31"})
+	}
+	for _, who := range []string{"C", "D", "E"} {
+		rows = append(rows, []any{who, "32"})
+	}
+	tb := table([]string{"who", "region"}, rows...)
+	p := Plan{Subject: "who", Quasi: []Quasi{{Column: "region", Required: true}}}
+	m, err := Measure(ctx, tb, p)
+	require.NoError(t, err)
+	require.Equal(t, Measures{Rows: 6, Classes: 4, K: 1, Unique: 2}, m)
+	_, err = Gate(ctx, tb, p, Rule{K: 2})
+	require.ErrorIs(t, err, ErrRefused)
+	r, err := Gate(ctx, tb, p, Rule{K: 2, Suppress: 0.34})
+	require.NoError(t, err)
+	require.Equal(t, [][]any{{"A", "31"}, {"B", "31"}, {"D", "32"}, {"E", "32"}}, collect(t, r.Rows()), "C is left out whole")
 }
 
 // TestRiskNULL: a wildcard NULL would make each of these rows match another

@@ -1,17 +1,26 @@
 package risk
 
-import "math/bits"
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+)
 
 // A node is a choice of one level for each quasi-identifier.
 type node []int
 
 // A grouping is the classes of the table at one node, each a set of base
-// classes.
+// classes. Rows are left out by units: a class, or, if there is a subject, the
+// classes of people who are alike in all their rows.
 type grouping struct {
 	of      []uint32 // base class: its class
 	rows    []uint64 // of each class
 	members []uint32 // the base classes, class after class
 	start   []uint32 // the members of class g are start[g] to start[g+1]
+
+	unit   []uint32 // of each class
+	size   []uint64 // rows of each unit
+	people []int    // of each unit, and so of each of its classes
 }
 
 // group joins the base classes at a node. It packs the general values of a
@@ -24,7 +33,7 @@ func (in *intake) group(attributes []attribute, at node) *grouping {
 	card := uint64(1)
 	for i := range attributes {
 		g := &attributes[i].levels[at[i]]
-		n := uint64(len(g.text))
+		n := uint64(len(g.cell))
 		if n == 1 {
 			continue
 		}
@@ -39,9 +48,63 @@ func (in *intake) group(attributes []attribute, at node) *grouping {
 			packed[c] = packed[c]*n + uint64(g.of[in.keys[c*width+i]])
 		}
 	}
+	return in.groupBy(packed, ids, number(packed, ids, card))
+}
+
+// groupBy makes a grouping of n sets of base classes. With a subject, rows
+// are of one class only if their people's other rows are too: who holds the
+// table sees which rows are one person's, and someone with rows in two regions
+// may be the only one with both.
+func (in *intake) groupBy(packed []uint64, ids []uint32, n uint64) *grouping {
 	v := &grouping{of: ids}
-	v.sort(in, int(number(packed, ids, card)))
+	if in.subject == none {
+		v.sort(in, int(n))
+		v.unit, v.size, v.people = make([]uint32, n), v.rows, make([]int, n)
+		for g := range v.unit {
+			v.unit[g], v.people[g] = uint32(g), int(v.rows[g])
+		}
+		return v
+	}
+	kind, kinds := in.kinds(ids)
+	for c, g := range ids {
+		packed[c] = uint64(g)*uint64(kinds) + uint64(kind[in.person[c]])
+	}
+	n = number(packed, ids, n*uint64(kinds))
+	v.sort(in, int(n))
+	v.unit, v.size, v.people = make([]uint32, n), make([]uint64, kinds), make([]int, kinds)
+	for _, k := range kind {
+		v.people[k]++
+	}
+	for g := range v.unit {
+		v.unit[g] = kind[in.person[v.members[v.start[g]]]]
+		v.size[v.unit[g]] += v.rows[g]
+	}
 	return v
+}
+
+// kinds numbers the people by the set of classes that their rows are in.
+func (in *intake) kinds(of []uint32) (kind []uint32, n int) {
+	ids := map[string]uint32{}
+	kind = make([]uint32, len(in.people))
+	var set []uint32
+	var key []byte
+	for p := range kind {
+		set, key = set[:0], key[:0]
+		for _, c := range in.byPerson[in.from[p]:in.from[p+1]] {
+			set = append(set, of[c])
+		}
+		slices.Sort(set)
+		for _, g := range slices.Compact(set) {
+			key = binary.LittleEndian.AppendUint32(key, g)
+		}
+		id, ok := ids[string(key)]
+		if !ok {
+			id = uint32(len(ids))
+			ids[string(key)] = id
+		}
+		kind[p] = id
+	}
+	return kind, len(ids)
 }
 
 // number gives each distinct value of packed, all below card, a number in the
@@ -73,22 +136,32 @@ func number(packed []uint64, ids []uint32, card uint64) uint64 {
 
 // sort lists the members of the n classes.
 func (v *grouping) sort(in *intake, n int) {
-	v.rows, v.start, v.members = make([]uint64, n), make([]uint32, n+1), make([]uint32, len(v.of))
+	v.rows = make([]uint64, n)
 	for c, g := range v.of {
 		v.rows[g] += uint64(in.rows[c])
-		v.start[g+1]++
 	}
-	for g := range n {
-		v.start[g+1] += v.start[g]
-	}
-	next := append([]uint32(nil), v.start[:n]...)
-	for c, g := range v.of {
-		v.members[next[g]] = uint32(c)
-		next[g]++
-	}
+	v.start, v.members = bucket(v.of, n)
 }
 
-// A tally counts the values of one tracked column in one class. Its counts
+// bucket lists which of the items are of each of n buckets: those of b are
+// items[start[b]] to items[start[b+1]].
+func bucket(of []uint32, n int) (start, items []uint32) {
+	start, items = make([]uint32, n+1), make([]uint32, len(of))
+	for _, b := range of {
+		start[b+1]++
+	}
+	for b := range n {
+		start[b+1] += start[b]
+	}
+	next := slices.Clone(start[:n])
+	for i, b := range of {
+		items[next[b]] = uint32(i)
+		next[b]++
+	}
+	return start, items
+}
+
+// A tally counts the values of one sensitive column in one class. Its counts
 // are zero but while a class is being looked at.
 type tally struct {
 	count  []uint64
@@ -98,7 +171,7 @@ type tally struct {
 func (in *intake) tallies() []tally {
 	tallies := make([]tally, len(in.tracks))
 	for i := range tallies {
-		tallies[i].count = make([]uint64, in.tracks[i].size())
+		tallies[i].count = make([]uint64, len(in.tracks[i].keys))
 	}
 	return tallies
 }

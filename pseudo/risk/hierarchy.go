@@ -12,8 +12,7 @@ type attribute struct {
 // A generality is one level of a hierarchy.
 type generality struct {
 	of   []uint32 // value: its general value
-	text []string // general value: what stands in the table; unused on level 0
-	null uint32   // the general value that is NULL, or none
+	cell []any    // general value: what stands in the table; unused on level 0
 	miss []uint64 // value: how many others it can no longer be told from
 	sum  uint64   // of miss over all rows
 }
@@ -37,7 +36,7 @@ func (in *intake) generalise(p Plan) ([]attribute, error) {
 			a.levels = append(a.levels, g)
 		}
 		if !q.Required {
-			a.levels = append(a.levels, generality{of: make([]uint32, len(d.keys)), text: []string{star}, null: none})
+			a.levels = append(a.levels, generality{of: make([]uint32, len(d.keys)), cell: []any{star}})
 		}
 		for level := range a.levels {
 			if level > 0 && !a.levels[level].coarser(&a.levels[level-1]) {
@@ -51,32 +50,30 @@ func (in *intake) generalise(p Plan) ([]attribute, error) {
 
 // apply makes one level below the star.
 func (d *dict) apply(levels []Level, level int) (generality, bool) {
-	g := generality{of: make([]uint32, len(d.keys)), null: none}
+	g := generality{of: make([]uint32, len(d.keys))}
 	ids := map[string]uint32{}
 	for i, key := range d.keys {
-		general := key
+		general, cell := key, any(nil)
 		if level > 0 && key[0] != tagNull {
 			text, ok := levels[level-1](key[1:])
 			if !ok {
 				return g, false
 			}
-			general = string(rune(tagString)) + text
+			general, cell = string(rune(tagString))+text, text
 		}
 		id, ok := ids[general]
 		if !ok {
-			id = uint32(len(g.text))
-			ids[general], g.text = id, append(g.text, general[1:])
+			id = uint32(len(g.cell))
+			ids[general], g.cell = id, append(g.cell, cell)
 		}
-		if g.of[i] = id; general[0] == tagNull {
-			g.null = id
-		}
+		g.of[i] = id
 	}
 	return g, true
 }
 
 // coarser reports whether g joins all that finer joins.
 func (g *generality) coarser(finer *generality) bool {
-	image := make([]uint32, len(finer.text))
+	image := make([]uint32, len(finer.cell))
 	for i := range image {
 		image[i] = none
 	}
@@ -94,7 +91,7 @@ func (g *generality) coarser(finer *generality) bool {
 // is Iyengar's loss metric; it is kept in integers so that the order of rows
 // cannot decide between two nodes.
 func (g *generality) weigh(rows []int) {
-	covered := make([]uint64, len(g.text))
+	covered := make([]uint64, len(g.cell))
 	for _, general := range g.of {
 		covered[general]++
 	}

@@ -13,19 +13,23 @@ import (
 )
 
 // An intake is what one reading of a table leaves: its base classes, the rows
-// that agree in every quasi-identifier as it stands, with how often each
-// sensitive value and each person occurs in them.
+// that agree in every quasi-identifier as it stands and are of one person if
+// there is a subject, with how often each sensitive value occurs in them.
 type intake struct {
 	*layout
-	values  []dict            // of each quasi-identifier
-	classes map[string]uint32 // by the ids of the values, four bytes each
-	keys    []uint32          // the same ids, class after class
-	rows    []uint32          // of each class
-	tracks  []track
-	total   int
-	entries int
-	seed    maphash.Seed
-	digest  uint64
+	values   []dict              // of each quasi-identifier
+	people   map[[16]byte]uint32 // who has rows
+	classes  map[string]uint32   // by the ids of the values and the person, four bytes each
+	keys     []uint32            // the ids of the values, class after class
+	person   []uint32            // of each class, if there is a subject; the classes of p are
+	from     []uint32            // byPerson[from[p]] to byPerson[from[p+1]]
+	byPerson []uint32
+	rows     []uint32 // of each class
+	tracks   []track
+	total    int
+	entries  int
+	seed     maphash.Seed
+	digest   uint64
 }
 
 // A cursor is one reading of the table.
@@ -36,7 +40,7 @@ type cursor struct {
 	class  uint32
 	digest uint64 // of the rows as a multiset
 	buf    []byte
-	row    []byte // the ids of the row at hand: the class's key, then the tracked ones
+	row    []byte // the ids of the row at hand: the class's key, then the sensitive values
 }
 
 // A dict numbers the distinct keys of a column in the order they come in.
@@ -45,13 +49,11 @@ type dict struct {
 	keys []string
 }
 
-// A track is a column whose values are counted in each class: the person's,
-// or a sensitive one.
+// A track is a sensitive column, whose values are counted in each class.
 type track struct {
 	dict
-	kind   *Sensitive          // nil for the person's
-	people map[[16]byte]uint32 // the person's, instead of dict
-	pairs  map[uint64]uint32   // how often class and value meet, until sealed
+	kind  *Sensitive
+	pairs map[uint64]uint32 // how often class and value meet, until sealed
 
 	start, value, count []uint32 // sealed: the entries of class c are start[c] to start[c+1], values ascending
 	sorted              []uint32 // the values of an ordered column, ascending
@@ -92,20 +94,15 @@ func load(ctx context.Context, t Table, p Plan) (*intake, error) {
 
 func newIntake(x *layout) *intake {
 	in := &intake{
-		layout: x, values: make([]dict, len(x.quasi)), classes: map[string]uint32{},
-		tracks: make([]track, len(x.tracked)), seed: maphash.MakeSeed(),
+		layout: x, values: make([]dict, len(x.quasi)), people: map[[16]byte]uint32{}, classes: map[string]uint32{},
+		tracks: make([]track, len(x.sensitive)), seed: maphash.MakeSeed(),
 	}
 	for i := range in.values {
 		in.values[i].ids = map[string]uint32{}
 	}
 	for i := range in.tracks {
-		t := &in.tracks[i]
-		t.pairs, t.null = map[uint64]uint32{}, none
-		if i == 0 && x.subject {
-			t.people = map[[16]byte]uint32{}
-			continue
-		}
-		t.ids, t.kind = map[string]uint32{}, &x.sensitive[i-len(in.tracks)+len(x.sensitive)]
+		in.tracks[i] = track{kind: &x.sensitive[i], pairs: map[uint64]uint32{}, null: none}
+		in.tracks[i].ids = map[string]uint32{}
 	}
 	return in
 }
@@ -113,8 +110,9 @@ func newIntake(x *layout) *intake {
 // count counts the row at hand.
 func (in *intake) count(c *cursor) error {
 	in.rows[c.class]++
+	first := len(c.row) - 4*len(in.tracks)
 	for i := range in.tracks {
-		pair := uint64(c.class)<<32 | uint64(binary.LittleEndian.Uint32(c.row[4*(len(in.quasi)+i):]))
+		pair := uint64(c.class)<<32 | uint64(binary.LittleEndian.Uint32(c.row[first+4*i:]))
 		n := in.tracks[i].pairs[pair]
 		if n == 0 {
 			in.entries++
@@ -127,8 +125,8 @@ func (in *intake) count(c *cursor) error {
 	return nil
 }
 
-// next turns a row into ids. A value or class that has none yet is given one,
-// or, on a later reading, is ErrChanged.
+// next turns a row into ids. A value, person or class that has none yet is
+// given one, or, on a later reading, is ErrChanged.
 func (c *cursor) next(row []any) error {
 	in := c.in
 	c.line++
@@ -136,12 +134,20 @@ func (c *cursor) next(row []any) error {
 		return fmt.Errorf("%w: row %d has %d cells, want %d", ErrRow, c.line, len(row), len(in.columns))
 	}
 	c.row = c.row[:0]
+	var ok bool
 	for i, at := range in.quasi {
-		var ok bool
 		if c.buf, ok = appendCell(c.buf[:0], row[at]); !ok {
 			return c.bad(at)
 		}
 		if err := c.put(c.value(&in.values[i])); err != nil {
+			return err
+		}
+	}
+	if at := in.subject; at != none {
+		if c.buf, ok = appendCell(c.buf[:0], row[at]); !ok || row[at] == nil {
+			return c.bad(at)
+		}
+		if err := c.put(c.person()); err != nil {
 			return err
 		}
 	}
@@ -152,7 +158,7 @@ func (c *cursor) next(row []any) error {
 		if !c.tracked(&in.tracks[i], row[at]) {
 			return c.bad(at)
 		}
-		if err := c.put(c.trackID(&in.tracks[i])); err != nil {
+		if err := c.put(c.value(&in.tracks[i].dict)); err != nil {
 			return err
 		}
 	}
@@ -187,26 +193,25 @@ func (c *cursor) classify() error {
 		for i := range in.quasi {
 			in.keys = append(in.keys, binary.LittleEndian.Uint32(c.row[4*i:]))
 		}
-		in.entries++
+		if in.subject != none {
+			in.person = append(in.person, binary.LittleEndian.Uint32(c.row[4*len(in.quasi):]))
+		}
+		in.entries += 1 + len(c.row)/32
 	}
 	c.class = class
 	return nil
 }
 
-// tracked writes the key of a cell of a tracked column into c.buf and reports
-// whether it may stand there.
+// tracked writes the key of a cell of a sensitive column into c.buf and
+// reports whether it may stand there.
 func (c *cursor) tracked(t *track, cell any) (ok bool) {
-	switch {
-	case t.kind == nil:
-		c.buf, ok = appendCell(c.buf[:0], cell)
-		return ok && cell != nil
-	case t.kind.Numeric:
+	if t.kind.Numeric {
 		c.buf, ok = appendNumber(c.buf[:0], cell)
 		return ok
 	}
 	c.buf, ok = appendCell(c.buf[:0], cell)
-	if len(t.kind.Order) > 0 && cell != nil {
-		ok = ok && c.buf[0] == tagString && slices.Contains(t.kind.Order, string(c.buf[1:]))
+	if ok && len(t.kind.Order) > 0 && cell != nil {
+		return c.buf[0] == tagString && slices.Contains(t.kind.Order, string(c.buf[1:]))
 	}
 	return ok
 }
@@ -227,37 +232,28 @@ func (c *cursor) value(d *dict) uint32 {
 	return id
 }
 
-// trackID is value for a tracked column. Of a person 128 bits of a hash are
-// kept, which take less memory than a pseudonym and do not name anyone; two
-// people who met in them would only make k smaller.
-func (c *cursor) trackID(t *track) uint32 {
-	if t.kind != nil {
-		id := c.value(&t.dict)
-		if c.learn && c.buf[0] == tagNull {
-			t.null = id
-		}
-		return id
-	}
+// person returns the number of the person whose key is in c.buf. 128 bits of
+// a hash are kept, which take less memory than a pseudonym and name nobody;
+// two people who met in them would count as one.
+func (c *cursor) person() uint32 {
 	h := sha256.Sum256(c.buf)
 	key := [16]byte(h[:16])
-	id, found := t.people[key]
+	id, found := c.in.people[key]
 	switch {
 	case found:
 		return id
 	case !c.learn:
 		return none
 	}
-	id = uint32(len(t.people))
-	t.people[key] = id
+	id = uint32(len(c.in.people))
+	c.in.people[key] = id
 	c.in.entries++
 	return id
 }
 
-// size returns how many distinct values the column has.
-func (t *track) size() int { return max(len(t.people), len(t.keys)) }
-
 // seal turns the counted pairs into runs of each class.
 func (in *intake) seal() {
+	in.from, in.byPerson = bucket(in.person, len(in.people))
 	for i := range in.tracks {
 		t := &in.tracks[i]
 		pairs := make([]uint64, 0, len(t.pairs))
@@ -272,7 +268,10 @@ func (in *intake) seal() {
 			t.value[j], t.count[j] = uint32(pair), t.pairs[pair]
 		}
 		t.pairs = nil
-		if t.kind != nil && (t.kind.Numeric || len(t.kind.Order) > 0) {
+		if id, ok := t.ids[string(rune(tagNull))]; ok {
+			t.null = id
+		}
+		if t.kind.Numeric || len(t.kind.Order) > 0 {
 			t.order()
 		}
 	}

@@ -7,10 +7,10 @@ type Measures struct {
 	Rows    int
 	Classes int
 
-	// K is the number of people in the smallest class: without a
+	// K is the number of people in the smallest class, without a
 	// [Plan.Subject] the number of its rows. Who knows a person's
 	// quasi-identifiers picks the right one of a class with a chance of at
-	// most 1/K; Classes/Rows is that chance on average, without a subject.
+	// most 1/K. Without a subject Classes/Rows is that chance on average.
 	K int
 
 	// Unique is the number of rows in classes of one person, the sample
@@ -50,34 +50,28 @@ func Measure(ctx context.Context, t Table, p Plan) (Measures, error) {
 	if err != nil {
 		return Measures{}, err
 	}
-	return in.measure(in.base(), nil), nil
+	v := in.base()
+	return in.measure(v, make([]bool, len(v.size))), nil
 }
 
 // base is the grouping of the table as it stands.
 func (in *intake) base() *grouping {
-	v := &grouping{of: make([]uint32, len(in.rows))}
-	for c := range v.of {
-		v.of[c] = uint32(c)
+	attributes := make([]attribute, len(in.values))
+	for i := range attributes {
+		g, _ := in.values[i].apply(nil, 0)
+		attributes[i].levels = []generality{g}
 	}
-	v.sort(in, len(in.rows))
-	return v
+	return in.group(attributes, make(node, len(attributes)))
 }
 
-// measure measures the kept classes; nil keeps all.
-func (in *intake) measure(v *grouping, kept []bool) Measures {
-	if kept == nil {
-		kept = make([]bool, len(v.rows))
-		for g := range kept {
-			kept[g] = true
-		}
-	}
+// measure measures the classes of the units that are not left out.
+func (in *intake) measure(v *grouping, out []bool) Measures {
 	var m Measures
-	tallies := in.tallies()
 	for g, rows := range v.rows {
-		if !kept[g] {
+		if out[v.unit[g]] {
 			continue
 		}
-		people := in.people(v, g, tallies)
+		people := v.people[v.unit[g]]
 		if m.Classes++; m.Classes == 1 || people < m.K {
 			m.K = people
 		}
@@ -86,30 +80,18 @@ func (in *intake) measure(v *grouping, kept []bool) Measures {
 			m.Unique += int(rows)
 		}
 	}
+	tallies := in.tallies()
 	for i := range in.tracks {
-		if t := &in.tracks[i]; t.kind != nil && m.Classes > 0 {
-			m.Sensitive = append(m.Sensitive, t.diversity(v, kept, &tallies[i]))
-		}
+		m.Sensitive = append(m.Sensitive, in.tracks[i].diversity(v, out, &tallies[i]))
 	}
 	return m
 }
 
-// people returns how many people are in class g.
-func (in *intake) people(v *grouping, g int, tallies []tally) int {
-	if !in.subject {
-		return int(v.rows[g])
-	}
-	y := &tallies[0]
-	defer y.clear()
-	y.of(&in.tracks[0], v, g)
-	return len(y.values)
-}
-
-func (t *track) diversity(v *grouping, kept []bool, y *tally) Diversity {
+func (t *track) diversity(v *grouping, out []bool, y *tally) Diversity {
 	d := Diversity{Column: t.kind.Column}
-	s := t.spread(v, kept)
+	s := t.spread(v, out)
 	for g := range v.rows {
-		if !kept[g] {
+		if out[v.unit[g]] {
 			continue
 		}
 		y.of(t, v, g)

@@ -146,8 +146,8 @@ func TestRiskLi(t *testing.T) {
 		row("1", 3), row("1", 4), row("1", 5), row("2", 6), row("2", 11), row("2", 8), row("3", 7), row("3", 9), row("3", 10))
 	x, err := load(ctx, tb, plan(tb, []string{"class"}, Sensitive{Column: "salary", Numeric: true}))
 	require.NoError(t, err)
-	v, kept, y := x.base(), []bool{true, true, true}, x.tallies()
-	table := x.tracks[0].spread(v, kept)
+	v, y := x.base(), x.tallies()
+	table := x.tracks[0].spread(v, make([]bool, 3))
 	for g, want := range []float64{0.375, 1.0 / 6} { // {3k, 4k, 5k} and {6k, 8k, 11k}
 		y[0].of(&x.tracks[0], v, g)
 		require.InDelta(t, want, table.distance(&y[0]), 1e-12)

@@ -22,7 +22,13 @@
 //
 // A patient with ten visits is ten rows and one person. Name the column that
 // says whose row it is, such as a pseudonym, as [Plan.Subject]: then k counts
-// people. Without it every row counts as a person of its own.
+// people. And because that column links the rows of a person, someone who was
+// seen in two regions may be the only one with both, however many were seen in
+// each: with a subject the rows of a class must agree in their people's other
+// rows too, k people of a class are alike in all that is released of them by
+// quasi-identifiers, and a person is left out with all rows or not at all.
+// Without a subject every row counts as a person of its own. Diversity and
+// distances count rows either way.
 //
 // # NULL, and rows left out
 //

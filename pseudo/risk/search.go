@@ -41,7 +41,7 @@ const (
 type candidate struct {
 	at         node
 	grouping   *grouping
-	kept       []bool
+	out        []bool // of each unit: left out
 	suppressed int
 	loss       float64
 }

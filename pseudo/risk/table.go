@@ -23,15 +23,15 @@ type Table struct {
 // A Plan gives each column of a table its one role. A column with none is an
 // error, so that a column added later is not released unseen.
 type Plan struct {
-	Subject   string      // whose row it is, NULL refused; empty: each row is a person
+	Subject   string      // whose row it is, never NULL; it is released as it is. Empty: each row is a person
 	Quasi     []Quasi     // at least one
 	Sensitive []Sensitive // may be none
 	Keep      []string    // neither measured nor changed
 
-	// Limit is the greatest number of entries kept in memory, an entry being
-	// a distinct value of a column, a class, or a pair of a class and a
-	// sensitive value or a person of it. Zero is 8,388,608, for which 1 GiB of
-	// memory is enough. It bounds the table, not the run time of a search.
+	// Limit is the greatest number of entries kept in memory, of about 100
+	// bytes each: a distinct value of a measured column, a person, a distinct
+	// combination of quasi-identifiers and person, a distinct sensitive value
+	// in one of these; long ones count for several. Zero is 8,388,608.
 	Limit int
 }
 
@@ -63,8 +63,8 @@ const (
 type layout struct {
 	columns   []string
 	quasi     []int // places in a row
-	tracked   []int // of the subject, if there is one, and the sensitive columns
-	subject   bool  // whether tracked[0] is the subject
+	tracked   []int // of the sensitive columns
+	subject   int   // or none
 	sensitive []Sensitive
 	limit     int
 }
@@ -107,8 +107,9 @@ func (x *layout) place(p Plan, take func(string) (int, error)) error {
 		}
 		return err
 	}
-	if x.subject = p.Subject != ""; x.subject {
-		if err := add(&x.tracked, p.Subject); err != nil {
+	if x.subject = none; p.Subject != "" {
+		var err error
+		if x.subject, err = take(p.Subject); err != nil {
 			return err
 		}
 	}
