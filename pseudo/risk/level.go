@@ -21,7 +21,7 @@ func Prefix(n int) Level {
 			return "", false
 		}
 		at := 0
-		for range n {
+		for i := 0; i < n && at < len(value); i++ {
 			_, size := utf8.DecodeRuneInString(value[at:])
 			at += size
 		}
