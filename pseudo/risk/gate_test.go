@@ -296,10 +296,46 @@ func TestRiskNULL(t *testing.T) {
 		require.InDelta(t, c.entropyL, m.Sensitive[0].EntropyL, 1e-12, "%v", c.values)
 	}
 
-	ordered := table([]string{"q", "d"}, []any{"1", nil}, []any{"2", 3}, []any{"2", -1})
+	ordered := table([]string{"q", "d"}, []any{"1", nil}, []any{"1", -1}, []any{"2", 3}, []any{"2", 3})
 	m, err = Measure(ctx, ordered, plan(ordered, []string{"q"}, Sensitive{Column: "d", Numeric: true}))
 	require.NoError(t, err)
-	require.InDelta(t, (2.0/3+1.0/3)/2, m.Sensitive[0].T, 1e-12, "NULL is a step below -1")
+	require.InDelta(t, (0.25+0.5)/2, m.Sensitive[0].T, 1e-12, "NULL is a step below -1")
+}
+
+// TestRiskSuppressionIsNotMonotone: leaving out the one-sided class obeys the
+// rule, joining it to the other does not.
+func TestRiskSuppressionIsNotMonotone(t *testing.T) {
+	var rows [][]any
+	for _, c := range []string{"1x", "1y", "1x", "1y", "2x", "2x", "2x", "2x"} {
+		rows = append(rows, []any{c[:1], c[1:]})
+	}
+	tb := table([]string{"q", "d"}, rows...)
+	r, err := Gate(ctx, tb, plan(tb, []string{"q"}, Sensitive{Column: "d"}), Rule{K: 2, EntropyL: 1.9, Suppress: 0.5})
+	require.NoError(t, err)
+	require.Equal(t, rows[:4], collect(t, r.Rows()))
+}
+
+// TestRiskManyColumns: more combinations than 64 bits can number.
+func TestRiskManyColumns(t *testing.T) {
+	var columns []string
+	var quasi []int
+	for i := range 9 {
+		columns, quasi = append(columns, fmt.Sprint("q", i)), append(quasi, i)
+	}
+	var rows [][]any
+	for i := range 256 { // nine columns of 256 values: the first weighs 2^64, and each row has a twin that differs there alone
+		row := []any{i}
+		for at := range columns[1:] {
+			row = append(row, i*(2*at+3)%256)
+		}
+		rows = append(rows, append(row, "x"), append(slices.Clone(row), "y"), append(append([]any{i ^ 1}, row[1:]...), "z"))
+	}
+	tb := table(append(columns, "d"), rows...)
+	m, err := Measure(ctx, tb, plan(tb, columns, Sensitive{Column: "d"}))
+	require.NoError(t, err)
+	k, l, e, d := naive(rows, quasi, 9, nil)
+	require.Equal(t, Measures{Rows: 768, Classes: 512, K: k, Unique: 256, Sensitive: []Diversity{{"d", l, e, m.Sensitive[0].T}}}, m)
+	require.InDelta(t, d, m.Sensitive[0].T, 1e-12)
 }
 
 // TestRiskStars: a released star stands for NULL too, and a level below it not.

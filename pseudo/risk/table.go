@@ -83,7 +83,7 @@ func newLayout(t Table, p Plan) (*layout, error) {
 		switch {
 		case at < 0:
 			return 0, fmt.Errorf("%w: no column %q", ErrPlan, name)
-		case roles[at] || slices.Contains(t.Columns[at+1:], name):
+		case roles[at]:
 			return 0, fmt.Errorf("%w: column %q twice", ErrPlan, name)
 		}
 		roles[at] = true
@@ -93,7 +93,7 @@ func newLayout(t Table, p Plan) (*layout, error) {
 		return nil, err
 	}
 	if at := slices.Index(roles, false); at >= 0 {
-		return nil, fmt.Errorf("%w: column %q has no role", ErrPlan, t.Columns[at])
+		return nil, fmt.Errorf("%w: column %q has no role, or the name of another", ErrPlan, t.Columns[at])
 	}
 	return x, nil
 }
