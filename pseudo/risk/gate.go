@@ -9,7 +9,8 @@ import (
 )
 
 // A Rule is what a released table must obey. Every class is held to all of
-// it, l and t in every sensitive column. Zero asks nothing of L, EntropyL and T.
+// it, l and t in every sensitive column. Zero asks nothing of L, EntropyL and
+// T. Values differ as they are written: "TB" and "tb" are two.
 type Rule struct {
 	K        int     // people in a class; at least 2
 	L        int     // different sensitive values in a class
@@ -72,9 +73,8 @@ type Release struct {
 // Gate measures the table, and returns the release that obeys the rule at the
 // least [Report.Loss] of all that replace each quasi-identifier by one level
 // of its hierarchy throughout and leave out the rows of the classes that still
-// break the rule, at most the rule's share. Of equal ones it takes the lowest
-// levels, those of later columns first. The same table in any order of rows has
-// the same release. What cannot be mended is [ErrRefused].
+// break the rule, at most the rule's share. The choice depends on the rows, not
+// on their order. What cannot be mended is [ErrRefused].
 //
 // To check only, give no levels, make every quasi-identifier required, and
 // suppress nothing. Other errors are those of [Measure].

@@ -57,7 +57,7 @@ func (in *intake) group(attributes []attribute, at node) *grouping {
 // may be the only one with both.
 func (in *intake) groupBy(packed []uint64, ids []uint32, n uint64) *grouping {
 	v := &grouping{of: ids}
-	if in.subject == none {
+	if in.subject == nobody {
 		v.sort(in, int(n))
 		v.unit, v.size, v.people = make([]uint32, n), v.rows, make([]int, n)
 		for g := range v.unit {

@@ -143,7 +143,7 @@ func (c *cursor) next(row []any) error {
 			return err
 		}
 	}
-	if at := in.subject; at != none {
+	if at := in.subject; at != nobody {
 		if c.buf, ok = appendCell(c.buf[:0], row[at]); !ok || row[at] == nil {
 			return c.bad(at)
 		}
@@ -193,7 +193,7 @@ func (c *cursor) classify() error {
 		for i := range in.quasi {
 			in.keys = append(in.keys, binary.LittleEndian.Uint32(c.row[4*i:]))
 		}
-		if in.subject != none {
+		if in.subject != nobody {
 			in.person = append(in.person, binary.LittleEndian.Uint32(c.row[4*len(in.quasi):]))
 		}
 		in.entries += 1 + len(c.row)/32

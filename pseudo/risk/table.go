@@ -57,6 +57,7 @@ const (
 	defaultLimit = 1 << 23
 	maxCell      = 1024
 	star         = "*"
+	nobody       = -1
 )
 
 // A layout is a checked plan over the columns of a table.
@@ -64,13 +65,16 @@ type layout struct {
 	columns   []string
 	quasi     []int // places in a row
 	tracked   []int // of the sensitive columns
-	subject   int   // or none
+	subject   int   // or nobody
 	sensitive []Sensitive
 	limit     int
 }
 
 func newLayout(t Table, p Plan) (*layout, error) {
-	x := &layout{columns: slices.Clone(t.Columns), sensitive: p.Sensitive, limit: p.Limit}
+	x := &layout{columns: slices.Clone(t.Columns), sensitive: slices.Clone(p.Sensitive), limit: p.Limit}
+	for i := range x.sensitive {
+		x.sensitive[i].Order = slices.Clone(x.sensitive[i].Order)
+	}
 	if x.limit == 0 {
 		x.limit = defaultLimit
 	}
@@ -107,7 +111,7 @@ func (x *layout) place(p Plan, take func(string) (int, error)) error {
 		}
 		return err
 	}
-	if x.subject = none; p.Subject != "" {
+	if x.subject = nobody; p.Subject != "" {
 		var err error
 		if x.subject, err = take(p.Subject); err != nil {
 			return err
