@@ -29,7 +29,7 @@ func patients(n int) (Table, Plan) {
 		row := make([]any, 6)
 		for range n {
 			w := r.IntN(len(who))
-			h := w * 2654435761 >> 3 // a patient's own data do not change from row to row
+			h := int(uint32(w) * 2654435761 >> 3) // a patient's own data do not change from row to row
 			row[0], row[1], row[2], row[3] = who[w], years[h%100], sexes[h/100%2], regions[h/200%514*(h/200%7)/7]
 			row[4], row[5] = groups[h/90000%8], diagnoses[int(400*r.Float64()*r.Float64())]
 			if !yield(row, nil) {
