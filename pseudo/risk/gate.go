@@ -80,8 +80,9 @@ type Release struct {
 // suppress nothing. Other errors are those of [Measure].
 //
 // The number of releases to choose from is the product of the heights of the
-// hierarchies, at most 1,048,576; most are ruled out unseen, and the search
-// ends with the context.
+// hierarchies, at most 1,048,576. Most are ruled out unseen; each that is
+// looked at takes time in proportion to what is kept in memory, so a dozen
+// columns that agree in nothing take long. The search ends with the context.
 func Gate(ctx context.Context, t Table, p Plan, r Rule) (*Release, error) {
 	if err := r.check(p); err != nil {
 		return nil, err
