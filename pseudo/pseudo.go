@@ -13,6 +13,11 @@
 // written three ways has one token. An [Index] computes the tokens of the
 // fields of a struct that are tagged `phi:"…,lookup"`.
 //
+// A [Reversible] makes tokens that can be turned back, or translated to another
+// domain's, where an [Authority] allows it: [ReversibleToken] by AES-SIV, and
+// digits for a column that takes nothing else. [Attribute] tells for whom leaked
+// tokens were made.
+//
 // # What a token reveals
 //
 // Within one domain and key version, equal values have equal tokens: who reads
@@ -43,6 +48,14 @@ var (
 	// ErrToken is returned for bytes or text that are not a token, and by a
 	// zero [Token].
 	ErrToken = errors.New("pseudo: not a token")
+
+	// ErrNoAuthority is returned where tokens should be turned back by a
+	// [Reversible] that was opened without an [Authority].
+	ErrNoAuthority = errors.New("pseudo: no authority to turn tokens back")
+
+	// ErrVersions is returned while a token could not tell which of two readable
+	// key versions made it: suspend or destroy one of them.
+	ErrVersions = errors.New("pseudo: two readable key versions cannot be told apart")
 
 	// ErrField is returned for the name of a field that carries no lookup token.
 	ErrField = errors.New("pseudo: not a lookup field")
