@@ -279,5 +279,5 @@ func chance(tokens, candidates, hits int) float64 {
 	}
 	lambda := math.Log(float64(tokens)) + math.Log(float64(candidates)) - 128*math.Ln2
 	factorial, _ := math.Lgamma(float64(hits) + 1)
-	return min(1, math.Exp(float64(hits)*lambda-factorial))
+	return math.Exp(float64(hits)*lambda - factorial)
 }
