@@ -33,8 +33,8 @@ type Evidence struct {
 	Explained int   // of these, those that the domain made
 	Places    []int // where those stand in the list that was handed in
 	// Chance bounds the probability that as many would fit if the domain had
-	// made none of them: 1 where none fits, and for a single one 10⁻²³ and less
-	// with a thousand tokens and ten million candidates. Below 10⁻³⁰⁰ it is 0.
+	// made none of them: 1 where none fits, and 3·10⁻²⁹ for a single one of a
+	// thousand tokens and ten million candidates. Below 10⁻³⁰⁰ it is 0.
 	Chance float64
 	// Err is not nil where the version could not be tried because its key is
 	// suspended or destroyed. The domain is then not cleared.
