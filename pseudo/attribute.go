@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"math/bits"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rahasia/rahasia/keyring"
 )
@@ -86,17 +88,17 @@ func Attribute(ctx context.Context, domains []*Domain, kind Kind, leaked []Token
 // culprits are the key versions that may have made leaked tokens, and what was
 // found of each.
 type culprits struct {
-	leaked  map[uint32]map[[macSize]byte]int // by version, the place of each token in hits
+	leaked  map[uint32]map[[macSize]byte]int // by version, the number of each different token
 	total   int
 	suspect []suspect
-	tried   int
-	refused int
+	tried   atomic.Int64
+	refused atomic.Int64
 }
 
 type suspect struct {
 	Evidence
 	mac  mac
-	hits []bool
+	hits []atomic.Uint64 // a bit for each different token of the version
 }
 
 func newCulprits(leaked []Token) *culprits {
@@ -121,7 +123,7 @@ func newCulprits(leaked []Token) *culprits {
 // add notes a readable version, if a leaked token has it.
 func (c *culprits) add(domain string, version uint32, m mac) {
 	if n := len(c.leaked[version]); n > 0 {
-		c.suspect = append(c.suspect, suspect{Evidence{Domain: domain, Version: version, Leaked: n, Chance: 1}, m, make([]bool, n)})
+		c.suspect = append(c.suspect, suspect{Evidence{Domain: domain, Version: version, Leaked: n, Chance: 1}, m, make([]atomic.Uint64, (n+63)/64)})
 	}
 }
 
@@ -156,21 +158,16 @@ func (c *culprits) try(ctx context.Context, kind Kind, candidates iter.Seq[strin
 	work := make(chan []string, workers)
 	empty := make(chan []string, 2*workers) // batches to be filled again
 	var wg sync.WaitGroup
-	var mu sync.Mutex
 	for range workers {
 		wg.Go(func() {
-			found := c.fork()
 			for batch := range work {
-				found.batch(ctx, kind, batch)
+				c.batch(ctx, kind, batch)
 				clear(batch) // keeps no candidate
 				select {
 				case empty <- batch[:0]:
 				default:
 				}
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			c.join(found)
 		})
 	}
 	func() {
@@ -197,67 +194,57 @@ func (c *culprits) try(ctx context.Context, kind Kind, candidates iter.Seq[strin
 	return ctx.Err()
 }
 
-// fork returns a copy that one worker writes to.
-func (c *culprits) fork() *culprits {
-	f := &culprits{leaked: c.leaked, suspect: slices.Clone(c.suspect)}
-	for i := range f.suspect {
-		f.suspect[i].hits = make([]bool, len(f.suspect[i].hits))
-	}
-	return f
-}
-
-// join adds what a worker has found.
-func (c *culprits) join(f *culprits) {
-	c.tried += f.tried
-	c.refused += f.refused
-	for i := range c.suspect {
-		for j, hit := range f.suspect[i].hits {
-			c.suspect[i].hits[j] = c.suspect[i].hits[j] || hit
-		}
-	}
-}
-
 func (c *culprits) batch(ctx context.Context, kind Kind, candidates []string) {
 	if ctx.Err() != nil {
 		return // its error is the answer
 	}
+	refused := 0
 	for _, candidate := range candidates {
 		normal, _, err := kind.normalize(candidate)
 		if err != nil {
-			c.refused++
+			refused++
 			continue
 		}
-		c.tried++
 		for i := range c.suspect {
 			s := &c.suspect[i]
 			if s.Err != nil {
 				continue
 			}
 			if at, ok := c.leaked[s.Version][s.mac.sum(normal)]; ok {
-				s.hits[at] = true
+				s.hits[at/64].Or(1 << (at % 64))
 			}
 		}
 	}
+	c.refused.Add(int64(refused))
+	c.tried.Add(int64(len(candidates) - refused))
+}
+
+// made reports whether s made a leaked token.
+func (c *culprits) made(s *suspect, t Token) bool {
+	if s.Version != t.version || s.Err != nil {
+		return false
+	}
+	at := c.leaked[t.version][t.mac]
+	return s.hits[at/64].Load()>>(at%64)&1 == 1
 }
 
 // attribution sums up.
 func (c *culprits) attribution(leaked []Token) Attribution {
+	tried := int(c.tried.Load())
 	for i := range c.suspect {
 		s := &c.suspect[i]
-		for _, hit := range s.hits {
-			if hit {
-				s.Explained++
-			}
+		for j := range s.hits {
+			s.Explained += bits.OnesCount64(s.hits[j].Load())
 		}
-		s.Chance = chance(s.Leaked, c.tried, s.Explained)
+		s.Chance = chance(s.Leaked, tried, s.Explained)
 	}
 	slices.SortFunc(c.suspect, func(a, b suspect) int { return a.compare(b.Evidence) })
-	a := Attribution{Leaked: c.total, Candidates: c.tried, Refused: c.refused}
+	a := Attribution{Leaked: c.total, Candidates: tried, Refused: int(c.refused.Load())}
 	explained := map[Token]bool{}
 	for i := range c.suspect {
 		s := &c.suspect[i]
 		for place, t := range leaked {
-			if s.Explained > 0 && s.Version == t.version && s.hits[c.leaked[t.version][t.mac]] {
+			if s.Explained > 0 && c.made(s, t) {
 				s.Places = append(s.Places, place)
 				explained[t] = true
 			}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"slices"
-	"strconv"
 	"sync/atomic"
 
 	"github.com/rahasia/rahasia/internal/lp"
@@ -129,7 +128,8 @@ func (r *Reversible) Tokens(ctx context.Context, kind Kind, values []string) []R
 }
 
 // Reversed is the value that one token of several stands for, or why it cannot
-// be told. It prints and logs without the value; encoding/json writes it.
+// be told. It prints, logs and is written as JSON without the value, so that a
+// list of them in a log betrays nobody; only %p prints it.
 type Reversed struct {
 	Value string // the canonical form, as confidential as what was given
 	Err   error
@@ -140,6 +140,9 @@ func (v Reversed) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, v.text(
 
 // LogValue is the error, or that there is a value.
 func (v Reversed) LogValue() slog.Value { return slog.StringValue(v.text()) }
+
+// MarshalText returns the error, or that there is a value.
+func (v Reversed) MarshalText() ([]byte, error) { return []byte(v.text()), nil }
 
 func (v Reversed) text() string {
 	if v.Err != nil {
@@ -310,7 +313,7 @@ func (p *reversiblePlan) open(place int, t ReversibleToken) (string, error) {
 	}
 	i := slices.Index(p.versions, t.version)
 	if i < 0 {
-		return "", fmt.Errorf("pseudo: version %s: %w", strconv.FormatUint(uint64(t.version), 10), keyring.ErrUnknownVersion)
+		return "", fmt.Errorf("pseudo: version %d: %w", t.version, keyring.ErrUnknownVersion)
 	}
 	var sealed, plain [2 * inlineSize]byte
 	normal, err := p.ciphers[i][place].Open(plain[:0], t.appendSealed(sealed[:0]))

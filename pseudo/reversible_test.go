@@ -126,6 +126,15 @@ func TestReversibleConstruction(t *testing.T) {
 	}
 }
 
+// TestReversibleNormalizers: no normaliser has a second version. When one gets
+// it, newReversiblePlan must derive the keys of the first too and open must try
+// them, or what was promised to be reversible no longer is (docs/SPEC.md).
+func TestReversibleNormalizers(t *testing.T) {
+	for _, kind := range all() {
+		require.Equal(t, "1", kind.normalizer(), kind)
+	}
+}
+
 func TestReverse(t *testing.T) {
 	ctx := context.Background()
 	a := &clerk{}
@@ -422,6 +431,13 @@ func TestLeakReversible(t *testing.T) {
 	require.Equal(t, "pseudo.Reversible("+study+")", fmt.Sprintf("%+v", r))
 	require.Equal(t, "pseudo.Reversible("+study+")", r.LogValue().String())
 
+	for _, needle := range needles {
+		for i, out := range printed(struct{ R []Reversed }{got}) {
+			if verb := "vTtbcdoOqxXUeEfFgGsp"; i/5 >= len(verb) || verb[i/5] != 'p' {
+				require.NotContains(t, out, needle)
+			}
+		}
+	}
 	for _, verb := range "vTtbcdoOqxXUeEfFgGs" { // %p of what is no pointer prints fields without asking
 		text := fmt.Sprintf("%"+string(verb)+" %+"+string(verb)+" %#"+string(verb), got, got[0], &got[0])
 		for _, needle := range needles {
