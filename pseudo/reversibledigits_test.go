@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rahasia/rahasia/internal/secret"
 	"github.com/rahasia/rahasia/keyring"
 )
 
@@ -124,6 +125,32 @@ func TestDigitsRotation(t *testing.T) {
 	got, err = r.ReverseDigits(ctx, NIK, []string{d})
 	require.ErrorIs(t, err, ErrVersions)
 	require.Nil(t, got)
+}
+
+// TestDigitsCanTell: which sets of readable versions show in a token.
+func TestDigitsCanTell(t *testing.T) {
+	f, err := newFormat("bpjs", 1, secret.Random())
+	require.NoError(t, err)
+	for _, c := range []struct {
+		kind     Kind
+		versions []uint32
+		ok       bool
+	}{
+		{NIK, []uint32{1}, true}, {NIK, []uint32{3, 2, 1}, true}, {NIK, []uint32{4, 1}, false}, {NIK, []uint32{4, 3, 2}, true},
+		{NIK, []uint32{4, 3, 2, 1}, false}, {NIK, []uint32{9, 3}, false}, {NIK, []uint32{1<<32 - 1, 1}, true},
+		{"bpjs", []uint32{7}, true}, {"bpjs", []uint32{2, 1}, false}, {"bpjs", []uint32{4, 1}, false},
+	} {
+		p := &reversiblePlan{versions: c.versions, formats: make([]formats, len(c.versions))}
+		for i := range p.formats {
+			p.formats[i][0] = f
+		}
+		err := p.canTell(c.kind, 0, study)
+		if c.ok {
+			require.NoError(t, err, c)
+		} else {
+			require.ErrorIs(t, err, ErrVersions, c)
+		}
+	}
 }
 
 // TestDigitsBPJS: a number's digits carry no version, so a second readable one

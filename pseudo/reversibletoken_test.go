@@ -164,6 +164,9 @@ func TestReversibleTokenRefuses(t *testing.T) {
 	}
 	_, err = ParseToken(text)
 	require.ErrorIs(t, err, ErrToken)
+	_, err = ParseReversibleToken(strings.Repeat("0", 1674)) // before anything is decoded
+	require.ErrorContains(t, err, "want at most 1,673 characters")
+	require.Equal(t, 1673, base32Size(1045))
 	for _, src := range []any{nil, text, 7, []byte(text), good[:8]} {
 		require.ErrorIs(t, keep.Scan(src), ErrToken)
 		require.True(t, keep == reversibleSample(9))
