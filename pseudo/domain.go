@@ -92,21 +92,24 @@ type Result struct {
 }
 
 // Tokens returns what [Domain.Token] returns for each of values, in their
-// order. A value that is refused does not keep the others from their tokens.
+// order. A value that is refused does not keep the others from their tokens. A
+// long list is worked off on all cores.
 func (d *Domain) Tokens(ctx context.Context, kind Kind, values []string) []Result {
 	results := make([]Result, len(values))
 	p, err := d.current(ctx)
-	for i, value := range values {
-		normal, place, bad := kind.normalize(value)
-		switch {
-		case bad != nil:
-			results[i].Err = bad
-		case err != nil:
-			results[i].Err = err
-		default:
-			results[i].Token = p.token(0, place, normal)
+	inParts(len(values), func(from, to int) {
+		for i := from; i < to; i++ {
+			normal, place, bad := kind.normalize(values[i])
+			switch {
+			case bad != nil:
+				results[i].Err = bad
+			case err != nil:
+				results[i].Err = err
+			default:
+				results[i].Token = p.token(0, place, normal)
+			}
 		}
-	}
+	})
 	return results
 }
 

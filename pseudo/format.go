@@ -32,7 +32,7 @@ const (
 
 const decimal = "0123456789"
 
-// newFormat returns the format of kind, "nik" or "bpjs", under one key version
+// newFormat returns the format of kind, NIK or BPJS, under one key version
 // of a domain. key must be for this version, domain and kind alone. The errors
 // are [ErrUnknownKind] and that of a zero key.
 func newFormat(kind Kind, version uint32, key secret.Key) (*format, error) {

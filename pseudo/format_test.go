@@ -258,7 +258,7 @@ func TestFormatVectors(t *testing.T) {
 // TestFormatBPJS: tokens of BPJS numbers are 13 digits, one-to-one, and have no
 // version.
 func TestFormatBPJS(t *testing.T) {
-	f, other := newTestFormat(t, "bpjs", 1), newTestFormat(t, NIK, 1)
+	f, other := newTestFormat(t, BPJS, 1), newTestFormat(t, NIK, 1)
 	seen := map[string]bool{}
 	for i := range 10_000 {
 		normal := fmt.Sprintf("%013d", i*999_999_937%10_000_000_000_000)
@@ -287,7 +287,7 @@ func TestFormatRefuses(t *testing.T) {
 	_, err := newFormat(NIK, 1, secret.Key{})
 	require.ErrorIs(t, err, secret.ErrZero)
 
-	nik, bpjs := newTestFormat(t, NIK, 1), newTestFormat(t, "bpjs", 1)
+	nik, bpjs := newTestFormat(t, NIK, 1), newTestFormat(t, BPJS, 1)
 	refuse := func(want error, do func(string) (string, error), values ...string) {
 		for _, v := range values {
 			got, err := do(v)
@@ -340,7 +340,7 @@ func TestFormatConcurrent(t *testing.T) {
 		calls /= 10
 	}
 	r := rand.New(rand.NewPCG(7, 8))
-	f, g := newTestFormat(t, NIK, 1), newTestFormat(t, "bpjs", 1)
+	f, g := newTestFormat(t, NIK, 1), newTestFormat(t, BPJS, 1)
 	var niks, tokens, numbers, others []string
 	for range 257 {
 		nik := randomNIK(r)
@@ -373,7 +373,7 @@ func TestFormatAllocates(t *testing.T) {
 	if raceEnabled {
 		t.Skip("a pool forgets at random under -race")
 	}
-	for _, kind := range []Kind{NIK, "bpjs"} {
+	for _, kind := range []Kind{NIK, BPJS} {
 		f, normal := newTestFormat(t, kind, 1), sandboxNIK
 		if kind != NIK {
 			normal = bpjsNumber
@@ -425,7 +425,7 @@ func FuzzFormat(f *testing.F) {
 	const fixed = "pseudo: not a token: want 13 digits not the token of a NIK made under another key version no format-preserving token: want a NIK"
 	key := secret.Random()
 	f.Fuzz(func(t *testing.T, text string, version uint32) {
-		for _, kind := range []Kind{NIK, "bpjs"} {
+		for _, kind := range []Kind{NIK, BPJS} {
 			g, err := newFormat(kind, version, key)
 			if err != nil {
 				t.Fatal(err)

@@ -17,6 +17,11 @@
 // struct and a [Policy] ([SafeHarbor], [Strict]): pseudonyms of the recipient's own
 // domain, years, age bands, provinces, dates shifted by [Domain.DateShift].
 //
+// A [Reversible] makes tokens that can be turned back, or translated to another
+// domain's, where an [Authority] allows it: [ReversibleToken] by AES-SIV, and
+// digits for a column that takes nothing else. [Attribute] tells for whom leaked
+// tokens were made.
+//
 // # What a token reveals
 //
 // Within one domain and key version, equal values have equal tokens: who reads
@@ -57,6 +62,14 @@ var (
 	// ErrToken is returned for bytes or text that are not a token, and by a
 	// zero [Token].
 	ErrToken = errors.New("pseudo: not a token")
+
+	// ErrNoAuthority is returned where tokens should be turned back by a
+	// [Reversible] that was opened without an [Authority].
+	ErrNoAuthority = errors.New("pseudo: no authority to turn tokens back")
+
+	// ErrVersions is returned while a token could not tell which of two readable
+	// key versions made it: suspend or destroy one of them.
+	ErrVersions = errors.New("pseudo: two readable key versions cannot be told apart")
 
 	// ErrField is returned for the name of a field that carries no lookup token.
 	ErrField = errors.New("pseudo: not a lookup field")

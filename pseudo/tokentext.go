@@ -29,16 +29,9 @@ func (t Token) String() string {
 }
 
 func (t Token) text() (text [textSize]byte) {
-	var raw [tokenSize + 1]byte // one byte more, so that the last digit is filled with zero bits
+	var raw [tokenSize]byte
 	_, _ = t.AppendBinary(raw[:0])
-	sum := 0
-	for i := range textDigits {
-		at, shift := i*5/8, 11-i*5%8
-		digit := (int(raw[at])<<8 | int(raw[at+1])) >> shift & 31
-		text[i] = symbols[digit]
-		sum = (sum*32 + digit) % checkBase
-	}
-	text[textDigits] = symbols[sum]
+	appendBase32(text[:0], raw[:])
 	return text
 }
 
@@ -50,25 +43,63 @@ func ParseToken(text string) (Token, error) {
 	if len(text) != textSize {
 		return Token{}, fmt.Errorf("%w: want 35 characters", ErrToken)
 	}
-	var raw [tokenSize + 1]byte
-	sum := 0
-	for i := range textDigits {
-		digit := symbol(text[i])
-		if digit < 0 || digit > 31 {
-			return Token{}, fmt.Errorf("%w: character %d is not a digit of base 32", ErrToken, i+1)
-		}
-		at, shift := i*5/8, 11-i*5%8
-		raw[at] |= byte(digit << shift >> 8)
-		raw[at+1] |= byte(digit << shift)
+	var raw [tokenSize]byte
+	b, err := parseBase32(raw[:0], text)
+	if err != nil {
+		return Token{}, err
+	}
+	return TokenFromBytes(b)
+}
+
+// appendBase32 appends raw as digits of base 32, the last one filled with zero
+// bits, and the check symbol.
+func appendBase32(dst, raw []byte) []byte {
+	bits, n, sum := 0, 0, 0 // the last n bits of bits are still to be written
+	put := func(digit int) {
+		dst = append(dst, symbols[digit])
 		sum = (sum*32 + digit) % checkBase
 	}
-	if symbol(text[textDigits]) != sum {
-		return Token{}, fmt.Errorf("%w: the check symbol does not fit", ErrToken)
+	for _, b := range raw {
+		bits, n = bits<<8|int(b), n+8
+		for ; n >= 5; n -= 5 {
+			put(bits >> (n - 5) & 31)
+		}
+		bits &= 1<<n - 1
 	}
-	if raw[tokenSize] != 0 {
-		return Token{}, fmt.Errorf("%w: spare bits are set", ErrToken)
+	if n > 0 {
+		put(bits << (5 - n) & 31)
 	}
-	return TokenFromBytes(raw[:tokenSize])
+	return append(dst, symbols[sum])
+}
+
+// parseBase32 appends the bytes of what appendBase32 wrote, or returns
+// [ErrToken].
+func parseBase32(dst []byte, text string) ([]byte, error) {
+	if text == "" {
+		return nil, fmt.Errorf("%w: no text", ErrToken)
+	}
+	last := len(text) - 1
+	bits, n, sum := 0, 0, 0
+	for i := range last {
+		digit := symbol(text[i])
+		if digit < 0 || digit > 31 {
+			return nil, fmt.Errorf("%w: character %d is not a digit of base 32", ErrToken, i+1)
+		}
+		bits, n = bits<<5|digit, n+5
+		if n >= 8 {
+			n -= 8
+			dst = append(dst, byte(bits>>n))
+		}
+		bits &= 1<<n - 1
+		sum = (sum*32 + digit) % checkBase
+	}
+	if symbol(text[last]) != sum {
+		return nil, fmt.Errorf("%w: the check symbol does not fit", ErrToken)
+	}
+	if n >= 5 || bits != 0 { // five spare bits would be a whole digit that says nothing
+		return nil, fmt.Errorf("%w: spare bits are set", ErrToken)
+	}
+	return dst, nil
 }
 
 // symbol returns the value of c as a symbol, or -1.

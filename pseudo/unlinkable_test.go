@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/rahasia/rahasia/keyring"
 )
 
 // A linker is an attacker's way to join two recipients' columns of the same
@@ -129,21 +131,38 @@ func joinedRows() int {
 
 // stored are the forms in which a domain's stand-ins for values are given away. A
 // form that is added to the package belongs here.
-//
-// FOR THE LEAD: Digits and ReversibleToken, once they are merged.
-func stored() map[string]func(t *testing.T, d *Domain, kind Kind, values []string) [][]byte {
-	return map[string]func(t *testing.T, d *Domain, kind Kind, values []string) [][]byte{
-		"token": func(t *testing.T, d *Domain, kind Kind, values []string) [][]byte {
+func stored() map[string]func(t *testing.T, ring *keyring.Ring, domain string, kind Kind, values []string) [][]byte {
+	return map[string]func(t *testing.T, ring *keyring.Ring, domain string, kind Kind, values []string) [][]byte{
+		"reversible token": func(t *testing.T, ring *keyring.Ring, domain string, kind Kind, values []string) [][]byte {
 			column := make([][]byte, len(values))
-			for i, r := range d.Tokens(context.Background(), kind, values) {
+			results := openReversible(t, ring, domain, nil).Tokens(context.Background(), kind, values)
+			for i, r := range results {
 				require.NoError(t, r.Err)
 				column[i] = r.Token.Bytes()
 			}
 			return column
 		},
-		"token text": func(t *testing.T, d *Domain, kind Kind, values []string) [][]byte {
+		"digits": func(t *testing.T, ring *keyring.Ring, domain string, kind Kind, values []string) [][]byte {
 			column := make([][]byte, len(values))
-			for i, r := range d.Tokens(context.Background(), kind, values) {
+			r := openReversible(t, ring, domain, nil)
+			for i, v := range values {
+				d, err := r.Digits(context.Background(), kind, v)
+				require.NoError(t, err)
+				column[i] = []byte(d)
+			}
+			return column
+		},
+		"token": func(t *testing.T, ring *keyring.Ring, domain string, kind Kind, values []string) [][]byte {
+			column := make([][]byte, len(values))
+			for i, r := range open(t, ring, domain).Tokens(context.Background(), kind, values) {
+				require.NoError(t, r.Err)
+				column[i] = r.Token.Bytes()
+			}
+			return column
+		},
+		"token text": func(t *testing.T, ring *keyring.Ring, domain string, kind Kind, values []string) [][]byte {
+			column := make([][]byte, len(values))
+			for i, r := range open(t, ring, domain).Tokens(context.Background(), kind, values) {
 				require.NoError(t, r.Err)
 				column[i] = []byte(r.Token.String())
 			}
@@ -164,7 +183,7 @@ func TestUnlinkableTables(t *testing.T) {
 	}
 	for values, list := range map[string][]string{"in a row": patients(joinedRows()), "scattered": scattered} {
 		for form, column := range stored() {
-			right := linked(column(t, open(t, ring, study), NIK, list), column(t, open(t, ring, insurer), NIK, list))
+			right := linked(column(t, ring, study, NIK, list), column(t, ring, insurer, NIK, list))
 			t.Logf("%s, numbers %s: right of %d: %v", form, values, joinedRows(), right)
 			for way, n := range right {
 				require.LessOrEqual(t, n, byChance, "%s, numbers %s, by %s", form, values, way)
@@ -225,7 +244,7 @@ func TestUnlinkableSaboteur(t *testing.T) {
 		}
 	}
 	column := stored()["token"]
-	a, b := column(t, open(t, ring, study), Name, names), column(t, open(t, ring, insurer), Name, names)
+	a, b := column(t, ring, study, Name, names), column(t, ring, insurer, Name, names)
 	guess, named := linkers()["frequency"](a, b), 0
 	for i := range a {
 		if names[guess[i]] == names[i] {
