@@ -113,12 +113,12 @@ func (c *Cache[V]) Put(epoch uint64, subject string, compartments []string, valu
 	s := c.of(subject)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.epoch.Load() != epoch || c.shut.Load() {
+	if c.epoch.Load() != epoch || c.shut.Load() || len(compartments) == 0 {
 		return
 	}
 	el, ok := s.subjects[subject]
 	if !ok {
-		el = s.order.PushFront(&entry[V]{subject: subject})
+		el = s.order.PushFront(&entry[V]{subject, make([]item[V], 0, len(compartments))})
 		s.subjects[subject] = el
 	}
 	s.order.MoveToFront(el)
