@@ -64,6 +64,8 @@ func TestBoundsCountValues(t *testing.T) {
 	c.Put(0, "x", both, []int{1, 2})
 	c.Put(0, "y", both, []int{3, 4})
 	c.Put(0, "y", both, []int{5, 6}) // in the place of the others
+	require.True(t, c.Get(0, "y", both, out))
+	require.Equal(t, []int{5, 6}, out)
 	require.True(t, c.Get(0, "x", both, out))
 	c.Put(0, "z", both, []int{7, 8})
 	require.False(t, c.Get(0, "y", []string{"a"}, out[:1]))
