@@ -38,6 +38,7 @@ type column struct {
 	head  uint64     // its first eight
 	tail  uint64     // its last eight
 	at    int        // its index in the struct, or -1 if it lies deeper
+	plain bool       // a slice of bytes that is not deeper
 	group int
 }
 
@@ -96,6 +97,7 @@ func (c *core) addColumns(g int, compartment string) error {
 		col.setEntry(appendEntry(nil, []byte(f.Name), coder.Code))
 		if len(f.Index) == 1 {
 			col.at = f.Index[0]
+			col.plain = coder.Direct == value.Bytes
 		}
 		c.columns = append(c.columns, col)
 	}
@@ -188,15 +190,13 @@ func (c *core) homeless() error {
 // writeGroup adds the values of a group of columns to the part that is being
 // made: what write does for each, and for slices of bytes with less ado.
 func (c *core) writeGroup(s *scratch, g *group, root reflect.Value) error {
-	values, index, lengths := s.values, s.index, s.lengths
-	for j := g.from; j < g.to; j++ {
-		col := &c.columns[j]
-		if col.coder.Direct != value.Bytes || col.at < 0 {
-			s.values, s.index, s.lengths = values, index, lengths
+	columns := c.columns[g.from:g.to]
+	for j := range columns {
+		col := &columns[j]
+		if !col.plain {
 			if err := c.write(s, col, root); err != nil {
 				return err
 			}
-			values, index, lengths = s.values, s.index, s.lengths
 			continue
 		}
 		b := root.Field(col.at).Bytes()
@@ -204,15 +204,13 @@ func (c *core) writeGroup(s *scratch, g *group, root reflect.Value) error {
 			continue
 		}
 		n := cbor.HeadSize(len(b)) + len(b)
-		if len(b) > maxValue || n > maxValue || len(values)+n > maxRow {
-			s.values = values
+		if len(b) > maxValue || n > maxValue || len(s.values)+n > maxRow {
 			return c.at(ErrLimit, col.name)
 		}
-		values = append(cbor.AppendHead(values, cbor.Bytes, uint64(len(b))), b...)
-		index = appendLength(append(index, col.entry...), n)
-		lengths = append(lengths, n)
+		s.values = append(cbor.AppendHead(s.values, cbor.Bytes, uint64(len(b))), b...)
+		s.index = appendLength(append(s.index, col.entry...), n)
+		s.lengths = append(s.lengths, n)
 	}
-	s.values, s.index, s.lengths = values, index, lengths
 	return nil
 }
 

@@ -157,7 +157,7 @@ func (x *reading) release(s *scratch, v reflect.Value) error {
 	}
 	for k, w := range s.wanted {
 		f, col := &s.found[k], &c.columns[w]
-		if col.coder.Direct == value.Bytes && col.at >= 0 && f.entry >= 0 {
+		if col.plain && f.entry >= 0 {
 			v.Field(col.at).SetBytes(shared[f.start:f.end:f.end])
 			continue
 		}

@@ -23,7 +23,8 @@ import (
 // keyset are those of [Ring.Keyset]. An erasure by another process is seen within 5
 // seconds; if store and journal cannot be compared for that, the call fails.
 func (r *Ring) Subject(ctx context.Context, subject string, compartments ...string) ([]*SubjectKey, error) {
-	return r.subject(ctx, false, subject, compartments)
+	// The slice is made where it is inlined, so that it may lie on the caller's stack.
+	return r.subject(ctx, make([]*SubjectKey, len(compartments)), false, subject, compartments)
 }
 
 // CreateSubject returns the subject's keys like [Ring.Subject] and creates
@@ -32,7 +33,7 @@ func (r *Ring) Subject(ctx context.Context, subject string, compartments ...stri
 // is [ErrShredded], one that is retained a [RetainedError], in compartments
 // created since then too. It makes no keyset: [Ring.CreateKeyset] comes first.
 func (r *Ring) CreateSubject(ctx context.Context, subject string, compartments ...string) ([]*SubjectKey, error) {
-	return r.subject(ctx, true, subject, compartments)
+	return r.subject(ctx, make([]*SubjectKey, len(compartments)), true, subject, compartments)
 }
 
 // Serving returns nil if the subject is neither erased nor retained, by the
@@ -57,7 +58,8 @@ func (r *Ring) Serving(ctx context.Context, subject string) error {
 	return c.barred(c.erasureTag(subject))
 }
 
-func (r *Ring) subject(ctx context.Context, create bool, subject string, compartments []string) ([]*SubjectKey, error) {
+// subject returns keys, filled, or others.
+func (r *Ring) subject(ctx context.Context, keys []*SubjectKey, create bool, subject string, compartments []string) ([]*SubjectKey, error) {
 	c, err := r.allow(compartments...)
 	if err != nil {
 		return nil, err
@@ -72,7 +74,6 @@ func (r *Ring) subject(ctx context.Context, create bool, subject string, compart
 	if err := checkOnce(compartments); err != nil {
 		return nil, err
 	}
-	keys := make([]*SubjectKey, len(compartments))
 	if c.hit(now, subject, compartments, keys) {
 		return keys, nil
 	}

@@ -5,6 +5,7 @@ package cache
 import (
 	"container/list"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,30 +17,35 @@ const (
 	manyShards = 16
 )
 
-type scope struct{ compartment, subject string }
-
-// Cache is safe for concurrent use. Values of one subject lie in one shard, so
-// that a record of several compartments takes one lock.
+// Cache is safe for concurrent use. Values of one subject lie in one entry, so
+// that a record of several compartments takes one lock and one look.
 type Cache[V any] struct {
 	seed  maphash.Seed
-	max   int // entries a shard
+	max   int // values a shard
 	age   int64
 	start time.Time
 	epoch atomic.Uint64 // of the newest drop
 	shut  atomic.Bool   // nothing enters any more
-	shard []shard
+	shard []shard[V]
 }
 
-type shard struct {
-	mu    sync.Mutex
-	keys  map[scope]*list.Element // of *item
-	order list.List               // most recently used first
+type shard[V any] struct {
+	mu       sync.Mutex
+	subjects map[string]*list.Element // of *entry[V]
+	order    list.List                // most recently used first
+	values   int
+}
+
+// entry is what is kept of one subject, one item a compartment.
+type entry[V any] struct {
+	subject string
+	items   []item[V]
 }
 
 type item[V any] struct {
-	scope scope
-	value V
-	until int64
+	compartment string
+	value       V
+	until       int64
 }
 
 // New returns a cache of at most that many values, each kept for age.
@@ -48,14 +54,14 @@ func New[V any](entries int, age time.Duration) *Cache[V] {
 	if entries > smallCache {
 		n = manyShards
 	}
-	c := &Cache[V]{seed: maphash.MakeSeed(), max: entries / n, age: int64(age), start: time.Now(), shard: make([]shard, n)}
+	c := &Cache[V]{seed: maphash.MakeSeed(), max: entries / n, age: int64(age), start: time.Now(), shard: make([]shard[V], n)}
 	for i := range c.shard {
-		c.shard[i].keys = map[scope]*list.Element{}
+		c.shard[i].subjects = map[string]*list.Element{}
 	}
 	return c
 }
 
-func (c *Cache[V]) of(subject string) *shard {
+func (c *Cache[V]) of(subject string) *shard[V] {
 	return &c.shard[maphash.String(c.seed, subject)%uint64(len(c.shard))]
 }
 
@@ -69,20 +75,33 @@ func (c *Cache[V]) Get(now int64, subject string, compartments []string, out []V
 	s := c.of(subject)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	el, ok := s.subjects[subject]
+	if !ok {
+		return false
+	}
+	e := el.Value.(*entry[V])
 	for i, name := range compartments {
-		el, ok := s.keys[scope{name, subject}]
-		if !ok {
+		it := e.find(name)
+		if it == nil {
 			return false
 		}
-		it := el.Value.(*item[V])
 		if now >= it.until {
-			s.remove(el, it.scope)
+			s.remove(el, func(it item[V]) bool { return now >= it.until })
 			return false
 		}
-		s.order.MoveToFront(el)
 		out[i] = it.value
 	}
+	s.order.MoveToFront(el)
 	return true
+}
+
+func (e *entry[V]) find(compartment string) *item[V] {
+	for i := range e.items {
+		if e.items[i].compartment == compartment {
+			return &e.items[i]
+		}
+	}
+	return nil
 }
 
 // Epoch changes with every drop.
@@ -94,20 +113,26 @@ func (c *Cache[V]) Put(epoch uint64, subject string, compartments []string, valu
 	s := c.of(subject)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.epoch.Load() != epoch || c.shut.Load() {
+	if c.epoch.Load() != epoch || c.shut.Load() || len(compartments) == 0 {
 		return
 	}
-	until := c.Now() + c.age
-	for i, name := range compartments {
-		at := scope{name, subject}
-		if el, ok := s.keys[at]; ok {
-			s.remove(el, at)
-		}
-		s.keys[at] = s.order.PushFront(&item[V]{at, values[i], until})
+	el, ok := s.subjects[subject]
+	if !ok {
+		el = s.order.PushFront(&entry[V]{subject, make([]item[V], 0, len(compartments))})
+		s.subjects[subject] = el
 	}
-	for s.order.Len() > c.max {
-		el := s.order.Back()
-		s.remove(el, el.Value.(*item[V]).scope)
+	s.order.MoveToFront(el)
+	e, until := el.Value.(*entry[V]), c.Now()+c.age
+	for i, name := range compartments {
+		if it := e.find(name); it != nil {
+			it.value, it.until = values[i], until
+			continue
+		}
+		e.items = append(e.items, item[V]{name, values[i], until})
+		s.values++
+	}
+	for s.values > c.max {
+		s.remove(s.order.Back(), func(item[V]) bool { return true })
 	}
 }
 
@@ -118,9 +143,7 @@ func (c *Cache[V]) Drop(gone func(V) bool) {
 		c.shard[i].mu.Lock()
 		for el := c.shard[i].order.Front(); el != nil; {
 			next := el.Next()
-			if it := el.Value.(*item[V]); gone(it.value) {
-				c.shard[i].remove(el, it.scope)
-			}
+			c.shard[i].remove(el, func(it item[V]) bool { return gone(it.value) })
 			el = next
 		}
 		c.shard[i].mu.Unlock()
@@ -136,7 +159,14 @@ func (c *Cache[V]) Close() {
 	c.Clear()
 }
 
-func (s *shard) remove(el *list.Element, at scope) {
-	delete(s.keys, at)
-	s.order.Remove(el)
+// remove forgets those items of an entry for which gone is true.
+func (s *shard[V]) remove(el *list.Element, gone func(item[V]) bool) {
+	e := el.Value.(*entry[V])
+	n := len(e.items)
+	e.items = slices.DeleteFunc(e.items, gone)
+	s.values -= n - len(e.items)
+	if len(e.items) == 0 {
+		delete(s.subjects, e.subject)
+		s.order.Remove(el)
+	}
 }

@@ -56,6 +56,55 @@ func TestAScopeIsWhole(t *testing.T) {
 	require.False(t, c.Get(0, "a", []string{"subject"}, out))
 }
 
+// The bound is on values, however many of them one subject has.
+func TestBoundsCountValues(t *testing.T) {
+	c := New[int](5, time.Hour)
+	out := make([]int, 2)
+	both := []string{"a", "b"}
+	c.Put(0, "x", both, []int{1, 2})
+	c.Put(0, "y", both, []int{3, 4})
+	c.Put(0, "y", both, []int{5, 6}) // in the place of the others
+	require.True(t, c.Get(0, "y", both, out))
+	require.Equal(t, []int{5, 6}, out)
+	require.True(t, c.Get(0, "x", both, out))
+	c.Put(0, "z", both, []int{7, 8})
+	require.False(t, c.Get(0, "y", []string{"a"}, out[:1]))
+	require.True(t, c.Get(0, "x", both, out))
+	require.True(t, c.Get(0, "z", both, out))
+	c.Put(0, "w", []string{"a", "b", "c", "d", "e", "f"}, make([]int, 6))
+	require.False(t, c.Get(0, "w", []string{"a"}, out[:1]), "more than there is room for")
+	c.Put(0, "v", both, []int{9, 10})
+	require.True(t, c.Get(0, "v", both, out))
+	require.Equal(t, []int{9, 10}, out)
+	require.Equal(t, 2, c.shard[0].values)
+	require.Len(t, c.shard[0].subjects, 1)
+}
+
+// What one subject has in two compartments came and goes each by itself.
+func TestValuesOfOneSubject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New[int](10, time.Minute)
+		out := make([]int, 1)
+		get := func(name string) bool { return c.Get(c.Now(), "x", []string{name}, out) }
+		c.Put(0, "x", []string{"a"}, []int{1})
+		time.Sleep(time.Second)
+		c.Put(0, "x", []string{"b", "c"}, []int{2, 3})
+		c.Drop(func(v int) bool { return v == 2 })
+		require.True(t, get("a"))
+		require.False(t, get("b"), "dropped")
+		time.Sleep(time.Minute - time.Second)
+		require.False(t, get("a"), "too old")
+		require.True(t, get("c"))
+		require.Equal(t, 3, out[0])
+		require.Equal(t, 1, c.shard[0].values)
+		time.Sleep(time.Second)
+		require.False(t, get("c"))
+		require.Zero(t, c.shard[0].values)
+		require.Empty(t, c.shard[0].subjects)
+		require.Zero(t, c.shard[0].order.Len())
+	})
+}
+
 func TestAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := New[int](10, time.Minute)
