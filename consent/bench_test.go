@@ -54,7 +54,7 @@ func BenchmarkDecide(b *testing.B) {
 	data := Data{Sensitivity: []Label{"HIV"}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if d := Decide(cs, care, data, noon); !d.Permit {
+		if d := new(Policy).Decide(cs, care, data, noon); !d.Permit {
 			b.Fatal(d.Reason)
 		}
 	}

@@ -85,7 +85,7 @@ func TestDecide(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d := Decide(tt.consents, tt.req, tt.data, noon)
+			d := new(Policy).Decide(tt.consents, tt.req, tt.data, noon)
 			require.Equal(t, tt.want, d.Reason)
 			require.Equal(t, tt.want == Permitted, d.Permit)
 		})
@@ -97,7 +97,7 @@ func TestDecideObligations(t *testing.T) {
 		{ID: "a", Purposes: []Purpose{Research}, Obligations: []Obligation{"NORDSCLCD"}},
 		{ID: "b", Purposes: []Purpose{"CLINTRCH"}, Obligations: []Obligation{Deidentify}, Until: noon.Add(time.Hour)},
 	}
-	d := Decide(c, Request{Purpose: "CLINTRCH", Actor: "r"}, Data{}, noon)
+	d := new(Policy).Decide(c, Request{Purpose: "CLINTRCH", Actor: "r"}, Data{}, noon)
 	require.True(t, d.Permit)
 	require.Equal(t, []Obligation{Deidentify, "NORDSCLCD", Pseudonymise}, d.Obligations, "every permit's obligations hold, and research is pseudonymous")
 	require.Equal(t, noon.Add(time.Hour), d.Until)
@@ -113,7 +113,7 @@ func TestDecideUntil(t *testing.T) {
 		{ID: "d", Purposes: []Purpose{Treatment}, Until: noon.Add(-1)},
 	}
 	for range 2 {
-		require.Equal(t, noon.Add(2), Decide(c, care, Data{}, noon).Until)
+		require.Equal(t, noon.Add(2), new(Policy).Decide(c, care, Data{}, noon).Until)
 		slices.Reverse(c)
 	}
 }
@@ -159,43 +159,43 @@ func TestDecideLaws(t *testing.T) {
 		}
 		req := Request{Purpose: pick[Purpose](d, Treatment, "COC", Research, "ERTREAT", "MLTRAINING"), Actor: pick(d, "a", "b", "c")}
 		data := Data{Confidentiality: pick[Confidentiality](d, "L", "N", "R"), Sensitivity: some[Label](d, "HIV", "PSY")}
-		got := Decide(cs, req, data, noon)
+		got := new(Policy).Decide(cs, req, data, noon)
 		if got.Permit {
 			permits++
 		}
 		shuffled := slices.Clone(cs)
 		d.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-		if again := Decide(shuffled, req, data, noon); !reflect.DeepEqual(again, got) {
+		if again := new(Policy).Decide(shuffled, req, data, noon); !reflect.DeepEqual(again, got) {
 			t.Fatalf("seed %d: order matters: %v, %v", seed, got, again)
 		}
-		if again := Decide(append(slices.Clone(cs), cs...), req, data, noon); again.Permit != got.Permit || again.Reason != got.Reason {
+		if again := new(Policy).Decide(append(slices.Clone(cs), cs...), req, data, noon); again.Permit != got.Permit || again.Reason != got.Reason {
 			t.Fatalf("seed %d: a consent twice is not the consent once", seed)
 		}
 		refusal := d.consent("z")
 		refusal.Refused = true
-		if Decide(append(slices.Clone(cs), refusal), req, data, noon).Permit && !got.Permit {
+		if new(Policy).Decide(append(slices.Clone(cs), refusal), req, data, noon).Permit && !got.Permit {
 			t.Fatalf("seed %d: a refusal opened", seed)
 		}
 		for i := range cs {
 			if cs[i].Refused {
 				continue
 			}
-			if Decide(slices.Delete(slices.Clone(cs), i, i+1), req, data, noon).Permit && !got.Permit {
+			if new(Policy).Decide(slices.Delete(slices.Clone(cs), i, i+1), req, data, noon).Permit && !got.Permit {
 				t.Fatalf("seed %d: taking a permit away opened", seed)
 			}
 			gone := slices.Clone(cs)
 			gone[i].Withdrawn = noon
 			for _, later := range []time.Duration{0, 1, time.Hour} {
-				if Decide(gone[i:i+1], req, data, noon.Add(later)).Permit {
+				if new(Policy).Decide(gone[i:i+1], req, data, noon.Add(later)).Permit {
 					t.Fatalf("seed %d: a withdrawn consent permits", seed)
 				}
 			}
 		}
-		more := Data{"V", append(slices.Clone(data.Sensitivity), "STD")}
-		if Decide(cs, req, more, noon).Permit && !got.Permit {
+		more := Data{Confidentiality: "V", Sensitivity: append(slices.Clone(data.Sensitivity), "STD")}
+		if new(Policy).Decide(cs, req, more, noon).Permit && !got.Permit {
 			t.Fatalf("seed %d: raising the labels opened", seed)
 		}
-		if got.Permit && !got.Until.IsZero() && !Decide(cs, req, data, got.Until.Add(-1)).Permit {
+		if got.Permit && !got.Until.IsZero() && !new(Policy).Decide(cs, req, data, got.Until.Add(-1)).Permit {
 			t.Fatalf("seed %d: the answer changed before Until", seed)
 		}
 	}

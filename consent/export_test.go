@@ -237,7 +237,7 @@ func TestTooLateToExport(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return c.Withdraw(ctx, id, all[0].ID)
+			return c.Withdraw(ctx, id, all[0].ID, "clerk")
 		},
 		"refusal": func(c *Config, id string) error {
 			_, err := c.Give(ctx, Consent{Subject: id, Purposes: []Purpose{Research}, Refused: true})

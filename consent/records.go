@@ -362,15 +362,17 @@ func (r *Records[T]) changedTokens(ctx context.Context, src *T, fields []string)
 func (r *Records[T]) newSections(x *released) (map[string][]byte, error) {
 	there := x.reading.Compartments()
 	var facts sectionTag
+	var about Data
 	for _, c := range there {
 		tag, err := readTag(x.tags, x.reading, c)
 		if err != nil {
 			return nil, err
 		}
 		labels := append(tag.Sensitivity, facts.Sensitivity...)
+		tag.describe(&about)
 		facts, facts.Sensitivity = tag, labels
 	}
-	t := Tag{Purpose: facts.Purpose, Basis: facts.Basis, Consent: facts.Consent, Policy: facts.Policy, Confidentiality: facts.Confidentiality, Sensitivity: facts.Sensitivity}
+	t := Tag{Purpose: facts.Purpose, Basis: facts.Basis, Consent: facts.Consent, Policy: facts.Policy, Confidentiality: facts.Confidentiality, Sensitivity: facts.Sensitivity, Author: about.Author, Related: about.Related, Time: about.Time}
 	if facts.Retain != 0 {
 		t.Retain = time.Unix(facts.Retain, 0)
 	}

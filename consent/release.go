@@ -113,7 +113,8 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 		return x, err
 	}
 	x.consents = slices.Clone(consents)
-	d := decider{cfg: r.cfg, consents: consents, req: a.req, action: a.action, now: r.cfg.now()}
+	d := decider{cfg: r.cfg, consents: consents, req: a.req, action: a.action, kind: r.name, record: record, now: r.cfg.now()}
+	d.req.Action = actionOf(a.action)
 	for i := range consents {
 		if c := &consents[i]; c.Withdrawn.After(d.now) {
 			c.Withdrawn = d.now // written by a process whose clock is ahead: it bites now all the same
@@ -172,14 +173,27 @@ type decider struct {
 	consents []Consent
 	req      Request
 	action   string
+	kind     string // record type
+	record   string // record id
 	now      time.Time
 	basis    []string // ids of the consents that decided
 	known    []answer
 }
 
 type answer struct {
-	data   Data
+	data   Data // as far as fields of one record differ in it
 	reason Reason
+}
+
+// actionOf is what a verb of Records does with data, for the decision.
+func actionOf(verb string) Action {
+	switch verb {
+	case "export":
+		return Disclose
+	case "update":
+		return Correct
+	}
+	return Access
 }
 
 // byType withholds what role, keys or the type's own labels forbid, and
@@ -196,7 +210,7 @@ func (d *decider) byType(x *released, wanted []*phi.Field) []*phi.Field {
 		case !d.cfg.Ring.Granted(f.Compartment):
 			reason = KeyNotGranted
 		default:
-			reason = d.decide(Data{Sensitivity: labelsOf(f)})
+			reason = d.decide(Data{Sensitivity: labelsOf(f), Type: d.kind, Record: d.record, later: true})
 		}
 		if reason == Permitted {
 			open = append(open, f)
@@ -219,12 +233,19 @@ func (r *Records[T]) decideByRecord(ctx context.Context, d *decider, x *released
 		return err
 	}
 	x.tags = map[string]sectionTag{}
+	record := Data{Type: d.kind, Record: d.record}
 	for _, f := range open {
 		tag, err := readTag(x.tags, x.reading, f.Compartment)
 		if err != nil {
 			return err
 		}
-		if reason := d.decide(tag.data(f)); reason != Permitted {
+		tag.describe(&record)
+	}
+	for _, f := range open {
+		tag := x.tags[f.Compartment]
+		data := record
+		data.Confidentiality, data.Sensitivity = tag.labels(f)
+		if reason := d.decide(data); reason != Permitted {
 			// By its type it was permitted: any other word would tell of a label.
 			x.withheld, x.byRecord = append(x.withheld, Withheld{f.Name, NoConsent}), true
 			continue
@@ -316,11 +337,11 @@ func (r *Records[T]) checkFoundBy(ctx context.Context, req Request, of *T, readi
 // decide answers for one set of labels.
 func (d *decider) decide(data Data) Reason {
 	for i := range d.known {
-		if a := &d.known[i]; a.data.Confidentiality == data.Confidentiality && slices.Equal(a.data.Sensitivity, data.Sensitivity) {
+		if a := &d.known[i]; a.data.later == data.later && a.data.Confidentiality == data.Confidentiality && slices.Equal(a.data.Sensitivity, data.Sensitivity) {
 			return a.reason
 		}
 	}
-	dec := Decide(d.consents, d.req, data, d.now)
+	dec := d.cfg.Policy.Decide(d.consents, d.req, data, d.now)
 	reason := dec.Reason
 	if dec.Permit {
 		reason = d.discharge(dec.Obligations)
@@ -347,7 +368,9 @@ func (d *decider) discharge(obligations []Obligation) Reason {
 				return ExportOnly
 			}
 		default:
-			return CannotFulfil
+			if !slices.Contains(d.req.Fulfils, o) {
+				return CannotFulfil
+			}
 		}
 	}
 	return Permitted
