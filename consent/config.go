@@ -119,6 +119,10 @@ func (c *Config) give(ctx context.Context, consent Consent) error {
 	if i >= 0 && !(consent.Refused && given[i].same(consent)) {
 		return ErrExists
 	}
+	ended := indexOf(given, consent.Supersedes)
+	if consent.Supersedes != "" && ended < 0 {
+		return fmt.Errorf("superseded: %w", ErrNoConsent)
+	}
 	entry, err := c.ledgerEntry(ctx, "give", consent.Subject, consent.ID, consent.Purposes[0])
 	if err != nil {
 		return err
@@ -130,7 +134,6 @@ func (c *Config) give(ctx context.Context, consent Consent) error {
 		return c.Ledger.give(ctx, consent, c.now())
 	}
 	entry.Actor = consent.Recorder
-	ended := indexOf(given, consent.Supersedes)
 	closes := consent.Refused && len(consent.Except) == 0 && (ended < 0 || !given[ended].Refused)
 	return c.inOrder(ctx, closes, event, entry)
 }

@@ -434,7 +434,7 @@ func (req *Request) check() error {
 		return fmt.Errorf("purpose: %w", ErrRequest)
 	case req.Actor == "":
 		return fmt.Errorf("actor: %w", ErrRequest)
-	case !text(string(req.Purpose), req.Actor, req.Role, req.Recipient):
+	case !text(string(req.Purpose), req.Actor, req.Role, req.Recipient, req.Justification):
 		return ErrLimit
 	}
 	return nil

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -132,7 +133,10 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 		x.fields, x.entry.Reason = nil, x.withheld[0].Reason
 		return x, r.denied(x.entry)
 	}
-	x.entry.Reason = Permitted
+	x.entry.Reason, x.entry.Article = d.by, d.article
+	if d.by == InEmergency {
+		x.entry.Justification = a.req.Justification
+	}
 	return x, nil
 }
 
@@ -177,6 +181,8 @@ type decider struct {
 	record   string // record id
 	now      time.Time
 	basis    []string // ids of the consents that decided
+	by       Reason   // what the permits rest on; of several the one that is looked at first in a review
+	article  string   // of a legal basis
 	known    []answer
 }
 
@@ -345,6 +351,10 @@ func (d *decider) decide(data Data) Reason {
 	reason := dec.Reason
 	if dec.Permit {
 		reason = d.discharge(dec.Obligations)
+		if d.by == "" || dec.Reason == InEmergency || d.by == Permitted {
+			d.by = dec.Reason
+		}
+		d.article = cmp.Or(d.article, dec.Article)
 	}
 	if dec.Consent != "" && !slices.Contains(d.basis, dec.Consent) {
 		d.basis = append(d.basis, dec.Consent)
