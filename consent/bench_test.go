@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hmac"
-	"crypto/sha256"
 	"fmt"
 	"testing"
 
@@ -49,33 +47,6 @@ func BenchmarkRecords(b *testing.B) {
 	})
 }
 
-// BenchmarkDecide is the decision alone, over live consents of which the last
-// permits what is asked, on data with a label. limit is one prepared HMAC-SHA-256
-// of 16 bytes. consent/internal/cedar has the same beside Cedar.
-func BenchmarkDecide(b *testing.B) {
-	for _, n := range []int{1, 10, 100} {
-		cs := manyConsents(n)
-		data := Data{Sensitivity: []Label{"HIV"}}
-		b.Run(fmt.Sprintf("rahasia/%dconsents", n), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if d := new(Policy).Decide(cs, care, data, noon); !d.Permit {
-					b.Fatal(d.Reason)
-				}
-			}
-		})
-	}
-	b.Run("limit", func(b *testing.B) {
-		h, value, out := hmac.New(sha256.New, make([]byte, 32)), make([]byte, 16), make([]byte, 0, 32)
-		b.ReportAllocs()
-		for b.Loop() {
-			h.Reset()
-			h.Write(value)
-			out = h.Sum(out[:0])
-		}
-	})
-}
-
 // manyConsents are n live consents with the usual bounds, the last of which permits treatment.
 func manyConsents(n int) []Consent {
 	var cs []Consent
@@ -85,7 +56,8 @@ func manyConsents(n int) []Consent {
 	return append(cs, Consent{ID: "z", Purposes: []Purpose{Treatment}, Sensitivity: []Label{"HIV"}, Until: noon.AddDate(1, 0, 0)})
 }
 
-// TestDecideAllocates: nothing on the way to a permit without obligations.
+// TestDecideAllocates: nothing on the way to a permit without obligations. How
+// fast it is, beside Cedar, is measured in consent/internal/cedar.
 func TestDecideAllocates(t *testing.T) {
 	cs, data := manyConsents(10), Data{Sensitivity: []Label{"HIV"}}
 	require.Zero(t, testing.AllocsPerRun(100, func() {
