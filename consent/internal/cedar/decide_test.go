@@ -54,7 +54,9 @@ func policies(t testing.TB, cs []consent.Consent) *cedar.PolicySet {
 
 // entities are the purposes below TREAT that are asked for here, and the doctor.
 func entities() types.EntityMap {
-	uid := func(kind, id string) types.EntityUID { return types.NewEntityUID(types.EntityType(kind), types.String(id)) }
+	uid := func(kind, id string) types.EntityUID {
+		return types.NewEntityUID(types.EntityType(kind), types.String(id))
+	}
 	under := func(kind, id string, parents ...types.EntityUID) types.Entity {
 		return types.Entity{UID: uid(kind, id), Parents: types.NewEntityUIDSet(parents...)}
 	}
