@@ -273,13 +273,18 @@ func (r *Records[T]) Open(ctx context.Context, out *T, row envelope.Sealed, req 
 	if err != nil {
 		return r.wrap("open", err)
 	}
+	return r.fill(ctx, out, x)
+}
+
+// fill opens what was released into out, which was wiped.
+func (r *Records[T]) fill(ctx context.Context, out *T, x *released) error {
 	if err := r.codec.OpenFields(x.reading, out, x.fields...); err != nil {
 		r.failed(ctx, x)
 		r.wipe(out)
 		return r.wrap("open", err)
 	}
 	if len(x.withheld) > 0 {
-		return &WithheldError{Type: r.name, Purpose: req.Purpose, Fields: x.withheld, Decision: x.entry.Decision}
+		return &WithheldError{Type: r.name, Purpose: x.entry.Purpose, Fields: x.withheld, Decision: x.entry.Decision}
 	}
 	return nil
 }

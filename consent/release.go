@@ -39,16 +39,10 @@ type asked struct {
 // the audit entry; only then, and if neither a withdrawal nor an erasure came in
 // between, does it name the fields that may be opened.
 func (r *Records[T]) release(ctx context.Context, of *T, row envelope.Sealed, a asked) (*released, error) {
-	if err := a.req.check(); err != nil {
-		return nil, err
-	}
 	for {
-		x, refusal := r.decide(ctx, of, row, a)
+		x, refusal := r.answer(ctx, of, row, a)
 		if x == nil {
 			return nil, refusal
-		}
-		if err := r.finish(ctx, of, x, refusal); err != nil {
-			return nil, err
 		}
 		if err := r.cfg.Log.append(ctx, x.entry); err != nil {
 			return nil, err
@@ -66,6 +60,22 @@ func (r *Records[T]) release(ctx context.Context, of *T, row envelope.Sealed, a 
 		}
 		// the patient was faster: ask again, with what holds now
 	}
+}
+
+// answer decides and completes the entry, which is not written yet. An error
+// beside an answer is a refusal that has to be logged first.
+func (r *Records[T]) answer(ctx context.Context, of *T, row envelope.Sealed, a asked) (x *released, refusal error) {
+	if err := a.req.check(); err != nil {
+		return nil, err
+	}
+	x, refusal = r.decide(ctx, of, row, a)
+	if x == nil {
+		return nil, refusal
+	}
+	if err := r.finish(ctx, of, x, refusal); err != nil {
+		return nil, err
+	}
+	return x, refusal
 }
 
 // unchanged reports whether the patient's consents are still those that were
