@@ -115,7 +115,7 @@ func TestAttackFolder(t *testing.T) {
 			sealed(t, people(t, cfg), ayu)
 			id, err := cfg.Give(ctx, Consent{Subject: ayu.ID, Purposes: []Purpose{Treatment}})
 			require.NoError(t, err)
-			require.NoError(t, cfg.Withdraw(ctx, ayu.ID, id))
+			require.NoError(t, cfg.Withdraw(ctx, ayu.ID, id, "clerk"))
 			require.NoError(t, cfg.Close())
 			attack(t, dir)
 			_, err = OpenDir(ctx, dir)
@@ -265,7 +265,7 @@ func TestLedgerOfAnotherProcess(t *testing.T) {
 	reopen(t, &other, db)
 	id, err := cfg.Give(ctx, Consent{Subject: ayu.ID, Purposes: []Purpose{Treatment}})
 	require.NoError(t, err)
-	require.NoError(t, cfg.Withdraw(ctx, ayu.ID, id))
+	require.NoError(t, cfg.Withdraw(ctx, ayu.ID, id, "clerk"))
 	people(t, &other)
 }
 
@@ -276,12 +276,12 @@ func TestMemoryStoresOfAnAnchoredRing(t *testing.T) {
 	cfg, _ := sqlConfig(t)
 	id, err := cfg.Give(ctx, Consent{Subject: ayu.ID, Purposes: []Purpose{Treatment}})
 	require.NoError(t, err)
-	require.NoError(t, cfg.Withdraw(ctx, ayu.ID, id))
+	require.NoError(t, cfg.Withdraw(ctx, ayu.ID, id, "clerk"))
 	for range 2 {
 		reopen(t, cfg, nil)
 		id, err := cfg.Give(ctx, Consent{Subject: ayu.ID, Purposes: []Purpose{Treatment}})
 		require.NoError(t, err)
-		require.NoError(t, cfg.Withdraw(ctx, ayu.ID, id))
+		require.NoError(t, cfg.Withdraw(ctx, ayu.ID, id, "clerk"))
 		n, err := cfg.Log.Verify(ctx)
 		require.NoError(t, err)
 		require.EqualValues(t, 2, n)

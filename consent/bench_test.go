@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"fmt"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // BenchmarkRecords seals and opens a record of two compartments with two
@@ -44,18 +47,22 @@ func BenchmarkRecords(b *testing.B) {
 	})
 }
 
-// BenchmarkDecide is the decision alone, over ten live consents.
-func BenchmarkDecide(b *testing.B) {
+// manyConsents are n live consents with the usual bounds, the last of which permits treatment.
+func manyConsents(n int) []Consent {
 	var cs []Consent
-	for i := range 9 {
-		cs = append(cs, Consent{ID: string(rune('a' + i)), Purposes: []Purpose{Payment}, Until: noon.AddDate(1, 0, 0)})
+	for i := range n - 1 {
+		cs = append(cs, Consent{ID: fmt.Sprintf("c%03d", i), Purposes: []Purpose{Payment, Operations}, Roles: []string{"clerk"}, Until: noon.AddDate(1, 0, 0)})
 	}
-	cs = append(cs, Consent{ID: "z", Purposes: []Purpose{Treatment}, Sensitivity: []Label{"HIV"}})
-	data := Data{Sensitivity: []Label{"HIV"}}
-	b.ReportAllocs()
-	for b.Loop() {
-		if d := Decide(cs, care, data, noon); !d.Permit {
-			b.Fatal(d.Reason)
+	return append(cs, Consent{ID: "z", Purposes: []Purpose{Treatment}, Sensitivity: []Label{"HIV"}, Until: noon.AddDate(1, 0, 0)})
+}
+
+// TestDecideAllocates: nothing on the way to a permit without obligations. How
+// fast it is, beside Cedar, is measured in consent/internal/cedar.
+func TestDecideAllocates(t *testing.T) {
+	cs, data := manyConsents(10), Data{Sensitivity: []Label{"HIV"}}
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		if !new(Policy).Decide(cs, care, data, noon).Permit {
+			t.Fail()
 		}
-	}
+	}))
 }

@@ -71,6 +71,10 @@ func (c Confidentiality) rank() int {
 // SUD. The field tag option label= takes the same codes.
 type Label string
 
+// AnyLabel in a consent's or a rule's Sensitivity names every label, those that
+// data will be given in future among them.
+const AnyLabel Label = "*"
+
 // Obligation is a code of HL7 v3 ActCode ObligationPolicy or RefrainPolicy that
 // whoever acts on a permit must discharge or heed.
 type Obligation string

@@ -23,6 +23,10 @@ type Config struct {
 	// some, a request without one of them is refused.
 	Roles map[string][]string
 
+	// Policy is what may be done without the patient's consent: on another legal
+	// basis, in an emergency. The zero Policy allows nothing.
+	Policy Policy
+
 	// Provision lets NewRecords create the keysets that its type needs and
 	// the ring lacks. OpenDir sets it. A service that is granted keysets by
 	// somebody else leaves it false, and a missing keyset is an error.
@@ -85,8 +89,10 @@ func recipientDomain(recipient string) string { return "recipient/" + recipient 
 // A permit has its entry in the audit log before it is in force, a refusal is in
 // force before it has; so where Give of a refusal returns an error beside the
 // id, the refusal is in force, and to give it again with that id completes
-// what failed. Errors: [ErrSubject], [ErrCode], [ErrPeriod], [ErrExists],
-// [ErrLimit], [ErrAudit], [ErrTampered], [ErrConfig], keyring.ErrShredded for
+// what failed. A consent that supersedes another ends it in the same event: that
+// is how one is renewed or changed without a gap. Errors: [ErrSubject],
+// [ErrCode], [ErrPeriod], [ErrExists], [ErrNoConsent] for one that supersedes
+// none, [ErrLimit], [ErrAudit], [ErrTampered], [ErrConfig], keyring.ErrShredded for
 // an erased patient.
 func (c *Config) Give(ctx context.Context, consent Consent) (id string, err error) {
 	if err = c.whole(); err == nil {
@@ -113,6 +119,10 @@ func (c *Config) give(ctx context.Context, consent Consent) error {
 	if i >= 0 && !(consent.Refused && given[i].same(consent)) {
 		return ErrExists
 	}
+	ended := indexOf(given, consent.Supersedes)
+	if consent.Supersedes != "" && ended < 0 {
+		return fmt.Errorf("superseded: %w", ErrNoConsent)
+	}
 	entry, err := c.ledgerEntry(ctx, "give", consent.Subject, consent.ID, consent.Purposes[0])
 	if err != nil {
 		return err
@@ -123,7 +133,9 @@ func (c *Config) give(ctx context.Context, consent Consent) error {
 		}
 		return c.Ledger.give(ctx, consent, c.now())
 	}
-	return c.inOrder(ctx, consent.Refused, event, entry)
+	entry.Actor = consent.Recorder
+	closes := consent.Refused && len(consent.Except) == 0 && (ended < 0 || !given[ended].Refused)
+	return c.inOrder(ctx, closes, event, entry)
 }
 
 // inOrder does an event of the ledger and writes its entry. What closes
@@ -154,15 +166,22 @@ func (c *Config) anchor(ctx context.Context) error {
 }
 
 // Withdraw ends a consent, or a refusal, from now on, and the next decision
-// knows it. It rewrites no record. The withdrawal of a permit is in force even
-// where Withdraw returns [ErrAudit], because its entry in the audit log could
-// not be written, or an error of the journal, which keeps an older copy of the
-// ledger from bringing it back; call it again then. Errors: [ErrNoConsent],
-// [ErrSubject], [ErrConfig], [ErrTampered].
-func (c *Config) Withdraw(ctx context.Context, subject, id string) error {
+// knows it; by is who records it, an id for the audit log. It rewrites no
+// record. The withdrawal of a permit is in force even where Withdraw returns
+// [ErrAudit], because its entry in the audit log could not be written, or an
+// error of the journal, which keeps an older copy of the ledger from bringing it
+// back; call it again then. To withdraw one purpose of several, give a refusal
+// of it. Errors: [ErrNoConsent], [ErrSubject], [ErrConfig], [ErrTampered].
+func (c *Config) Withdraw(ctx context.Context, subject, id, by string) error {
 	err := c.whole()
+	if err == nil && id == "" {
+		err = ErrNoConsent
+	}
 	if err == nil {
-		err = c.withdraw(ctx, subject, id)
+		err = c.end(ctx, "withdraw", subject, id, by, func(given []Consent) bool {
+			i := indexOf(given, id)
+			return i < 0 || !given[i].Refused
+		}, c.Ledger.withdraw)
 	}
 	if err != nil {
 		return fmt.Errorf("consent: withdraw: %w", err)
@@ -170,20 +189,55 @@ func (c *Config) Withdraw(ctx context.Context, subject, id string) error {
 	return nil
 }
 
-func (c *Config) withdraw(ctx context.Context, subject, id string) error {
+// WithdrawAll ends every consent that permits something, and leaves what the
+// patient refused. What is processed on another legal basis goes on: a [Consent]
+// that refuses, or one on Hold, stops it. Otherwise as [Config.Withdraw]; where
+// nothing is permitted it does nothing.
+func (c *Config) WithdrawAll(ctx context.Context, subject, by string) error {
+	err := c.whole()
+	if err == nil {
+		err = c.end(ctx, "withdraw", subject, "", by, func([]Consent) bool { return true }, c.Ledger.withdraw)
+	}
+	if err != nil {
+		return fmt.Errorf("consent: withdraw all: %w", err)
+	}
+	return nil
+}
+
+// EndRepresentation ends what a representative permitted in the patient's place,
+// such as when a child comes of age or a court appoints another guardian; what
+// was refused stands until it is withdrawn. Otherwise as [Config.Withdraw], with
+// [ErrNoConsent] for somebody who gave none.
+func (c *Config) EndRepresentation(ctx context.Context, subject, representative, by string) error {
+	err := c.whole()
+	if err == nil && representative == "" {
+		err = ErrNoConsent
+	}
+	if err == nil {
+		err = c.end(ctx, "unrepresent", subject, representative, by, func([]Consent) bool { return true }, c.Ledger.unrepresent)
+	}
+	if err != nil {
+		return fmt.Errorf("consent: end representation: %w", err)
+	}
+	return nil
+}
+
+// end does an event that ends consents of a patient. closes says, from what was
+// given, whether that closes something, which is then in force before its entry.
+func (c *Config) end(ctx context.Context, action, subject, id, by string, closes func([]Consent) bool, event func(ctx context.Context, subject, id string, at time.Time) error) error {
+	if !text(by) {
+		return ErrLimit
+	}
 	given, err := c.Ledger.of(ctx, subject)
 	if err != nil {
 		return err
 	}
-	i := indexOf(given, id)
-	if i < 0 {
-		return ErrNoConsent
-	}
-	entry, err := c.ledgerEntry(ctx, "withdraw", subject, id, "")
+	entry, err := c.ledgerEntry(ctx, action, subject, id, "")
 	if err != nil {
 		return err
 	}
-	return c.inOrder(ctx, !given[i].Refused, func() error { return c.Ledger.withdraw(ctx, subject, id, c.now()) }, entry)
+	entry.Actor = by
+	return c.inOrder(ctx, closes(given), func() error { return event(ctx, subject, id, c.now()) }, entry)
 }
 
 // Erase destroys the patient's keys in every compartment of the ring: every
@@ -281,7 +335,7 @@ func (c *Config) whole() error {
 	if c == nil || c.Ring == nil || c.Ledger == nil || c.Log == nil {
 		return ErrConfig
 	}
-	return nil
+	return c.Policy.check()
 }
 
 // check refuses a ledger that has lost events which the log knows of.

@@ -7,39 +7,23 @@ import (
 	"github.com/rahasia/rahasia/pseudo"
 )
 
-// Consent is what a patient allowed or refused, as [Config.Give] keeps it.
-// Attributes are ANDed, the values inside one are ORed, and an empty one does
-// not constrain, but for Purposes, which must not be empty.
-type Consent struct {
-	ID      string // assigned by Give when empty; unique among the patient's
-	Subject string // whose consent; the id that records carry as `phi:"subject"`
-
-	Purposes []Purpose // and everything below them, but for the purposes that must be named (docs/RATIONALE.md)
-	Refused  bool      // a refusal: it overrides every permit it meets
-	Actors   []string  // who may act; empty: anyone the service lets in
-	Roles    []string  // in which role; empty: any
-
-	// Confidentiality is a high-water mark. A permit reaches data of this
-	// level or lower, a refusal data of this level or higher. Empty is Normal
-	// for a permit and every level for a refusal.
-	Confidentiality Confidentiality
-
-	// Sensitivity are the labels that a permit reaches: labelled data needs
-	// each of its labels, or an ancestor, here. A refusal with labels meets
-	// data that carries one of them; without labels it meets all data.
-	Sensitivity []Label
-
-	Obligations []Obligation // what the one who acts must discharge
-	From, Until time.Time    // valid in [From, Until); zero is unbounded
-
-	Withdrawn time.Time // when it was withdrawn; set by the ledger only
-}
-
 // Request says who wants to act and for which one purpose.
 type Request struct {
 	Purpose Purpose // exactly one
 	Actor   string  // who; an id, it is written into the audit log
 	Role    string  // in which role; must be one of Config.Roles where those are set
+
+	// Action is what is to be done. [Records] states its own, whatever is here.
+	Action Action
+
+	// Fulfils are obligations that the caller discharges or heeds once it has the
+	// plaintext, besides those that Records discharges itself. A permit that
+	// obliges to anything else is a refusal.
+	Fulfils []Obligation
+
+	// Justification says why an emergency cannot wait for a consent: required
+	// for what [Policy.Emergency] allows. It is sealed into the audit log.
+	Justification string
 
 	// FoundBy is the lookup token by which the row was found. Open derives it
 	// again from the record and refuses a row that someone filed under
@@ -49,10 +33,19 @@ type Request struct {
 	Recipient string // Export: for whom the table is made; see Config.AddRecipient
 }
 
-// Data are the labels of what a request wants to see.
+// Data describes what a request wants to see. What is left empty besides the
+// labels is unknown: no permit that asks for it is met, and every refusal is.
 type Data struct {
 	Confidentiality Confidentiality // empty is Normal
 	Sensitivity     []Label
+
+	Type    string    // record type
+	Record  string    // record id
+	Author  string    // who made it
+	Related []string  // the encounters and episodes that it belongs to
+	Time    time.Time // clinical time
+
+	later bool // level, author, relations and time will be known when the record's tag has been opened: until then nothing fails for them
 }
 
 // Reason says why something was not opened. What a caller is told depends on
@@ -63,12 +56,20 @@ type Reason string
 
 // Reasons of a [Decision] and of what is [Withheld].
 const (
-	Permitted     Reason = "permitted by the patient's consent"
-	NoConsent     Reason = "no live consent covers this purpose and data"
-	Refused       Reason = "the patient refused this"
-	NotYet        Reason = "the consent is not valid yet"
-	Expired       Reason = "the consent has expired"
-	Ended         Reason = "the consent was withdrawn"
+	Permitted   Reason = "permitted by the patient's consent"
+	ByLaw       Reason = "permitted on another legal basis than consent"
+	InEmergency Reason = "permitted in an emergency, to be reviewed"
+	Prohibited  Reason = "processing is suspended or prohibited"
+	NoConsent   Reason = "no live consent covers this purpose and data"
+	Refused     Reason = "the patient refused this"
+	NotYet      Reason = "the consent is not valid yet"
+	Expired     Reason = "the consent has expired"
+	Ended       Reason = "the consent was withdrawn"
+	Superseded  Reason = "another consent took its place"
+
+	// NotRepresented is the reason where who gave the consent no longer speaks for the patient.
+	NotRepresented Reason = "who gave the consent no longer represents the patient"
+
 	Unknown       Reason = "the purpose or a label is not a known code"
 	RoleForbids   Reason = "the role may not open this compartment"
 	KeyNotGranted Reason = "this service holds no key for this compartment"
@@ -83,142 +84,143 @@ const (
 	NotGeneral    Reason = "the value cannot be generalised"
 )
 
-// Decision is the answer of [Decide].
+// Decision is the answer of [Policy.Decide].
 type Decision struct {
 	Permit      bool
 	Reason      Reason
 	Consent     string       // id of the consent that decided; empty where none did
+	Rule        int          // which of its exceptions decided, from 1; 0: the consent itself
+	Article     string       // of the legal basis that decided, where Reason is ByLaw
 	Obligations []Obligation // what a permit obliges to, sorted
-	Until       time.Time    // the answer may change from here on; zero: not by the time of a consent in force
+	Until       time.Time    // the answer may change from here on; zero: not by the time alone
 }
 
-// Decide is the decision, a pure function: the same consents of one patient,
-// request, labels and time give the same answer, in whatever order the consents
-// come. It is staged, and a later stage is asked only where the earlier ones
-// are silent:
+// Decide is the decision, a pure function: the same policy, consents of one
+// patient, request, data and time give the same answer, in whatever order the
+// consents come. It is staged, and a later stage is asked only where the
+// earlier ones are silent:
 //
-//  1. an unknown purpose or label is a refusal;
-//  2. a live refusal of the patient's that meets the request is a refusal;
-//  3. a live permit that covers purpose, actor, role, time and every label is a permit;
-//  4. everything else is a refusal.
+//  1. a purpose, action or label that is not a known code is a refusal;
+//  2. a [Consent] on Hold that meets the request is a prohibition;
+//  3. a refusal of the patient's that meets it is a refusal, of a consent or of
+//     an exception in one; an emergency overrides it only where the policy says so;
+//  4. a declared emergency that the policy allows is a permit;
+//  5. a consent that covers purpose, action, actor, role, data, time and every
+//     label is a permit;
+//  6. so is another legal basis of the policy's that covers them;
+//  7. everything else is a refusal.
 //
-// Research purposes carry [Pseudonymise] whether the consent says so or not.
-// Decide says nothing about roles and keys; [Records] asks those besides.
-func Decide(consents []Consent, req Request, data Data, now time.Time) Decision {
-	if !req.Purpose.known() || !data.known() {
+// A consent that is not in force says nothing. Research purposes carry
+// [Pseudonymise] whether a consent says so or not. A nil policy knows neither
+// emergencies nor legal bases. Decide says nothing about roles' compartments
+// and keys; [Records] asks those besides.
+func (p *Policy) Decide(consents []Consent, req Request, data Data, now time.Time) Decision {
+	if !req.Purpose.known() || !data.known() || req.Action != "" && !req.Action.known() {
 		return Decision{Reason: Unknown}
 	}
-	if d := refusal(consents, req, data, now); d.Reason == Refused {
+	a := newAsking(&req, &data, now)
+	f := find(consents, &a)
+	switch {
+	case f.held.Reason != "":
+		return f.held
+	case f.refused.Reason != "" && !p.overrides(&a):
+		return f.refused
+	case p.emergency(&a):
+		return p.inEmergency(consents, now)
+	case f.permit.Permit:
+		f.permit.Obligations = obliged(f.obligations, &a)
+		f.permit.Until = nextChange(consents, now)
+		return f.permit
+	}
+	if d := p.byLaw(&a); d.Permit {
+		d.Until = nextChange(consents, now)
 		return d
 	}
-	return permission(consents, req, data, now)
+	if f.permit.Reason == "" {
+		return Decision{Reason: NoConsent}
+	}
+	return f.permit
 }
 
 func (d *Data) known() bool {
-	return d.Confidentiality.rank() > 0 && !slices.ContainsFunc(d.Sensitivity, func(l Label) bool { return !l.known() })
-}
-
-// refusal is stage 2.
-func refusal(consents []Consent, req Request, data Data, now time.Time) (d Decision) {
-	for i := range consents {
-		if c := &consents[i]; c.Refused && c.meets(req, data) && c.live(now) == "" {
-			d = better(d, Decision{Reason: Refused, Consent: c.ID})
-		}
-	}
-	return d
-}
-
-// permission is stages 3 and 4. Where several permits cover, the obligations of
-// all of them hold, so that a second consent never loosens the first.
-func permission(consents []Consent, req Request, data Data, now time.Time) Decision {
-	d := Decision{Reason: NoConsent}
-	var obligations []Obligation
-	for i := range consents {
-		c := &consents[i]
-		if c.Refused || !c.reaches(req, data) {
-			continue
-		}
-		if why := c.live(now); why != "" {
-			d = better(d, Decision{Reason: why, Consent: c.ID})
-			continue
-		}
-		d = better(d, Decision{Permit: true, Reason: Permitted, Consent: c.ID})
-		obligations = append(obligations, c.Obligations...)
-	}
-	if !d.Permit {
-		return d
-	}
-	if Research.covers(req.Purpose, true) {
-		obligations = append(obligations, Pseudonymise)
-	}
-	slices.Sort(obligations)
-	d.Obligations = slices.Compact(obligations)
-	d.Until = nextChange(consents, now)
-	return d
-}
-
-// better keeps the more telling of two findings of one stage, and breaks a tie
-// by consent id, so that order does not matter.
-func better(a, b Decision) Decision {
-	order := []Reason{NoConsent, NotYet, Expired, Ended, Refused, Permitted}
-	switch i, j := slices.Index(order, a.Reason), slices.Index(order, b.Reason); {
-	case j > i, i == j && b.Consent < a.Consent:
-		return b
-	}
-	return a
-}
-
-// live returns why c is not in force at now, or "".
-func (c *Consent) live(now time.Time) Reason {
-	switch {
-	case !c.Withdrawn.IsZero() && !now.Before(c.Withdrawn):
-		return Ended
-	case !c.From.IsZero() && now.Before(c.From):
-		return NotYet
-	case !c.Until.IsZero() && !now.Before(c.Until):
-		return Expired
-	}
-	return ""
-}
-
-func (c *Consent) addresses(req Request) bool {
-	return slices.ContainsFunc(c.Purposes, func(p Purpose) bool { return p.covers(req.Purpose, !c.Refused) }) &&
-		(len(c.Actors) == 0 || slices.Contains(c.Actors, req.Actor)) &&
-		(len(c.Roles) == 0 || slices.Contains(c.Roles, req.Role))
-}
-
-// reaches reports whether the permit c covers data asked for by req.
-func (c *Consent) reaches(req Request, data Data) bool {
-	if !c.addresses(req) || data.Confidentiality.rank() > c.Confidentiality.rank() {
+	if d.Confidentiality.rank() == 0 {
 		return false
 	}
-	for _, l := range data.Sensitivity {
-		if !slices.ContainsFunc(c.Sensitivity, func(own Label) bool { return own.covers(l) }) {
+	for _, l := range d.Sensitivity {
+		if !l.known() {
 			return false
 		}
 	}
 	return true
 }
 
-// meets reports whether the refusal c speaks of data asked for by req.
-func (c *Consent) meets(req Request, data Data) bool {
-	if !c.addresses(req) || c.Confidentiality != "" && data.Confidentiality.rank() < c.Confidentiality.rank() {
-		return false
+// findings are what a patient's consents say, by stage. Of several that say the
+// same the one with the lowest id is named, so that order does not matter.
+type findings struct {
+	held, refused Decision
+	permit        Decision     // or why a consent that would permit does not
+	obligations   []Obligation // of every consent that permits: a second one never loosens the first
+}
+
+func find(consents []Consent, a *asking) (f findings) {
+	for i := range consents {
+		c := &consents[i]
+		said, by := c.says(a)
+		if said == silent {
+			continue
+		}
+		why := c.live(a.now)
+		d := Decision{Reason: why, Consent: c.ID, Rule: by + 1}
+		switch {
+		case said == refuses && why != "": // no longer, or not yet
+		case said == refuses && c.Hold:
+			d.Reason = Prohibited
+			f.held = better(f.held, d)
+		case said == refuses:
+			d.Reason = Refused
+			f.refused = better(f.refused, d)
+		case why != "":
+			f.permit = better(f.permit, d)
+		default:
+			d.Permit, d.Reason = true, Permitted
+			f.permit = better(f.permit, d)
+			f.obligations = c.obligations(f.obligations, by)
+		}
 	}
-	return len(c.Sensitivity) == 0 || slices.ContainsFunc(data.Sensitivity, func(l Label) bool {
-		return slices.ContainsFunc(c.Sensitivity, func(own Label) bool { return own.covers(l) })
-	})
+	return f
+}
+
+// better keeps the more telling of two findings of one stage, and breaks a tie
+// by consent id.
+func better(a, b Decision) Decision {
+	if a.Reason == "" {
+		return b
+	}
+	order := [...]Reason{NotYet, Expired, NotRepresented, Superseded, Ended, Permitted}
+	i, j := slices.Index(order[:], a.Reason), slices.Index(order[:], b.Reason)
+	if j > i || i == j && b.Consent < a.Consent {
+		return b
+	}
+	return a
+}
+
+// obliged adds what the purpose itself obliges to, and sorts.
+func obliged(list []Obligation, a *asking) []Obligation {
+	if slices.Contains(a.line[:a.deep], Research) {
+		list = append(list, Pseudonymise)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // nextChange is the first boundary of any consent after now.
-func nextChange(consents []Consent, now time.Time) time.Time {
-	var next time.Time
+func nextChange(consents []Consent, now time.Time) (next time.Time) {
 	for i := range consents {
-		for _, t := range []time.Time{consents[i].From, consents[i].Until, consents[i].Withdrawn} {
+		consents[i].boundaries(func(t time.Time) {
 			if t.After(now) && (next.IsZero() || t.Before(next)) {
 				next = t
 			}
-		}
+		})
 	}
 	return next
 }

@@ -85,7 +85,7 @@ func TestDecide(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d := Decide(tt.consents, tt.req, tt.data, noon)
+			d := new(Policy).Decide(tt.consents, tt.req, tt.data, noon)
 			require.Equal(t, tt.want, d.Reason)
 			require.Equal(t, tt.want == Permitted, d.Permit)
 		})
@@ -97,7 +97,7 @@ func TestDecideObligations(t *testing.T) {
 		{ID: "a", Purposes: []Purpose{Research}, Obligations: []Obligation{"NORDSCLCD"}},
 		{ID: "b", Purposes: []Purpose{"CLINTRCH"}, Obligations: []Obligation{Deidentify}, Until: noon.Add(time.Hour)},
 	}
-	d := Decide(c, Request{Purpose: "CLINTRCH", Actor: "r"}, Data{}, noon)
+	d := new(Policy).Decide(c, Request{Purpose: "CLINTRCH", Actor: "r"}, Data{}, noon)
 	require.True(t, d.Permit)
 	require.Equal(t, []Obligation{Deidentify, "NORDSCLCD", Pseudonymise}, d.Obligations, "every permit's obligations hold, and research is pseudonymous")
 	require.Equal(t, noon.Add(time.Hour), d.Until)
@@ -113,7 +113,7 @@ func TestDecideUntil(t *testing.T) {
 		{ID: "d", Purposes: []Purpose{Treatment}, Until: noon.Add(-1)},
 	}
 	for range 2 {
-		require.Equal(t, noon.Add(2), Decide(c, care, Data{}, noon).Until)
+		require.Equal(t, noon.Add(2), new(Policy).Decide(c, care, Data{}, noon).Until)
 		slices.Reverse(c)
 	}
 }
@@ -134,72 +134,177 @@ func some[T any](d draw, of ...T) []T {
 	return out
 }
 
+func (d draw) maybe(n int) bool { return d.IntN(n) == 0 }
+
+// near is a time around noon, or none.
+func (d draw) near() time.Time {
+	if d.IntN(4) != 0 {
+		return time.Time{}
+	}
+	return noon.Add(time.Duration(d.IntN(3)-1) * time.Hour)
+}
+
+func (d draw) rule(refused bool) Rule {
+	r := Rule{
+		Refused: refused, Purposes: []Purpose{pick(d, Treatment, "COC", Research, Operations, BreakGlass, "MLTRAINING")},
+		Actors: some(d, "a", "b"), Roles: some(d, "doctor"), Confidentiality: pick[Confidentiality](d, "", "L", "N", "R", "V"),
+		Sensitivity: some(d, "HIV", "SPI", "PSY", AnyLabel), Until: d.near(),
+	}
+	if d.maybe(4) {
+		r.Actions = some(d, Access, Disclose)
+	}
+	if d.maybe(4) {
+		r.Data = Selection{Types: some(d, "lab", "visit"), Authors: some(d, "a", "b"), Related: some(d, "e1"), From: d.near()}
+	}
+	if d.maybe(3) {
+		r.Obligations = some[Obligation](d, "AUDIT", "DEID")
+	}
+	return r
+}
+
 func (d draw) consent(id string) Consent {
+	r := d.rule(d.maybe(4))
 	c := Consent{
-		ID: id, Purposes: []Purpose{pick(d, Treatment, "COC", Research, Operations, BreakGlass, "MLTRAINING")}, Refused: d.IntN(4) == 0,
-		Actors: some(d, "a", "b"), Confidentiality: pick[Confidentiality](d, "", "L", "N", "R", "V"), Sensitivity: some[Label](d, "HIV", "SPI", "PSY"),
+		ID: id, Purposes: r.Purposes, Refused: r.Refused, Actors: r.Actors, Roles: r.Roles, Actions: r.Actions, Data: r.Data,
+		Confidentiality: r.Confidentiality, Sensitivity: r.Sensitivity, Obligations: r.Obligations, Until: r.Until, Withdrawn: d.near(),
 	}
-	if d.IntN(4) == 0 {
-		c.Until = noon.Add(time.Duration(d.IntN(3)-1) * time.Hour)
+	for d.maybe(3) {
+		e := d.rule(d.maybe(3))
+		if d.maybe(2) {
+			e.Purposes = nil
+		}
+		c.Except = append(c.Except, e)
 	}
-	if d.IntN(5) == 0 {
-		c.Withdrawn = noon.Add(time.Duration(d.IntN(3)-1) * time.Hour)
+	if d.maybe(6) {
+		c.GivenBy = &Representative{ID: "ibu", Until: d.near()}
 	}
+	c.Hold = c.Refused && len(c.Except) == 0 && d.maybe(3)
 	return c
 }
 
-// TestDecideLaws holds Decide to what a decision must obey whatever the consents.
+func (d draw) policy() *Policy {
+	if d.maybe(3) {
+		return nil
+	}
+	p := &Policy{Emergency: Emergency{Roles: some(d, "doctor"), OverRefusals: d.maybe(2)}}
+	if d.maybe(3) {
+		p.Bases = []LegalBasis{{PublicInterest, "art. X", d.rule(false)}}
+	}
+	return p
+}
+
+// refuses reports whether a rule of c refuses something.
+func refusesSomething(c *Consent) bool {
+	return c.Refused || slices.ContainsFunc(c.Except, func(r Rule) bool { return r.Refused })
+}
+
+// TestDecideLaws holds Decide to what a decision must obey whatever the
+// consents, the policy and the request: 100,000 cases of each law.
 func TestDecideLaws(t *testing.T) {
-	permits := 0
-	for seed := range uint64(20_000) {
+	met := map[Reason]int{}
+	for seed := range uint64(100_000) {
 		d := draw{rand.New(rand.NewPCG(seed, 1))}
-		var cs []Consent
-		for i := range d.IntN(5) {
-			cs = append(cs, d.consent(string(rune('a'+i))))
+		l := law{draw: d, seed: seed, policy: d.policy()}
+		for i := range 1 + d.IntN(4) {
+			l.given = append(l.given, d.consent(string(rune('a'+i))))
 		}
-		req := Request{Purpose: pick[Purpose](d, Treatment, "COC", Research, "ERTREAT", "MLTRAINING"), Actor: pick(d, "a", "b", "c")}
-		data := Data{Confidentiality: pick[Confidentiality](d, "L", "N", "R"), Sensitivity: some[Label](d, "HIV", "PSY")}
-		got := Decide(cs, req, data, noon)
-		if got.Permit {
-			permits++
+		l.req = Request{Purpose: pick[Purpose](d, Treatment, "COC", Research, "ERTREAT", BreakGlass, "MLTRAINING"), Actor: pick(d, "a", "b", "c"), Role: pick(d, "doctor", "clerk"), Action: pick(d, "", Access, Disclose)}
+		if d.maybe(2) {
+			l.req.Justification = "because"
 		}
-		shuffled := slices.Clone(cs)
-		d.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-		if again := Decide(shuffled, req, data, noon); !reflect.DeepEqual(again, got) {
-			t.Fatalf("seed %d: order matters: %v, %v", seed, got, again)
+		l.data = Data{Confidentiality: pick[Confidentiality](d, "L", "N", "R"), Sensitivity: some[Label](d, "HIV", "PSY"), Type: pick(d, "", "lab"), Author: pick(d, "", "a"), Related: some(d, "e1"), Time: d.near()}
+		l.got = l.decide(l.given)
+		met[l.got.Reason]++
+		l.order(t)
+		l.refusing(t)
+		l.removing(t)
+		l.withdrawing(t)
+		l.raising(t)
+		l.untilThen(t)
+	}
+	for _, r := range []Reason{Permitted, Refused, ByLaw, InEmergency, Prohibited, NoConsent, Ended, Expired, NotRepresented} {
+		require.Greater(t, met[r], 100, "the draws must meet %q, or the laws are held by silence", r)
+	}
+}
+
+// law is one case.
+type law struct {
+	draw
+	seed   uint64
+	policy *Policy
+	given  []Consent
+	req    Request
+	data   Data
+	got    Decision
+}
+
+func (l *law) decide(cs []Consent) Decision { return l.policy.Decide(cs, l.req, l.data, noon) }
+
+// opens fails if a change opened what was closed.
+func (l *law) opens(t *testing.T, d Decision, what string) {
+	if d.Permit && !l.got.Permit {
+		t.Fatalf("seed %d: %s opened: %+v, before %+v", l.seed, what, d, l.got)
+	}
+}
+
+func (l *law) order(t *testing.T) {
+	shuffled := slices.Clone(l.given)
+	l.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+	if again := l.decide(shuffled); !reflect.DeepEqual(again, l.got) {
+		t.Fatalf("seed %d: order matters: %+v, %+v", l.seed, l.got, again)
+	}
+	if again := l.decide(slices.Concat(l.given, shuffled)); !reflect.DeepEqual(again, l.got) {
+		t.Fatalf("seed %d: a consent twice is not the consent once: %+v, %+v", l.seed, l.got, again)
+	}
+}
+
+func (l *law) refusing(t *testing.T) {
+	refusal := l.consent("z")
+	refusal.Refused, refusal.Except = true, nil
+	l.opens(t, l.decide(append(slices.Clone(l.given), refusal)), "a refusal")
+	for i := range l.given {
+		more := slices.Clone(l.given)
+		more[i].Except = append(slices.Clip(more[i].Except), l.rule(true))
+		l.opens(t, l.decide(more), "an exception that refuses")
+	}
+}
+
+func (l *law) removing(t *testing.T) {
+	for i := range l.given {
+		if refusesSomething(&l.given[i]) {
+			continue
 		}
-		if again := Decide(append(slices.Clone(cs), cs...), req, data, noon); again.Permit != got.Permit || again.Reason != got.Reason {
-			t.Fatalf("seed %d: a consent twice is not the consent once", seed)
-		}
-		refusal := d.consent("z")
-		refusal.Refused = true
-		if Decide(append(slices.Clone(cs), refusal), req, data, noon).Permit && !got.Permit {
-			t.Fatalf("seed %d: a refusal opened", seed)
-		}
-		for i := range cs {
-			if cs[i].Refused {
-				continue
+		l.opens(t, l.decide(slices.Delete(slices.Clone(l.given), i, i+1)), "taking a permit away")
+	}
+	if l.policy != nil {
+		less := *l.policy
+		less.Bases = nil
+		l.opens(t, less.Decide(l.given, l.req, l.data, noon), "taking a legal basis away")
+	}
+}
+
+func (l *law) withdrawing(t *testing.T) {
+	for i := range l.given {
+		gone := slices.Clone(l.given[i : i+1])
+		gone[0].Withdrawn = noon
+		for _, later := range []time.Duration{0, 1, time.Hour, 1 << 55} {
+			if new(Policy).Decide(gone, l.req, l.data, noon.Add(later)).Permit {
+				t.Fatalf("seed %d: a withdrawn consent permits", l.seed)
 			}
-			if Decide(slices.Delete(slices.Clone(cs), i, i+1), req, data, noon).Permit && !got.Permit {
-				t.Fatalf("seed %d: taking a permit away opened", seed)
-			}
-			gone := slices.Clone(cs)
-			gone[i].Withdrawn = noon
-			for _, later := range []time.Duration{0, 1, time.Hour} {
-				if Decide(gone[i:i+1], req, data, noon.Add(later)).Permit {
-					t.Fatalf("seed %d: a withdrawn consent permits", seed)
-				}
-			}
-		}
-		more := Data{"V", append(slices.Clone(data.Sensitivity), "STD")}
-		if Decide(cs, req, more, noon).Permit && !got.Permit {
-			t.Fatalf("seed %d: raising the labels opened", seed)
-		}
-		if got.Permit && !got.Until.IsZero() && !Decide(cs, req, data, got.Until.Add(-1)).Permit {
-			t.Fatalf("seed %d: the answer changed before Until", seed)
 		}
 	}
-	require.Greater(t, permits, 500, "the draws must meet, or the laws are held by silence")
+}
+
+func (l *law) raising(t *testing.T) {
+	more := l.data
+	more.Confidentiality, more.Sensitivity = "V", append(slices.Clone(more.Sensitivity), "STD")
+	l.opens(t, l.policy.Decide(l.given, l.req, more, noon), "raising the labels")
+}
+
+func (l *law) untilThen(t *testing.T) {
+	if l.got.Permit && !l.got.Until.IsZero() && !l.policy.Decide(l.given, l.req, l.data, l.got.Until.Add(-1)).Permit {
+		t.Fatalf("seed %d: the answer changed before Until", l.seed)
+	}
 }
 
 // TestCodes reads the code table as its own rules want it: one parent a code,

@@ -2,7 +2,7 @@
 //
 // [Records] seals a tagged struct as package envelope does and finds it again
 // as package pseudo does, over the very same bytes, and puts two things before
-// every plaintext: a decision ([Decide]) over the patient's consents in the
+// every plaintext: a decision ([Policy.Decide]) over the patient's consents in the
 // [Ledger], and an entry in the audit [Log] that is durable before the first
 // field is opened. A decision that is missing, unknown or undecidable is a
 // refusal; so is an audit entry that could not be written.

@@ -107,9 +107,6 @@ func guardFormula(s string) string {
 	return s
 }
 
-// exportPage is how many records share one durable write of the audit log.
-const exportPage = 100
-
 // Export gives the records of in as a table for req.Recipient: direct
 // identifiers left out, dates as years, and in the column "pseudonym" a token
 // of the patient in the recipient's own domain ([Config.AddRecipient]), so two
@@ -193,7 +190,7 @@ func (e *export[T]) run(ctx context.Context, in iter.Seq2[*T, envelope.Sealed], 
 			return
 		}
 		e.page = append(e.page, exported[T]{of, x})
-		if len(e.page) == exportPage && !e.flush(ctx, yield) {
+		if len(e.page) == pageSize && !e.flush(ctx, yield) {
 			return
 		}
 	}

@@ -194,7 +194,7 @@ func TestExportPages(t *testing.T) {
 	ctx := context.Background()
 	require.NoError(t, r.cfg.AddRecipient(ctx, "ui-2026"))
 	var rows []stored
-	for i := range 2*exportPage + 1 {
+	for i := range 2*pageSize + 1 {
 		p := ayu
 		p.ID = "p-" + strings.Repeat("x", i+1)
 		rows = append(rows, stored{p.ID, sealed(t, r, p, Research).Sealed})
@@ -209,7 +209,7 @@ func TestExportPages(t *testing.T) {
 			break
 		}
 	}
-	require.Equal(t, logged+exportPage, len(entries(t, r.cfg.Log)), "a page is logged before its first row is yielded, and the next one is not")
+	require.Equal(t, logged+pageSize, len(entries(t, r.cfg.Log)), "a page is logged before its first row is yielded, and the next one is not")
 	table, err = r.Export(ctx, each(rows), study)
 	require.NoError(t, err)
 	require.Len(t, readAll(t, table), len(rows))
@@ -241,7 +241,7 @@ func TestTooLateToExport(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return c.Withdraw(ctx, id, all[0].ID)
+			return c.Withdraw(ctx, id, all[0].ID, "clerk")
 		},
 		"refusal": func(c *Config, id string) error {
 			_, err := c.Give(ctx, Consent{Subject: id, Purposes: []Purpose{Research}, Refused: true})

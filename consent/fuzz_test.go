@@ -3,6 +3,7 @@ package consent
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/rahasia/rahasia/internal/lp"
 )
@@ -61,8 +62,12 @@ func FuzzEvent(f *testing.F) {
 	c := Consent{
 		ID: "c", Purposes: []Purpose{Treatment}, Refused: true, Actors: []string{"a"}, Roles: []string{"r"}, Confidentiality: Restricted,
 		Sensitivity: []Label{"HIV"}, Obligations: []Obligation{Deidentify}, From: noon, Until: year(9999),
+		Actions: []Action{Access}, Data: Selection{Types: []string{"lab"}, Records: []string{"r"}, Authors: []string{"dr"}, Related: []string{"e"}, From: noon, Until: year(9999)},
+		Except: []Rule{{Purposes: []Purpose{BreakGlass}, Until: noon}}, GivenBy: &Representative{ID: "ibu", Relation: "MTH", Until: noon}, Supersedes: "b",
 	}
 	for _, b := range []eventBody{
+		{Kind: "unrepresented", ID: "ibu", At: instantOf(noon)},
+		{Kind: "withdrawn", At: instantOf(noon)},
 		{Kind: "given", ID: "c", At: instantOf(noon), Consent: newGranted(c)},
 		{Kind: "given", ID: "c", Consent: newGranted(Consent{Purposes: c.Purposes})},
 		{Kind: "withdrawn", ID: "c", At: instantOf(year(1900))},
@@ -77,7 +82,7 @@ func FuzzEvent(f *testing.F) {
 	}
 	f.Add([]byte{0xa3, 0x01, 0x65, 'g', 'i', 'v', 'e', 'n', 0x02, 0x60, 0x03, 0x82, 0x00, 0x18, 0x00})
 	f.Fuzz(func(t *testing.T, text []byte) {
-		all, err := replay([][]byte{text}, "p")
+		all, err := replay([][]byte{text}, "p", time.Time{})
 		var b eventBody
 		readable := decode(text, &b) == nil
 		if err == nil && !readable {
@@ -89,7 +94,7 @@ func FuzzEvent(f *testing.F) {
 		if again, err := encode(b); err != nil || !bytes.Equal(again, text) {
 			t.Errorf("%x reads and encodes as %x", text, again)
 		}
-		Decide(all, care, Data{}, noon)
+		new(Policy).Decide(all, care, Data{}, noon)
 		for _, c := range all {
 			if c.Subject != "p" || c.ID != b.ID {
 				t.Errorf("%x is another's", text)

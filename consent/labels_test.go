@@ -3,6 +3,7 @@ package consent
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -296,7 +297,7 @@ func TestObligations(t *testing.T) {
 
 // TestReplayRefuses: events that no ledger writes.
 func TestReplayRefuses(t *testing.T) {
-	given := &granted{Purposes: []Purpose{Treatment}}
+	given := newGranted(Consent{Purposes: []Purpose{Treatment}})
 	for name, tt := range map[string]struct {
 		body any
 		ok   bool
@@ -305,13 +306,18 @@ func TestReplayRefuses(t *testing.T) {
 		"withdrawn":                {eventBody{Kind: "withdrawn", ID: "c"}, true},
 		"given nothing":            {eventBody{Kind: "given", ID: "c"}, false},
 		"withdrawn with a consent": {eventBody{Kind: "withdrawn", ID: "c", Consent: given}, false},
+		"all withdrawn":            {eventBody{Kind: "withdrawn"}, true},
+		"given without an id":      {eventBody{Kind: "given", Consent: given}, false},
+		"unrepresented":            {eventBody{Kind: "unrepresented", ID: "ibu"}, true},
+		"nobody unrepresented":     {eventBody{Kind: "unrepresented"}, false},
+		"unrepresented and given":  {eventBody{Kind: "unrepresented", ID: "ibu", Consent: given}, false},
 		"another kind":             {eventBody{Kind: "renewed", ID: "c"}, false},
 		"no kind":                  {eventBody{ID: "c"}, false},
 		"no event":                 {"c", false},
 	} {
 		b, err := encode(tt.body)
 		require.NoError(t, err)
-		_, err = replay([][]byte{b}, "p")
+		_, err = replay([][]byte{b}, "p", time.Time{})
 		if tt.ok {
 			require.NoError(t, err, name)
 			continue

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/rahasia/rahasia/consent/internal/evidence"
-	"github.com/rahasia/rahasia/envelope"
 	"github.com/rahasia/rahasia/keyring"
 )
 
@@ -30,15 +29,38 @@ type Ledger struct {
 	chain func() *evidence.Chain // a closure, so that what prints the ledger does not walk into it
 }
 
+// The kinds of an event.
+const (
+	eventGiven         = "given"         // a consent or refusal; it ends the one that it supersedes
+	eventWithdrawn     = "withdrawn"     // one of them, or where no id is named every permit
+	eventUnrepresented = "unrepresented" // every permit that a representative gave
+)
+
+// eventBody is an event as it is sealed.
 type eventBody struct {
-	Kind    string   `cbor:"1,keyasint"` // "given" or "withdrawn"
-	ID      string   `cbor:"2,keyasint"` // of the consent
-	At      instant  `cbor:"3,keyasint"`
+	Kind    string   `cbor:"1,keyasint"`
+	ID      string   `cbor:"2,keyasint,omitempty"` // of the consent; of the representative
+	At      instant  `cbor:"3,keyasint"`           // when it was recorded
 	Consent *granted `cbor:"4,keyasint,omitempty"`
 }
 
+// granted is a consent as its event carries it.
 type granted struct {
-	Purposes        []Purpose       `cbor:"1,keyasint"`
+	Base       ruleBody         `cbor:"1,keyasint"`
+	Except     []ruleBody       `cbor:"2,keyasint,omitempty"`
+	Hold       bool             `cbor:"3,keyasint,omitempty"`
+	GivenBy    *representedBody `cbor:"4,keyasint,omitempty"`
+	Supersedes string           `cbor:"5,keyasint,omitempty"`
+}
+
+type representedBody struct {
+	ID       string   `cbor:"1,keyasint"`
+	Relation string   `cbor:"2,keyasint,omitempty"`
+	Until    *instant `cbor:"3,keyasint,omitempty"`
+}
+
+type ruleBody struct {
+	Purposes        []Purpose       `cbor:"1,keyasint,omitempty"`
 	Refused         bool            `cbor:"2,keyasint,omitempty"`
 	Actors          []string        `cbor:"3,keyasint,omitempty"`
 	Roles           []string        `cbor:"4,keyasint,omitempty"`
@@ -47,6 +69,30 @@ type granted struct {
 	Obligations     []Obligation    `cbor:"7,keyasint,omitempty"`
 	From            *instant        `cbor:"8,keyasint,omitempty"` // absent: unbounded
 	Until           *instant        `cbor:"9,keyasint,omitempty"`
+	Actions         []Action        `cbor:"10,keyasint,omitempty"`
+	Types           []string        `cbor:"11,keyasint,omitempty"` // of the data, as those that follow
+	Records         []string        `cbor:"12,keyasint,omitempty"`
+	Authors         []string        `cbor:"13,keyasint,omitempty"`
+	Related         []string        `cbor:"14,keyasint,omitempty"`
+	DataFrom        *instant        `cbor:"15,keyasint,omitempty"`
+	DataUntil       *instant        `cbor:"16,keyasint,omitempty"`
+}
+
+func newRuleBody(r Rule) ruleBody {
+	return ruleBody{
+		Purposes: r.Purposes, Refused: r.Refused, Actors: r.Actors, Roles: r.Roles, Confidentiality: r.Confidentiality,
+		Sensitivity: r.Sensitivity, Obligations: r.Obligations, From: bound(r.From), Until: bound(r.Until), Actions: r.Actions,
+		Types: r.Data.Types, Records: r.Data.Records, Authors: r.Data.Authors, Related: r.Data.Related,
+		DataFrom: bound(r.Data.From), DataUntil: bound(r.Data.Until),
+	}
+}
+
+func (b *ruleBody) rule() Rule {
+	return Rule{
+		Refused: b.Refused, Purposes: b.Purposes, Actions: b.Actions, Actors: b.Actors, Roles: b.Roles, Confidentiality: b.Confidentiality,
+		Sensitivity: b.Sensitivity, Obligations: b.Obligations, From: b.From.time(), Until: b.Until.time(),
+		Data: Selection{Types: b.Types, Records: b.Records, Authors: b.Authors, Related: b.Related, From: b.DataFrom.time(), Until: b.DataUntil.time()},
+	}
 }
 
 // OpenLedger opens the ledger of ring in db, a SQLite database whose tables it
@@ -83,50 +129,117 @@ func (l *Ledger) Of(ctx context.Context, subject string) ([]Consent, error) {
 	return all, nil
 }
 
-func (l *Ledger) of(ctx context.Context, subject string) ([]Consent, error) {
-	if subject == "" {
-		return nil, ErrSubject
+// At returns what [Ledger.Of] would have returned at the time known: to answer
+// for an old decision ask [Policy.Explain] for its time with what was known at
+// that time, which what was recorded later does not change.
+func (l *Ledger) At(ctx context.Context, subject string, known time.Time) ([]Consent, error) {
+	bodies, err := l.bodies(ctx, subject)
+	var all []Consent
+	if err == nil {
+		all, err = replay(bodies, subject, known)
 	}
-	bodies, err := l.chain().Of(ctx, subject)
+	if err != nil {
+		return nil, fmt.Errorf("consent: read ledger: %w", err)
+	}
+	return all, nil
+}
+
+func (l *Ledger) of(ctx context.Context, subject string) ([]Consent, error) {
+	bodies, err := l.bodies(ctx, subject)
 	if err != nil {
 		return nil, err
 	}
-	return replay(bodies, subject)
+	return replay(bodies, subject, time.Time{})
+}
+
+func (l *Ledger) bodies(ctx context.Context, subject string) ([][]byte, error) {
+	if subject == "" {
+		return nil, ErrSubject
+	}
+	return l.chain().Of(ctx, subject)
 }
 
 // give appends a consent that check has passed.
 func (l *Ledger) give(ctx context.Context, c Consent, at time.Time) error {
-	return l.append(ctx, c.Subject, eventBody{Kind: "given", ID: c.ID, At: instantOf(at), Consent: newGranted(c)}, func(all []Consent) error {
-		if indexOf(all, c.ID) >= 0 {
+	return l.append(ctx, c.Subject, eventBody{Kind: eventGiven, ID: c.ID, At: instantOf(at), Consent: newGranted(c)}, func(all []Consent) error {
+		switch {
+		case indexOf(all, c.ID) >= 0:
 			return ErrExists
+		case c.Supersedes != "" && indexOf(all, c.Supersedes) < 0:
+			return fmt.Errorf("superseded: %w", ErrNoConsent)
 		}
 		return nil
 	})
 }
 
 func newGranted(c Consent) *granted {
-	return &granted{
-		Purposes: c.Purposes, Refused: c.Refused, Actors: c.Actors, Roles: c.Roles,
-		Confidentiality: c.Confidentiality, Sensitivity: c.Sensitivity, Obligations: c.Obligations,
-		From: bound(c.From), Until: bound(c.Until),
+	base := c.base()
+	base.From, base.Until = c.From, c.Until
+	g := &granted{Base: newRuleBody(base), Hold: c.Hold, Supersedes: c.Supersedes}
+	for _, r := range c.Except {
+		g.Except = append(g.Except, newRuleBody(r))
 	}
+	if by := c.GivenBy; by != nil {
+		g.GivenBy = &representedBody{by.ID, by.Relation, bound(by.Until)}
+	}
+	return g
+}
+
+// consent is the consent that g carries.
+func (g *granted) consent(id, subject string) Consent {
+	base := g.Base.rule()
+	c := Consent{
+		ID: id, Subject: subject, Purposes: base.Purposes, Refused: base.Refused, Actions: base.Actions, Actors: base.Actors, Roles: base.Roles,
+		Data: base.Data, Confidentiality: base.Confidentiality, Sensitivity: base.Sensitivity, Obligations: base.Obligations,
+		From: base.From, Until: base.Until, Hold: g.Hold, Supersedes: g.Supersedes,
+	}
+	for i := range g.Except {
+		c.Except = append(c.Except, g.Except[i].rule())
+	}
+	if by := g.GivenBy; by != nil {
+		c.GivenBy = &Representative{by.ID, by.Relation, by.Until.time()}
+	}
+	return c
 }
 
 var errAgain = errors.New("already withdrawn")
 
-// withdraw ends a consent. Ending one twice is no error and adds no event.
+// withdraw ends a consent, or with no id every permit. Ending what has ended is
+// no error and adds no event.
 func (l *Ledger) withdraw(ctx context.Context, subject, id string, at time.Time) error {
+	return l.end(ctx, subject, eventBody{Kind: eventWithdrawn, ID: id, At: instantOf(at)}, func(all []Consent) error {
+		if id != "" && indexOf(all, id) < 0 {
+			return ErrNoConsent
+		}
+		return nil
+	})
+}
+
+// unrepresent ends the permits that a representative gave.
+func (l *Ledger) unrepresent(ctx context.Context, subject, representative string, at time.Time) error {
+	return l.end(ctx, subject, eventBody{Kind: eventUnrepresented, ID: representative, At: instantOf(at)}, func(all []Consent) error {
+		if !slices.ContainsFunc(all, func(c Consent) bool { return c.GivenBy != nil && c.GivenBy.ID == representative }) {
+			return ErrNoConsent
+		}
+		return nil
+	})
+}
+
+// end appends an event that ends something, unless there is nothing to end.
+func (l *Ledger) end(ctx context.Context, subject string, b eventBody, check func([]Consent) error) error {
 	if subject == "" {
 		return ErrSubject
 	}
-	err := l.append(ctx, subject, eventBody{Kind: "withdrawn", ID: id, At: instantOf(at)}, func(all []Consent) error {
-		switch i := indexOf(all, id); {
-		case i < 0:
-			return ErrNoConsent
-		case !all[i].Withdrawn.IsZero():
-			return errAgain
+	err := l.append(ctx, subject, b, func(all []Consent) error {
+		if err := check(all); err != nil {
+			return err
 		}
-		return nil
+		for i := range all {
+			if b.ends(&all[i]) {
+				return nil
+			}
+		}
+		return errAgain
 	})
 	if errors.Is(err, errAgain) {
 		return nil
@@ -141,7 +254,7 @@ func (l *Ledger) append(ctx context.Context, subject string, b eventBody, check 
 		return err
 	}
 	return l.chain().Append(ctx, subject, body, func(bodies [][]byte) error {
-		all, err := replay(bodies, subject)
+		all, err := replay(bodies, subject, time.Time{})
 		if err != nil {
 			return err
 		}
@@ -149,17 +262,32 @@ func (l *Ledger) append(ctx context.Context, subject string, b eventBody, check 
 	})
 }
 
-// replay builds a patient's consents from the events.
-func replay(bodies [][]byte, subject string) ([]Consent, error) {
+// replay builds a patient's consents from the events, of those recorded until
+// known; a zero time is all.
+func replay(bodies [][]byte, subject string, known time.Time) ([]Consent, error) {
 	var all []Consent
 	for _, body := range bodies {
 		var b eventBody
-		if err := decode(body, &b); err != nil || (b.Kind == "given") != (b.Consent != nil) || b.Kind != "given" && b.Kind != "withdrawn" {
+		if err := decode(body, &b); err != nil || !b.sound() {
 			return nil, ErrTampered
 		}
-		all = b.apply(all, subject)
+		if known.IsZero() || !b.At.time().After(known) {
+			all = b.apply(all, subject)
+		}
 	}
 	return all, nil
+}
+
+func (b *eventBody) sound() bool {
+	switch b.Kind {
+	case eventGiven:
+		return b.Consent != nil && b.ID != ""
+	case eventWithdrawn:
+		return b.Consent == nil
+	case eventUnrepresented:
+		return b.Consent == nil && b.ID != ""
+	}
+	return false
 }
 
 func indexOf(all []Consent, id string) int {
@@ -168,18 +296,39 @@ func indexOf(all []Consent, id string) int {
 
 // apply adds the event to the consents built from the ones before it.
 func (b *eventBody) apply(all []Consent, subject string) []Consent {
-	if b.Kind == "withdrawn" {
-		if i := indexOf(all, b.ID); i >= 0 {
-			all[i].Withdrawn = b.At.time()
+	for i := range all {
+		if c := &all[i]; b.ends(c) {
+			c.Withdrawn, c.Because = b.At.time(), b.because()
 		}
+	}
+	if b.Consent == nil {
 		return all
 	}
-	g := b.Consent
-	return append(all, Consent{
-		ID: b.ID, Subject: subject, Purposes: g.Purposes, Refused: g.Refused, Actors: g.Actors, Roles: g.Roles,
-		Confidentiality: g.Confidentiality, Sensitivity: g.Sensitivity, Obligations: g.Obligations,
-		From: g.From.time(), Until: g.Until.time(),
-	})
+	return append(all, b.Consent.consent(b.ID, subject))
+}
+
+// ends reports whether b ends c, which has not ended yet. What ends many ends
+// permits alone: a refusal ends when it is named.
+func (b *eventBody) ends(c *Consent) bool {
+	switch {
+	case !c.Withdrawn.IsZero():
+		return false
+	case b.Kind == eventGiven:
+		return b.Consent.Supersedes == c.ID && c.ID != ""
+	case b.Kind == eventUnrepresented:
+		return !c.Refused && c.GivenBy != nil && c.GivenBy.ID == b.ID
+	}
+	return b.ID == c.ID || b.ID == "" && !c.Refused
+}
+
+func (b *eventBody) because() Reason {
+	switch b.Kind {
+	case eventGiven:
+		return Superseded
+	case eventUnrepresented:
+		return NotRepresented
+	}
+	return Ended
 }
 
 // instant is a time to the nanosecond, of any year.
@@ -210,33 +359,4 @@ func (i *instant) time() time.Time {
 }
 
 // same reports whether c says what d says.
-func (c Consent) same(d Consent) bool {
-	c.Withdrawn = time.Time{}
-	return reflect.DeepEqual(newGranted(c), newGranted(d))
-}
-
-// check refuses a consent that no decision could use, and gives it an id.
-func (c *Consent) check() error {
-	switch {
-	case c.Subject == "":
-		return ErrSubject
-	case len(c.Purposes) == 0 || slices.ContainsFunc(c.Purposes, func(p Purpose) bool { return !p.known() }):
-		return fmt.Errorf("purposes: %w", ErrCode)
-	case c.Confidentiality.rank() == 0:
-		return fmt.Errorf("confidentiality: %w", ErrCode)
-	case slices.ContainsFunc(c.Sensitivity, func(s Label) bool { return !s.known() }):
-		return fmt.Errorf("sensitivity: %w", ErrCode)
-	case slices.ContainsFunc(c.Obligations, func(o Obligation) bool { return !o.known() }):
-		return fmt.Errorf("obligations: %w", ErrCode)
-	case !c.Withdrawn.IsZero(), !c.From.IsZero() && !c.Until.IsZero() && !c.From.Before(c.Until):
-		return ErrPeriod
-	case !text(c.ID), !text(c.Actors...), !text(c.Roles...):
-		return ErrLimit
-	case max(len(c.Purposes), len(c.Sensitivity), len(c.Obligations), len(c.Actors), len(c.Roles)) > maxList:
-		return ErrLimit
-	}
-	if c.ID == "" {
-		c.ID = envelope.NewID()
-	}
-	return nil
-}
+func (c Consent) same(d Consent) bool { return reflect.DeepEqual(newGranted(c), newGranted(d)) }

@@ -24,7 +24,7 @@ func TestLedgerSurvivesReopening(t *testing.T) {
 	require.NoError(t, err)
 	id, err := cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Marketing}, Refused: true})
 	require.NoError(t, err)
-	require.NoError(t, cfg.Withdraw(ctx, "p", id))
+	require.NoError(t, cfg.Withdraw(ctx, "p", id, "clerk"))
 	reopen(t, cfg, db)
 	all, err := cfg.Ledger.Of(ctx, "p")
 	require.NoError(t, err)
@@ -58,7 +58,7 @@ func TestAttackLedger(t *testing.T) {
 			cfg, db := sqlConfig(t)
 			id, err := cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Treatment}})
 			require.NoError(t, err)
-			require.NoError(t, cfg.Withdraw(ctx, "p", id))
+			require.NoError(t, cfg.Withdraw(ctx, "p", id, "clerk"))
 			_, err = cfg.Give(ctx, Consent{Subject: "q", Purposes: []Purpose{Treatment}})
 			require.NoError(t, err)
 			res, err := db.Exec(attack)
@@ -89,7 +89,7 @@ func requireRefused(t *testing.T, err error, who string) {
 func TestAttackLedgerCutOff(t *testing.T) {
 	ctx := context.Background()
 	for name, add := range map[string]func(*Config, string) error{
-		"withdrawal": func(c *Config, id string) error { return c.Withdraw(ctx, "p", id) },
+		"withdrawal": func(c *Config, id string) error { return c.Withdraw(ctx, "p", id, "clerk") },
 		"permit": func(c *Config, _ string) error {
 			_, err := c.Give(ctx, Consent{Subject: "r", Purposes: []Purpose{Treatment}})
 			return err
@@ -127,7 +127,7 @@ func TestAttackFork(t *testing.T) {
 		b := *a
 		reopen(t, &b, db)
 		other := people(t, &b)
-		require.NoError(t, a.Withdraw(ctx, ayu.ID, id))
+		require.NoError(t, a.Withdraw(ctx, ayu.ID, id, "clerk"))
 		_, err = db.Exec(`DELETE FROM consent_ledger WHERE seq = 2`)
 		require.NoError(t, err)
 		_, err = open(other, ayu.ID, row.Sealed, care)
@@ -168,7 +168,7 @@ func TestLedgerConcurrent(t *testing.T) {
 			for j := range 5 {
 				id, err := c.Give(ctx, Consent{ID: fmt.Sprint(i, "-", j), Subject: "p", Purposes: []Purpose{Treatment}})
 				if err == nil {
-					err = c.Withdraw(ctx, "p", id)
+					err = c.Withdraw(ctx, "p", id, "clerk")
 				}
 				if err != nil {
 					t.Error(err)

@@ -172,7 +172,7 @@ func TestNothingGiven(t *testing.T) {
 	for who, c := range map[string]*Config{"nil": nil, "zero": {}, "half": {Ring: cfg.Ring, Ledger: cfg.Ledger}} {
 		_, err := c.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Treatment}})
 		require.ErrorIs(t, err, ErrConfig, who)
-		require.ErrorIs(t, c.Withdraw(ctx, "p", "c"), ErrConfig, who)
+		require.ErrorIs(t, c.Withdraw(ctx, "p", "c", "clerk"), ErrConfig, who)
 		_, err = c.Erase(ctx, "p")
 		require.ErrorIs(t, err, ErrConfig, who)
 		require.ErrorIs(t, c.AddRecipient(ctx, "x"), ErrConfig, who)
@@ -208,7 +208,7 @@ func TestNothingGiven(t *testing.T) {
 	require.ErrorIs(t, err, ErrSubject)
 	_, err = open(r, ayu.ID, nil, care)
 	require.Error(t, err)
-	require.ErrorIs(t, cfg.Withdraw(ctx, "", "c"), ErrSubject)
+	require.ErrorIs(t, cfg.Withdraw(ctx, "", "c", "clerk"), ErrSubject)
 	_, err = cfg.Erase(ctx, "")
 	require.Error(t, err)
 	_, err = cfg.Log.History(ctx, "")
@@ -241,7 +241,7 @@ func TestAttackSwappedArguments(t *testing.T) {
 	require.Error(t, update)
 	_, give := r.cfg.Give(ctx, Consent{Subject: ayu.ID, Purposes: []Purpose{Purpose(ayu.NIK)}})
 	require.ErrorIs(t, give, ErrCode)
-	withdraw := r.cfg.Withdraw(ctx, ayu.ID, ayu.NIK)
+	withdraw := r.cfg.Withdraw(ctx, ayu.ID, ayu.NIK, "clerk")
 	require.ErrorIs(t, withdraw, ErrNoConsent)
 	for _, err := range []error{lookup, update, give, withdraw} {
 		for _, v := range []string{ayu.NIK, ayu.Name, ayu.ID} {

@@ -47,7 +47,7 @@ type Entry struct {
 	Actor     string
 	Role      string
 	Purpose   Purpose
-	Action    string // seal, open, lookup, update, export, give, withdraw, erase, start
+	Action    string // seal, open, lookup, update, export, give, withdraw, unrepresent, erase, start
 	Type      string // record type
 	Fields    []string
 	Withheld  []string
@@ -55,6 +55,9 @@ type Entry struct {
 	Reason    Reason
 	Decision  string // id of the decision
 	Recipient string // of an export
+
+	Article       string // of the legal basis, where Reason is ByLaw
+	Justification string // of an emergency
 
 	// Set by [Log.History] only, which asks by subject: they die with the patient's keys.
 	Subject, Record string
@@ -77,6 +80,9 @@ type logBody struct {
 	Recipient string   `cbor:"13,keyasint,omitempty"`
 	Ledger    uint64   `cbor:"14,keyasint,omitempty"` // events in the ledger that the decision knew
 	Subject   []byte   `cbor:"15,keyasint,omitempty"` // patient, record and consents, sealed under the patient's audit key
+
+	Article       string `cbor:"16,keyasint,omitempty"`
+	Justification string `cbor:"17,keyasint,omitempty"`
 }
 
 // OpenLog opens the log of ring in db, a SQLite database whose tables it makes

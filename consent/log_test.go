@@ -217,7 +217,7 @@ func TestNoAuditNoPlaintext(t *testing.T) {
 	all, err := r.cfg.Ledger.Of(ctx, ayu.ID)
 	require.NoError(t, err)
 	require.Len(t, all, 1, "a permit that is not in the log is not in force")
-	require.ErrorIs(t, r.cfg.Withdraw(ctx, ayu.ID, all[0].ID), ErrAudit)
+	require.ErrorIs(t, r.cfg.Withdraw(ctx, ayu.ID, all[0].ID, "clerk"), ErrAudit)
 	all, err = r.cfg.Ledger.Of(ctx, ayu.ID)
 	require.NoError(t, err)
 	require.False(t, all[0].Withdrawn.IsZero(), "a withdrawal bites whether or not the log can be written")

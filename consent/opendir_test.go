@@ -193,7 +193,7 @@ func TestOldKeyStore(t *testing.T) {
 // before a refusal: no key is needed for that, and it is noticed.
 func TestAttackOldRecords(t *testing.T) {
 	for name, stop := range map[string]func(*Config, string) error{
-		"withdrawal": func(c *Config, id string) error { return c.Withdraw(context.Background(), ayu.ID, id) },
+		"withdrawal": func(c *Config, id string) error { return c.Withdraw(context.Background(), ayu.ID, id, "clerk") },
 		"refusal": func(c *Config, _ string) error {
 			_, err := c.Give(context.Background(), Consent{Subject: ayu.ID, Purposes: []Purpose{Treatment}, Refused: true})
 			return err

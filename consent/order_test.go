@@ -50,7 +50,7 @@ func TestOrderOfLedgerAndLog(t *testing.T) {
 		}
 	}
 	withdraw := func(id string) func(*Config) (string, error) {
-		return func(c *Config) (string, error) { return "", c.Withdraw(ctx, "p", id) }
+		return func(c *Config) (string, error) { return "", c.Withdraw(ctx, "p", id, "clerk") }
 	}
 	events := func(c *Config) uint64 { return c.Ledger.chain().Len() }
 	for name, tt := range map[string]struct {
@@ -134,9 +134,9 @@ func TestRepeatAfterErrAudit(t *testing.T) {
 	_, err = cfg.Give(ctx, permit)
 	require.NoError(t, err)
 	mend = stick(t, log, "consent_log")
-	require.ErrorIs(t, cfg.Withdraw(ctx, "p", "c"), ErrAudit)
+	require.ErrorIs(t, cfg.Withdraw(ctx, "p", "c", "clerk"), ErrAudit)
 	mend()
-	require.NoError(t, cfg.Withdraw(ctx, "p", "c"))
+	require.NoError(t, cfg.Withdraw(ctx, "p", "c", "clerk"))
 	require.Equal(t, "withdraw", last(t, cfg.Log).Action)
 	require.EqualValues(t, 3, cfg.Ledger.chain().Len(), "a withdrawal twice is one event")
 }
@@ -174,7 +174,7 @@ func TestWithdrawnWhileDeciding(t *testing.T) {
 		asked := 0
 		cfg.Now = func() time.Time {
 			if asked++; asked == at {
-				require.NoError(t, cfg.Withdraw(context.Background(), ayu.ID, all[0].ID))
+				require.NoError(t, cfg.Withdraw(context.Background(), ayu.ID, all[0].ID, "clerk"))
 			}
 			return noon
 		}
@@ -307,7 +307,7 @@ func TestOneConnection(t *testing.T) {
 		require.Len(t, readAll(t, table), 1)
 		_, err = cfg.Log.History(ctx, p.ID)
 		require.NoError(t, err)
-		require.NoError(t, cfg.Withdraw(ctx, p.ID, id))
+		require.NoError(t, cfg.Withdraw(ctx, p.ID, id, "clerk"))
 		_, err = cfg.Erase(ctx, p.ID)
 		require.NoError(t, err)
 		_, err = cfg.Log.Verify(ctx)

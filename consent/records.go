@@ -273,13 +273,18 @@ func (r *Records[T]) Open(ctx context.Context, out *T, row envelope.Sealed, req 
 	if err != nil {
 		return r.wrap("open", err)
 	}
+	return r.fill(ctx, out, x)
+}
+
+// fill opens what was released into out, which was wiped.
+func (r *Records[T]) fill(ctx context.Context, out *T, x *released) error {
 	if err := r.codec.OpenFields(x.reading, out, x.fields...); err != nil {
 		r.failed(ctx, x)
 		r.wipe(out)
 		return r.wrap("open", err)
 	}
 	if len(x.withheld) > 0 {
-		return &WithheldError{Type: r.name, Purpose: req.Purpose, Fields: x.withheld, Decision: x.entry.Decision}
+		return &WithheldError{Type: r.name, Purpose: x.entry.Purpose, Fields: x.withheld, Decision: x.entry.Decision}
 	}
 	return nil
 }
@@ -362,15 +367,17 @@ func (r *Records[T]) changedTokens(ctx context.Context, src *T, fields []string)
 func (r *Records[T]) newSections(x *released) (map[string][]byte, error) {
 	there := x.reading.Compartments()
 	var facts sectionTag
+	var about Data
 	for _, c := range there {
 		tag, err := readTag(x.tags, x.reading, c)
 		if err != nil {
 			return nil, err
 		}
 		labels := append(tag.Sensitivity, facts.Sensitivity...)
+		tag.describe(&about)
 		facts, facts.Sensitivity = tag, labels
 	}
-	t := Tag{Purpose: facts.Purpose, Basis: facts.Basis, Consent: facts.Consent, Policy: facts.Policy, Confidentiality: facts.Confidentiality, Sensitivity: facts.Sensitivity}
+	t := Tag{Purpose: facts.Purpose, Basis: facts.Basis, Consent: facts.Consent, Policy: facts.Policy, Confidentiality: facts.Confidentiality, Sensitivity: facts.Sensitivity, Author: about.Author, Related: about.Related, Time: about.Time}
 	if facts.Retain != 0 {
 		t.Retain = time.Unix(facts.Retain, 0)
 	}
@@ -432,7 +439,7 @@ func (req *Request) check() error {
 		return fmt.Errorf("purpose: %w", ErrRequest)
 	case req.Actor == "":
 		return fmt.Errorf("actor: %w", ErrRequest)
-	case !text(string(req.Purpose), req.Actor, req.Role, req.Recipient):
+	case !text(string(req.Purpose), req.Actor, req.Role, req.Recipient, req.Justification):
 		return ErrLimit
 	}
 	return nil

@@ -149,10 +149,10 @@ func TestWithdrawAndRefuse(t *testing.T) {
 	_, err = open(r, ayu.ID, row.Sealed, care)
 	require.IsType(t, &WithheldError{}, err)
 
-	require.ErrorIs(t, r.cfg.Withdraw(ctx, ayu.ID, "another"), ErrNoConsent)
-	require.ErrorIs(t, r.cfg.Withdraw(ctx, "another", id), ErrNoConsent)
-	require.NoError(t, r.cfg.Withdraw(ctx, ayu.ID, id))
-	require.NoError(t, r.cfg.Withdraw(ctx, ayu.ID, id), "twice is no error")
+	require.ErrorIs(t, r.cfg.Withdraw(ctx, ayu.ID, "another", "clerk"), ErrNoConsent)
+	require.ErrorIs(t, r.cfg.Withdraw(ctx, "another", id, "clerk"), ErrNoConsent)
+	require.NoError(t, r.cfg.Withdraw(ctx, ayu.ID, id, "clerk"))
+	require.NoError(t, r.cfg.Withdraw(ctx, ayu.ID, id, "clerk"), "twice is no error")
 	_, err = open(r, ayu.ID, row.Sealed, care)
 	var denied *DeniedError
 	require.ErrorAs(t, err, &denied)

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,16 +39,10 @@ type asked struct {
 // the audit entry; only then, and if neither a withdrawal nor an erasure came in
 // between, does it name the fields that may be opened.
 func (r *Records[T]) release(ctx context.Context, of *T, row envelope.Sealed, a asked) (*released, error) {
-	if err := a.req.check(); err != nil {
-		return nil, err
-	}
 	for {
-		x, refusal := r.decide(ctx, of, row, a)
+		x, refusal := r.answer(ctx, of, row, a)
 		if x == nil {
 			return nil, refusal
-		}
-		if err := r.finish(ctx, of, x, refusal); err != nil {
-			return nil, err
 		}
 		if err := r.cfg.Log.append(ctx, x.entry); err != nil {
 			return nil, err
@@ -65,6 +60,22 @@ func (r *Records[T]) release(ctx context.Context, of *T, row envelope.Sealed, a 
 		}
 		// the patient was faster: ask again, with what holds now
 	}
+}
+
+// answer decides and completes the entry, which is not written yet. An error
+// beside an answer is a refusal that has to be logged first.
+func (r *Records[T]) answer(ctx context.Context, of *T, row envelope.Sealed, a asked) (x *released, refusal error) {
+	if err := a.req.check(); err != nil {
+		return nil, err
+	}
+	x, refusal = r.decide(ctx, of, row, a)
+	if x == nil {
+		return nil, refusal
+	}
+	if err := r.finish(ctx, of, x, refusal); err != nil {
+		return nil, err
+	}
+	return x, refusal
 }
 
 // unchanged reports whether the patient's consents are still those that were
@@ -113,7 +124,8 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 		return x, err
 	}
 	x.consents = slices.Clone(consents)
-	d := decider{cfg: r.cfg, consents: consents, req: a.req, action: a.action, now: r.cfg.now()}
+	d := decider{cfg: r.cfg, consents: consents, req: a.req, action: a.action, kind: r.name, record: record, now: r.cfg.now()}
+	d.req.Action = actionOf(a.action)
 	for i := range consents {
 		if c := &consents[i]; c.Withdrawn.After(d.now) {
 			c.Withdrawn = d.now // written by a process whose clock is ahead: it bites now all the same
@@ -131,7 +143,10 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 		x.fields, x.entry.Reason = nil, x.withheld[0].Reason
 		return x, r.denied(x.entry)
 	}
-	x.entry.Reason = Permitted
+	x.entry.Reason, x.entry.Article = d.by, d.article
+	if d.by == InEmergency {
+		x.entry.Justification = a.req.Justification
+	}
 	return x, nil
 }
 
@@ -172,14 +187,29 @@ type decider struct {
 	consents []Consent
 	req      Request
 	action   string
+	kind     string // record type
+	record   string // record id
 	now      time.Time
 	basis    []string // ids of the consents that decided
+	by       Reason   // what the permits rest on; of several the one that is looked at first in a review
+	article  string   // of a legal basis
 	known    []answer
 }
 
 type answer struct {
-	data   Data
+	data   Data // as far as fields of one record differ in it
 	reason Reason
+}
+
+// actionOf is what a verb of Records does with data, for the decision.
+func actionOf(verb string) Action {
+	switch verb {
+	case "export":
+		return Disclose
+	case "update":
+		return Correct
+	}
+	return Access
 }
 
 // byType withholds what role, keys or the type's own labels forbid, and
@@ -196,7 +226,7 @@ func (d *decider) byType(x *released, wanted []*phi.Field) []*phi.Field {
 		case !d.cfg.Ring.Granted(f.Compartment):
 			reason = KeyNotGranted
 		default:
-			reason = d.decide(Data{Sensitivity: labelsOf(f)})
+			reason = d.decide(Data{Sensitivity: labelsOf(f), Type: d.kind, Record: d.record, later: true})
 		}
 		if reason == Permitted {
 			open = append(open, f)
@@ -219,12 +249,19 @@ func (r *Records[T]) decideByRecord(ctx context.Context, d *decider, x *released
 		return err
 	}
 	x.tags = map[string]sectionTag{}
+	record := Data{Type: d.kind, Record: d.record}
 	for _, f := range open {
 		tag, err := readTag(x.tags, x.reading, f.Compartment)
 		if err != nil {
 			return err
 		}
-		if reason := d.decide(tag.data(f)); reason != Permitted {
+		tag.describe(&record)
+	}
+	for _, f := range open {
+		tag := x.tags[f.Compartment]
+		data := record
+		data.Confidentiality, data.Sensitivity = tag.labels(f)
+		if reason := d.decide(data); reason != Permitted {
 			// By its type it was permitted: any other word would tell of a label.
 			x.withheld, x.byRecord = append(x.withheld, Withheld{f.Name, NoConsent}), true
 			continue
@@ -316,14 +353,18 @@ func (r *Records[T]) checkFoundBy(ctx context.Context, req Request, of *T, readi
 // decide answers for one set of labels.
 func (d *decider) decide(data Data) Reason {
 	for i := range d.known {
-		if a := &d.known[i]; a.data.Confidentiality == data.Confidentiality && slices.Equal(a.data.Sensitivity, data.Sensitivity) {
+		if a := &d.known[i]; a.data.later == data.later && a.data.Confidentiality == data.Confidentiality && slices.Equal(a.data.Sensitivity, data.Sensitivity) {
 			return a.reason
 		}
 	}
-	dec := Decide(d.consents, d.req, data, d.now)
+	dec := d.cfg.Policy.Decide(d.consents, d.req, data, d.now)
 	reason := dec.Reason
 	if dec.Permit {
 		reason = d.discharge(dec.Obligations)
+		if d.by == "" || dec.Reason == InEmergency || d.by == Permitted {
+			d.by = dec.Reason
+		}
+		d.article = cmp.Or(d.article, dec.Article)
 	}
 	if dec.Consent != "" && !slices.Contains(d.basis, dec.Consent) {
 		d.basis = append(d.basis, dec.Consent)
@@ -347,7 +388,9 @@ func (d *decider) discharge(obligations []Obligation) Reason {
 				return ExportOnly
 			}
 		default:
-			return CannotFulfil
+			if !slices.Contains(d.req.Fulfils, o) {
+				return CannotFulfil
+			}
 		}
 	}
 	return Permitted

@@ -33,6 +33,13 @@ type Tag struct {
 	// that has only names must not learn a diagnosis from a label.
 	Sensitivity []Label
 	Retain      time.Time // keep at least until; zero: no stated term
+
+	// What consents may select records by ([Selection]); sealed with Sensitivity,
+	// so a service that has only names cannot tell, and what is selected by these
+	// stays closed to it.
+	Author  string    // who made the data
+	Related []string  // the encounters and episodes of care that it belongs to
+	Time    time.Time // its clinical time, to the second
 }
 
 func (t *Tag) check() error {
@@ -45,7 +52,7 @@ func (t *Tag) check() error {
 		return fmt.Errorf("tag: confidentiality: %w", ErrCode)
 	case slices.ContainsFunc(t.Sensitivity, func(l Label) bool { return !l.known() }):
 		return fmt.Errorf("tag: sensitivity: %w", ErrCode)
-	case !text(t.Consent, t.Actor, t.Policy), len(t.Sensitivity) > maxList:
+	case !text(t.Consent, t.Actor, t.Policy, t.Author), !text(t.Related...), max(len(t.Sensitivity), len(t.Related)) > maxList:
 		return fmt.Errorf("tag: %w", ErrLimit)
 	}
 	return nil
@@ -62,6 +69,9 @@ type sectionTag struct {
 	Sensitivity     []Label            `cbor:"6,keyasint,omitempty"`
 	Retain          int64              `cbor:"7,keyasint,omitempty"` // seconds since 1970, UTC
 	Fields          map[string][]Label `cbor:"8,keyasint,omitempty"` // labels of this section's fields
+	Author          string             `cbor:"9,keyasint,omitempty"`
+	Related         []string           `cbor:"10,keyasint,omitempty"`
+	Time            *int64             `cbor:"11,keyasint,omitempty"` // seconds since 1970, UTC
 }
 
 // sections encodes t for each compartment of the plan.
@@ -77,6 +87,11 @@ func (t *Tag) sections(plan *phi.Plan) (map[string][]byte, error) {
 		}
 		if labelled := labelledSections(plan); slices.Contains(labelled, c) {
 			s.Sensitivity = slices.Compact(slices.Sorted(slices.Values(t.Sensitivity)))
+			s.Author, s.Related = t.Author, slices.Compact(slices.Sorted(slices.Values(t.Related)))
+			if !t.Time.IsZero() {
+				at := t.Time.Unix()
+				s.Time = &at
+			}
 		}
 		for i := range plan.Fields {
 			f := &plan.Fields[i]
@@ -129,13 +144,26 @@ func labelsOf(f *phi.Field) []Label {
 	return out
 }
 
-// data are the labels of one field of the section: the record's, the ones the
+// labels are those of one field of the section: the record's, the ones the
 // field was sealed with and the ones its type has now. More labels only ever
 // close, so a type that gains one protects the old records too.
-func (s *sectionTag) data(f *phi.Field) Data {
+func (s *sectionTag) labels(f *phi.Field) (Confidentiality, []Label) {
 	l := slices.Concat(s.Sensitivity, s.Fields[f.Name], labelsOf(f))
 	slices.Sort(l)
-	return Data{Confidentiality: s.Confidentiality, Sensitivity: slices.Compact(l)}
+	return s.Confidentiality, slices.Compact(l)
+}
+
+// describe adds to d what s says about the whole record.
+func (s *sectionTag) describe(d *Data) {
+	if s.Author != "" {
+		d.Author = s.Author
+	}
+	if len(s.Related) > 0 {
+		d.Related = s.Related
+	}
+	if s.Time != nil {
+		d.Time = time.Unix(*s.Time, 0)
+	}
 }
 
 // Limits of what a caller may have written down.

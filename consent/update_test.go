@@ -62,7 +62,7 @@ func TestUpdateOfAGrownType(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []Label{"PSY"}, got.Sensitivity, "also where only one of the older sections carries them")
 
-	require.NoError(t, cfg.Withdraw(ctx, "p", id))
+	require.NoError(t, cfg.Withdraw(ctx, "p", id, "clerk"))
 	_, err = cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Treatment}})
 	require.NoError(t, err)
 	out = named{ID: "p"}

@@ -28,7 +28,7 @@ func (s *story) withdraw(ctx context.Context) error {
 			continue
 		}
 		c.acts.Add(1)
-		if err := c.cfg.Withdraw(ctx, hero, consented.ID); err != nil {
+		if err := c.cfg.Withdraw(ctx, hero, consented.ID, "clerk"); err != nil {
 			return err
 		}
 	}
