@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -33,6 +34,18 @@ const (
 	Map
 	Object
 )
+
+// String is the word of docs/SPEC.md, or the number of a code for later.
+func (c Code) String() string {
+	words := [...]string{
+		Bool: "bool", Int: "int", Uint: "uint", Float: "float", Text: "text", Bytes: "bytes", Time: "time",
+		Binary: "binary", List: "list", Map: "map", Object: "object",
+	}
+	if c < Bool || c > Object {
+		return "code " + strconv.Itoa(int(c))
+	}
+	return words[c]
+}
 
 // Coder writes and reads the values of one Go type. Write is never called with
 // a value that is null. Read is given a zero value and returns what follows
