@@ -115,8 +115,8 @@
 // # Limits
 //
 // At most 16 compartments, 1,024 fields in one, names of 64 bytes, ids of 255,
-// tags of 4 KiB, values of 16 MiB as encoded, rows of 64 MiB; payloads of
-// messages and items of 16 MiB; objects of 4 PiB. One subject's key should seal
+// tags of 4 KiB, values of 16 MiB as encoded and of types nested 32 deep, rows of
+// 64 MiB; payloads of messages and items of 16 MiB; objects of 4 PiB. One subject's key should seal
 // at most 2³² values, tags and headers together (NIST SP 800-38D);
 // docs/SPEC.md has the arithmetic and the format, step by step.
 //

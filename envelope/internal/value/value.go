@@ -84,9 +84,15 @@ func isNil(v reflect.Value) bool { return v.IsNil() }
 
 // New returns the Coder of a type that phi has found fit. The order is:
 // sql.Null, time.Time, encoding.BinaryMarshaler, underlying kind.
-func New(t reflect.Type) (*Coder, error) {
+func New(t reflect.Type) (*Coder, error) { return newInside(t, 0) }
+
+// newInside is New for what lies inside so many other items.
+func newInside(t reflect.Type, depth int) (*Coder, error) {
 	if f, ok := phi.NullValue(t); ok {
-		return nullCoder(f.Type)
+		return nullCoder(f.Type, depth)
+	}
+	if depth > cbor.MaxNesting || depth == cbor.MaxNesting && phi.IsTime(t) { // a time has items of its own
+		return nil, fmt.Errorf("type %v lies inside more than %d others", t, cbor.MaxNesting)
 	}
 	if phi.IsTime(t) {
 		return &Coder{Code: Time, Type: "time", Write: writeTime, Read: readTime}, nil
@@ -108,22 +114,22 @@ func New(t reflect.Type) (*Coder, error) {
 	case reflect.String:
 		return &Coder{Code: Text, Type: "text", Direct: Text, Write: writeText, Read: readText}, nil
 	case reflect.Pointer:
-		return pointerCoder(t)
+		return pointerCoder(t, depth)
 	case reflect.Slice, reflect.Array:
 		if isBytes(t) {
 			return bytesCoder(t), nil
 		}
-		return listCoder(t)
+		return listCoder(t, depth)
 	case reflect.Map:
-		return mapCoder(t)
+		return mapCoder(t, depth)
 	case reflect.Struct:
-		return objectCoder(t)
+		return objectCoder(t, depth)
 	}
 	return nil, fmt.Errorf("type %v cannot be sealed", t)
 }
 
-func nullCoder(t reflect.Type) (*Coder, error) {
-	inner, err := New(t)
+func nullCoder(t reflect.Type, depth int) (*Coder, error) {
+	inner, err := newInside(t, depth)
 	if err != nil {
 		return nil, err
 	}
@@ -139,8 +145,8 @@ func nullCoder(t reflect.Type) (*Coder, error) {
 	}, nil
 }
 
-func pointerCoder(t reflect.Type) (*Coder, error) {
-	inner, err := New(t.Elem())
+func pointerCoder(t reflect.Type, depth int) (*Coder, error) {
+	inner, err := newInside(t.Elem(), depth)
 	if err != nil {
 		return nil, err
 	}
