@@ -102,6 +102,10 @@ func newInside(t reflect.Type, depth int) (*Coder, error) {
 	} else if binary {
 		return binaryCoder(t), nil
 	}
+	return kindCoder(t, depth)
+}
+
+func kindCoder(t reflect.Type, depth int) (*Coder, error) {
 	switch t.Kind() {
 	case reflect.Bool:
 		return &Coder{Code: Bool, Type: "bool", Write: writeBool, Read: readBool}, nil
