@@ -139,9 +139,7 @@ func TestBatchErrors(t *testing.T) {
 		i++
 	}
 	require.Equal(t, 40, i)
-	for _, err := range c.SealAll(ctx, slices.Values(batchOf(3)), map[string][]byte{"lab": nil}) {
-		require.ErrorIs(t, err, ErrCompartment)
-	}
+	all(t, 3, ErrCompartment, c.SealAll(ctx, slices.Values(batchOf(3)), map[string][]byte{"lab": nil}))
 
 	for _, i := range []int{3, 5, 7, 9, 11} {
 		rows[i] = rows[0] // of another
@@ -166,9 +164,8 @@ func TestBatchErrors(t *testing.T) {
 		}
 		i++
 	}
-	for _, err := range c.OpenAll(ctx, zip(asked(2), rows), "Nope") {
-		require.ErrorIs(t, err, ErrField)
-	}
+	require.Equal(t, 40, i)
+	all(t, 2, ErrField, c.OpenAll(ctx, zip(asked(2), rows), "Nope"))
 
 	// A row that has not all of T's compartments opens as it does alone.
 	type lab struct {
@@ -178,19 +175,25 @@ func TestBatchErrors(t *testing.T) {
 	}
 	require.NoError(t, ring.CreateKeyset(ctx, "lab"))
 	l := &lab{ID: "p0"}
-	for _, err := range newCodec[lab](t, "patient", ring).OpenAll(ctx, maps.All(map[*lab]Sealed{l: rows[0]})) {
-		require.NoError(t, err)
-		require.Equal(t, records[0].Notes, l.Notes)
-	}
+	all(t, 1, nil, newCodec[lab](t, "patient", ring).OpenAll(ctx, maps.All(map[*lab]Sealed{l: rows[0]})))
+	require.Equal(t, records[0].Notes, l.Notes)
 	// And a view that is granted some compartments opens those.
 	p := &person{ID: "p0"}
-	for _, err := range newCodec[person](t, "patient", ring.Only("identity")).OpenAll(ctx, zip([]*person{p}, rows), "NIK") {
-		require.NoError(t, err)
-		require.Equal(t, records[0].NIK, p.NIK)
+	part := newCodec[person](t, "patient", ring.Only("identity"))
+	all(t, 1, nil, part.OpenAll(ctx, zip([]*person{p}, rows), "NIK"))
+	require.Equal(t, records[0].NIK, p.NIK)
+	all(t, 1, keyring.ErrNotGranted, part.OpenAll(ctx, zip(asked(1), rows)))
+}
+
+// all requires n results that have one error, or none.
+func all[V any](t *testing.T, n int, want error, results iter.Seq2[V, error]) {
+	t.Helper()
+	i := 0
+	for _, err := range results {
+		require.ErrorIs(t, err, want)
+		i++
 	}
-	for _, err := range newCodec[person](t, "patient", ring.Only("identity")).OpenAll(ctx, zip(asked(1), rows)) {
-		require.ErrorIs(t, err, keyring.ErrNotGranted)
-	}
+	require.Equal(t, n, i)
 }
 
 // TestBatchStops: with its context, with its caller, with a store that is down,
@@ -230,9 +233,7 @@ func TestBatchStops(t *testing.T) {
 	store.down.Store(true)
 	store.keys.Store(0)
 	fresh := newCodec[person](t, "patient", again())
-	for _, err := range fresh.OpenAll(context.Background(), zip(asked(100), rows)) {
-		require.ErrorIs(t, err, errDown)
-	}
+	all(t, 100, errDown, fresh.OpenAll(context.Background(), zip(asked(100), rows)))
 	require.EqualValues(t, 1, store.keys.Load())
 
 	type T struct {

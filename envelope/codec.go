@@ -57,9 +57,10 @@ func (c *Codec[T]) LogValue() slog.Value { return slog.StringValue("envelope.Cod
 // absent. T's clear fields are not in it.
 //
 // It returns ErrEmpty for a nil src and for empty ids, ErrValue for a value
-// that cannot be sealed, ErrLimit for a value over 16 MiB or a row over
-// 64 MiB, ErrCompartment for a tag without compartment, and the errors of
-// keyring, such as ErrNotGranted and ErrShredded.
+// that cannot be sealed, ErrLimit for an id of more than 255 bytes, a tag over
+// 4 KiB, a value over 16 MiB or a row over 64 MiB, ErrCompartment for a tag
+// without compartment, and the errors of keyring, such as ErrNoKeyset,
+// ErrNotGranted and ErrShredded.
 func (c *Codec[T]) Seal(ctx context.Context, src *T, tags map[string][]byte) (Sealed, error) {
 	if src == nil {
 		return nil, fmt.Errorf("%w: nothing to seal", ErrEmpty)
@@ -91,7 +92,8 @@ func (c *Codec[T]) AppendSeal(ctx context.Context, dst []byte, src *T, tags map[
 // It returns ErrOpen if the row is not the record asked for, whole and
 // unchanged, ErrField for an unknown name, ErrType for a field stored with
 // another encoding, ErrCompartment for one stored in another compartment,
-// ErrEmpty for a nil dst and for empty ids, and the errors of keyring.
+// ErrEmpty for a nil dst and for empty ids, ErrLimit for an id of more than 255
+// bytes, and the errors of keyring.
 func (c *Codec[T]) Open(ctx context.Context, dst *T, row Sealed, fields ...string) error {
 	if dst == nil {
 		return fmt.Errorf("%w: nowhere to open into", ErrEmpty)
@@ -114,9 +116,10 @@ func (c *Codec[T]) Begin(ctx context.Context, of *T, row Sealed, compartments ..
 }
 
 // OpenFields opens exactly the named fields, none if none is named, of a row
-// that [Codec.Begin] began, and sets them in dst, which must have the same
-// subject and record id. Their sections must be open in r: else it returns
-// ErrCompartment. For the rest it is like [Codec.Open].
+// that this codec's [Codec.Begin] began, and sets them in dst, which must have
+// the same subject and record id: else it returns ErrOpen. Their sections must
+// be open in r: else it returns ErrCompartment. A nil or zero Reading is
+// ErrEmpty. For the rest it is like [Codec.Open].
 func (c *Codec[T]) OpenFields(r *Reading, dst *T, fields ...string) error {
 	if dst == nil {
 		return fmt.Errorf("%w: nowhere to open into", ErrEmpty)
@@ -130,10 +133,12 @@ func (c *Codec[T]) OpenFields(r *Reading, dst *T, fields ...string) error {
 // compartment that tags names gets that tag, even if it is empty; the others
 // keep theirs.
 //
-// r must hold every section of the row (Begin without names), else it returns
-// ErrCompartment, and src must have the same subject and record id, else
-// ErrOpen. All compartments of T and of the row must be granted. For the rest
-// it is like [Codec.Seal].
+// r must be of this codec and hold every section of the row (Begin without
+// names), else it returns ErrCompartment, and src must have the same subject and
+// record id, else ErrOpen. Naming a field replaces one of another encoding, but
+// one that is stored in another compartment is ErrCompartment: there would be
+// two. All compartments of T and of the row must be granted. For the rest it is
+// like [Codec.Seal].
 func (c *Codec[T]) Reseal(ctx context.Context, r *Reading, src *T, fields []string, tags map[string][]byte) (Sealed, error) {
 	if src == nil {
 		return nil, fmt.Errorf("%w: nothing to seal", ErrEmpty)

@@ -168,7 +168,7 @@ func (c *core) sealWith(dst []byte, b *binding, keys []*keyring.SubjectKey, v re
 		s.endPart()
 	}
 	if tagged < len(tags) {
-		return nil, c.homeless()
+		return nil, c.homeless(c.plan.Compartments)
 	}
 	return c.finish(dst, s, b)
 }
@@ -180,11 +180,6 @@ func (c *core) finish(dst []byte, s *scratch, b *binding) ([]byte, error) {
 		return nil, fmt.Errorf("%w: type %q", err, c.recordType)
 	}
 	return row, nil
-}
-
-// homeless refuses a tag that would be dropped in silence.
-func (c *core) homeless() error {
-	return fmt.Errorf("%w: type %q has no such compartment for a tag", ErrCompartment, c.recordType)
 }
 
 // writeGroup adds the values of a group of columns to the part that is being

@@ -8,9 +8,36 @@
 //
 // What is sealed, and with whose key, the phi tags of the type say: a field's
 // kind puts it into a compartment, and each compartment's fields lie in a
-// section of their own, under the patient's key for it. A field without a tag
-// is sealed with the clinical ones. Package consent decides on top of this
-// package who may open what; whoever calls Open here decides alone.
+// section of their own, under the patient's key for it. Package consent decides
+// on top of this package who may open what; whoever calls Open here decides
+// alone.
+//
+// The ring is that of package keyring, whose example makes and opens one. It
+// needs a keyset for each compartment of the type, made once:
+//
+//	err := ring.CreateKeyset(ctx, "identity")
+//
+// A patient's keys Seal makes itself.
+//
+// # Tags
+//
+//	phi:"subject"   whose record it is: a string, in clear, in a column of its own
+//	phi:"record"    which one, where a subject has several of the type; likewise
+//	phi:"clear"     not sealed: a column of its own
+//	phi:"nik"       a kind, and so the compartment that the field is sealed in:
+//
+//	identity    address, birthdate, bpjs, email, kk, mrn, name, nik, passport, phone, region, sex
+//	clinical    clinical, date, text; and a field without a tag
+//	sensitive   sensitive
+//
+// in= names another compartment, name= another stored name: phi:"name,in=staff".
+// lookup, unique and label= are for packages pseudo and consent and change
+// nothing here; consent documents them.
+//
+// A struct without a tag is walked: its fields are stored as "Home.Street", and
+// those of an embedded one without a prefix. A column that the database fills,
+// such as a serial number or a time of creation, wants clear: sealed before it
+// is filled it would be opened as it was then. gorm.Model takes the tag whole.
 //
 // # What a row keeps, and what it shows
 //
@@ -62,6 +89,12 @@
 // where it is found: a call that opens no section in which it is stored reads
 // it as absent. Open looks into all that it is granted.
 //
+// So a field that changes its encoding or its compartment keeps Open from
+// opening a whole row until that row is sealed anew. A second type with that
+// one field as it was reads it, under the same record type; the example
+// MovedField carries all else along. in= with the old compartment keeps a
+// field where it is.
+//
 // The golden file of [Codec.Schema] shows such a change in review. A type that
 // cannot carry tags takes a [Plan].
 //
@@ -82,8 +115,8 @@
 // # Limits
 //
 // At most 16 compartments, 1,024 fields in one, names of 64 bytes, ids of 255,
-// tags of 4 KiB, values of 16 MiB as encoded, rows of 64 MiB; payloads of
-// messages and items of 16 MiB; objects of 4 PiB. One subject's key should seal
+// tags of 4 KiB, values of 16 MiB as encoded and of types nested 32 deep, rows of
+// 64 MiB; payloads of messages and items of 16 MiB; objects of 4 PiB. One subject's key should seal
 // at most 2³² values, tags and headers together (NIST SP 800-38D);
 // docs/SPEC.md has the arithmetic and the format, step by step.
 //

@@ -219,16 +219,18 @@ func (b *Inbox) private(ks *keyring.Keyset, version uint32) (hpke.PrivateKey, er
 func (b *Inbox) failed(stage string, err error) error { return failedIn("inbox", b.name, stage, err) }
 
 // Accept notes in tx, in which the caller stores what was in the item, that it
-// was accepted, and returns ErrReplayed if it was before: then roll back. The
-// table is the application's, on SQLite or PostgreSQL:
+// was accepted, and returns ErrReplayed if it was before: then roll back. Call it
+// first in tx, or a key of the application's own tables may fail before it. With
+// GORM tx is that of a db.Transaction: tx.Statement.ConnPool.(*sql.Tx). The table
+// is the application's, on SQLite or PostgreSQL:
 //
 //	CREATE TABLE rahasia_accepted (
 //		inbox TEXT NOT NULL, version BIGINT NOT NULL, id BYTEA PRIMARY KEY
 //	)
 //
-// The rows of a version can be deleted when it is destroyed. A Received that
-// did not come from [Inbox.Open] is ErrEmpty. What a sender has sealed twice are
-// two items.
+// The rows of a version can be deleted when it is destroyed. What a sender has
+// sealed twice are two items. A Received that did not come from [Inbox.Open] is
+// ErrEmpty; other errors are those of tx.
 func (r *Received) Accept(ctx context.Context, tx *sql.Tx) error {
 	if r == nil || r.Inbox == "" || r.ID == [32]byte{} {
 		return fmt.Errorf("%w: nothing received", ErrEmpty)

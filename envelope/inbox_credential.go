@@ -67,29 +67,29 @@ func (c *credential) marshal() ([]byte, error) {
 // parseCredential accepts exactly what marshal writes. Its errors quote nothing.
 func parseCredential(text []byte) (*credential, error) {
 	bad := func(what string) (*credential, error) {
-		return nil, fmt.Errorf("%w of version 1: %s", ErrCredential, what)
+		return nil, fmt.Errorf("%w: %s", ErrCredential, what)
 	}
 	body, ok := bytes.CutPrefix(text, []byte(credentialPrefix))
 	body, end := bytes.CutSuffix(body, []byte("\n"))
 	if !ok || !end || len(body) > textEncoding().EncodedLen(maxCredential) {
-		return bad("form")
+		return bad("not a file of version 1 as Enrol writes it")
 	}
 	b := make([]byte, 0, maxCredential)
 	defer func() { clear(b[:cap(b)]) }()
 	b, err := textEncoding().AppendDecode(b, body)
 	if err != nil || bytes.ContainsAny(body, "\r\n") {
-		return bad("encoding")
+		return bad("malformed encoding")
 	}
 	c, key, check, ok := splitCredential(b)
 	if !ok {
-		return bad("content")
+		return bad("malformed content")
 	}
 	if c.key, err = secret.NewKey(key); err != nil {
-		return bad("key")
+		return bad("malformed key")
 	}
 	want, err := c.check()
 	if err != nil || !hmac.Equal(want[:], check) {
-		return bad("check")
+		return bad("damaged: the check does not fit")
 	}
 	return c, nil
 }
@@ -155,7 +155,10 @@ func readCredential(path string) (*credential, error) {
 	if err != nil {
 		return nil, fmt.Errorf("envelope: credential: %w", err)
 	}
-	if !info.Mode().IsRegular() || info.Mode().Perm()&^0o600 != 0 {
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: no regular file", ErrCredential)
+	}
+	if info.Mode().Perm()&^0o600 != 0 {
 		return nil, fmt.Errorf("%w: mode %v, wider than 0600", ErrCredential, info.Mode())
 	}
 	text := make([]byte, len(credentialPrefix)+textEncoding().EncodedLen(maxCredential)+2) // one more than there can be

@@ -15,9 +15,8 @@ import (
 	"github.com/rahasia/rahasia/keyring"
 )
 
-// A result goes through a queue to the service that tells the patient.
-func ExampleTopic() {
-	ctx := context.Background()
+// exampleTopic returns a topic and its ring.
+func exampleTopic(ctx context.Context) (*keyring.Ring, *envelope.Topic) {
 	ring := exampleRing(ctx)
 	if err := ring.CreateKeyset(ctx, "topic/results"); err != nil {
 		log.Fatal(err)
@@ -26,6 +25,13 @@ func ExampleTopic() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	return ring, topic
+}
+
+// A result goes through a queue to the service that tells the patient.
+func ExampleTopic() {
+	ctx := context.Background()
+	ring, topic := exampleTopic(ctx)
 	payload, err := json.Marshal(map[string]any{"test": "Hb", "value": 13.4})
 	if err != nil {
 		log.Fatal(err)
@@ -57,14 +63,7 @@ func ExampleTopic() {
 // Messages end with the version of their topic's keyset, wherever copies are.
 func ExampleTopic_Open() {
 	ctx := context.Background()
-	ring := exampleRing(ctx)
-	if err := ring.CreateKeyset(ctx, "topic/results"); err != nil {
-		log.Fatal(err)
-	}
-	topic, err := envelope.NewTopic("results", ring)
-	if err != nil {
-		log.Fatal(err)
-	}
+	ring, topic := exampleTopic(ctx)
 	old, err := topic.Seal(ctx, "p1", []byte("Hb 13.4"))
 	if err != nil {
 		log.Fatal(err)

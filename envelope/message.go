@@ -79,8 +79,9 @@ func checkDomain(name string, ring *keyring.Ring) error {
 //
 // An erased subject is keyring.ErrShredded, a retained one keyring.ErrRetained;
 // no subject is ErrEmpty, for a message about nobody needs no sealing and a
-// forgotten id would be one that no erasure reaches; a longer payload ErrLimit.
-// Other errors are those of [keyring.Ring.Keyset].
+// forgotten id would be one that no erasure reaches; a longer payload, or a
+// subject id of more than 255 bytes, ErrLimit. Other errors are those of
+// [keyring.Ring.Keyset].
 func (t *Topic) Seal(ctx context.Context, subject string, payload []byte) (Message, error) {
 	if err := checkContent(subject, payload); err != nil {
 		return nil, err
@@ -125,8 +126,9 @@ func (t *Topic) seal(ks *keyring.Keyset, version uint32, id [messageIDSize]byte,
 // processes within 5 seconds of the erasure. Other errors are those of
 // [keyring.Ring.Keyset]: the message is to be tried again.
 //
-// A message opens as often as it is delivered, and shows who may seal in the
-// topic, not who did.
+// A message opens as often as it is delivered: whoever must act on it once keeps
+// note of it. That it opens proves that a holder of the topic's keyset sealed it,
+// not which one. The payload is the caller's.
 func (t *Topic) Open(ctx context.Context, m Message) (subject string, payload []byte, err error) {
 	if err := checkMessage(m); err != nil {
 		return "", nil, err

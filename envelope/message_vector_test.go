@@ -9,8 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
-	"os"
+	"maps"
 	"slices"
 	"testing"
 
@@ -75,16 +74,12 @@ func (v *vectorKeyset) prf(t testing.TB, parts ...string) (key, info []byte) {
 	return key, info
 }
 
-type messageVectors struct {
+// messageVector is a message that opens. testdata/vectors/README.md says what
+// the parts of all vectors are.
+type messageVector struct {
 	Comment string `json:"comment"`
 	vectorKeyset
-	Topic    string          `json:"topic"`
-	Messages []messageVector `json:"messages"`
-	Rejected []rejectedForm  `json:"rejected"`
-}
-
-type messageVector struct {
-	Name    string `json:"name"`
+	Topic   string `json:"topic"`
 	Subject string `json:"subject"`
 	Payload string `json:"payload"`
 	ID      string `json:"id"`
@@ -95,24 +90,22 @@ type messageVector struct {
 	Sealed  string `json:"message"`
 }
 
-// rejectedForm is what a reader MUST refuse: "format" by structure alone,
-// "version" by structure as of another version, "open" with the keys.
-type rejectedForm struct {
-	Name   string `json:"name"`
-	Error  string `json:"error"`
-	Sealed string `json:"sealed"`
+type messageRejection struct {
+	Comment string `json:"comment"`
+	Expect  string `json:"expect"`
+	vectorKeyset
+	Topic  string `json:"topic"`
+	Sealed string `json:"message"`
 }
 
-// want is the error that the rejectedForm names.
-func (r *rejectedForm) want(t testing.TB) error {
+// expected is the error of a rejection's expect.
+func expected(t testing.TB, expect string) error {
 	err, ok := map[string]error{
-		"format": ErrFormat, "version": ErrVersion, "open": ErrOpen, "keyset version": keyring.ErrUnknownVersion,
-	}[r.Error]
-	require.True(t, ok, r.Error)
+		"structure": ErrFormat, "version": ErrVersion, "open": ErrOpen, "keyset version": keyring.ErrUnknownVersion, "truncated": ErrTruncated,
+	}[expect]
+	require.True(t, ok, expect)
 	return err
 }
-
-const messageFile = "testdata/vectors/message_v1.json"
 
 // refContent is the content, written from docs/SPEC.md 2.11.
 func refContent(subject string, payload []byte) []byte {
@@ -132,23 +125,22 @@ func refGCM(t testing.TB, key []byte) cipher.AEAD {
 }
 
 // refMessage seals with the standard library alone, from docs/SPEC.md 2.11.
-func refMessage(t testing.TB, v *messageVectors, x *messageVector, content []byte) {
-	header := binary.BigEndian.AppendUint32([]byte{0x21}, v.Version)
+func refMessage(t testing.TB, x *messageVector, content []byte) {
+	header := binary.BigEndian.AppendUint32([]byte{0x21}, x.Version)
 	header = append(header, mustHex(t, x.ID)...)
-	key, info := v.prf(t, "rahasia/message/v1", v.Topic, string(mustHex(t, x.ID)))
-	aad := append(refLP("rahasia/message/v1", v.Ring, v.Topic), header...)
+	key, info := x.prf(t, "rahasia/message/v1", x.Topic, string(mustHex(t, x.ID)))
+	aad := append(refLP("rahasia/message/v1", x.Ring, x.Topic), header...)
 	h := hex.EncodeToString
 	x.PRFInfo, x.Key, x.AAD, x.Content = h(info), h(key), h(aad), h(content)
 	x.Sealed = h(refGCM(t, key).Seal(header, make([]byte, 12), content, aad))
 }
 
-func makeMessageVectors(t testing.TB) *messageVectors {
-	v := &messageVectors{
-		Comment:      "Message format v1. Bytes in hex. The keyset is fixed for this file only.",
-		vectorKeyset: vectorKeyset{"ring-1", "topic/lab", 7, hex.EncodeToString(bytes.Repeat([]byte{0x5a}, 32))},
-		Topic:        "lab",
-	}
-	id := func(b byte) string { return hex.EncodeToString(bytes.Repeat([]byte{b}, 24)) }
+// messageVectors returns them by file name.
+func messageVectors(t testing.TB) (opens map[string]messageVector, refused map[string]messageRejection) {
+	h := hex.EncodeToString
+	keys := vectorKeyset{"ring-1", "topic/lab", 7, h(bytes.Repeat([]byte{0x5a}, 32))}
+	id := func(b byte) string { return h(bytes.Repeat([]byte{b}, 24)) }
+	opens, refused = map[string]messageVector{}, map[string]messageRejection{}
 	for i, c := range []struct {
 		name, subject string
 		payload       []byte
@@ -161,83 +153,72 @@ func makeMessageVectors(t testing.TB) *messageVectors {
 		{"payload of marks", "patient-1", bytes.Repeat([]byte{0x80}, 16)},
 		{"beyond 1 KiB", string(bytes.Repeat([]byte{0x62}, 255)), bytes.Repeat([]byte{0x63}, 900)},
 	} {
-		x := messageVector{Name: c.name, Subject: hex.EncodeToString([]byte(c.subject)), Payload: hex.EncodeToString(c.payload), ID: id(byte(i))}
-		refMessage(t, v, &x, refContent(c.subject, c.payload))
-		v.Messages = append(v.Messages, x)
+		x := messageVector{Comment: c.name, vectorKeyset: keys, Topic: "lab", Subject: h([]byte(c.subject)), Payload: h(c.payload), ID: id(byte(i))}
+		refMessage(t, &x, refContent(c.subject, c.payload))
+		opens[vectorFile("message", c.name)] = x
 	}
-	good := mustHex(t, v.Messages[1].Sealed)
-	reject := func(name, err string, b []byte) {
-		v.Rejected = append(v.Rejected, rejectedForm{name, err, hex.EncodeToString(b)})
+	good := mustHex(t, opens["message_one_bucket.json"].Sealed)
+	reject := func(name, expect string, b []byte) {
+		refused[vectorFile("message_reject", name)] = messageRejection{name, expect, keys, "lab", h(b)}
 	}
 	edit := func(f func(b []byte) []byte) []byte { return f(bytes.Clone(good)) }
-	reject("empty", "format", nil)
-	reject("another kind", "format", edit(func(b []byte) []byte { b[0] = 0x11; return b }))
+	reject("empty", "structure", nil)
+	reject("another kind", "structure", edit(func(b []byte) []byte { b[0] = 0x11; return b }))
 	reject("another version", "version", edit(func(b []byte) []byte { b[0] = 0x22; return b }))
-	reject("keyset version 0", "format", edit(func(b []byte) []byte { clear(b[1:5]); return b }))
+	reject("keyset version 0", "structure", edit(func(b []byte) []byte { clear(b[1:5]); return b }))
 	reject("unknown keyset version", "keyset version", edit(func(b []byte) []byte { b[4] = 8; return b }))
-	reject("cut off", "format", good[:len(good)-1])
-	reject("no content", "format", good[:29])
-	reject("one byte more", "format", edit(func(b []byte) []byte { return append(b, 0) }))
+	reject("cut off", "structure", good[:len(good)-1])
+	reject("no content", "structure", good[:29])
+	reject("one byte more", "structure", edit(func(b []byte) []byte { return append(b, 0) }))
 	reject("one bucket more", "open", edit(func(b []byte) []byte { return append(b, make([]byte, 64)...) }))
 	reject("another id", "open", edit(func(b []byte) []byte { b[5] ^= 1; return b }))
 	reject("changed ciphertext", "open", edit(func(b []byte) []byte { b[29] ^= 1; return b }))
 	reject("changed tag", "open", edit(func(b []byte) []byte { b[len(b)-1] ^= 1; return b }))
-	for i, name := range sortedKeys(contents()) {
-		if name == "long payload" {
+	for name, other := range map[string]messageVector{
+		"another ring":  {vectorKeyset: vectorKeyset{"ring-2", keys.Name, keys.Version, keys.Key}, Topic: "lab", ID: id(0x40)},
+		"another topic": {vectorKeyset: keys, Topic: "film", ID: id(0x41)},
+	} {
+		refMessage(t, &other, refContent("patient-1", nil))
+		reject(name, "open", mustHex(t, other.Sealed))
+	}
+	for i, name := range slices.Sorted(maps.Keys(contents())) {
+		if name == "long payload" { // 16 MiB
 			continue
 		}
-		x := messageVector{ID: id(byte(0x80 + i))}
-		refMessage(t, v, &x, contents()[name])
+		x := messageVector{vectorKeyset: keys, Topic: "lab", ID: id(byte(0x80 + i))}
+		refMessage(t, &x, contents()[name])
 		reject("content: "+name, "open", mustHex(t, x.Sealed))
 	}
-	return v
+	return opens, refused
 }
 
-func sortedKeys[V any](m map[string]V) (keys []string) {
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// TestVectorsMessage: the reference, the file and the sealer agree on every
-// byte; the opener reads all that the file says, and refuses all the rest.
+// TestVectorsMessage: the reference, the files and the sealer agree on every
+// byte; the opener reads all that they say, and refuses all the rest.
 func TestVectorsMessage(t *testing.T) {
 	ctx := context.Background()
-	want, err := json.MarshalIndent(makeMessageVectors(t), "", "\t")
+	opens, refused := messageVectors(t)
+	checkFiles(t, "message", opens, refused)
+	keys := opens["message_one_bucket.json"].vectorKeyset
+	ring := keys.open(t)
+	topic := newTopic(t, "lab", ring)
+	ks, err := ring.Keyset(ctx, keys.Name)
 	require.NoError(t, err)
-	want = append(want, '\n')
-	if *update {
-		require.NoError(t, os.WriteFile(messageFile, want, 0o644))
-	}
-	file, err := os.ReadFile(messageFile)
-	require.NoError(t, err)
-	require.Equal(t, string(want), string(file))
-
-	var v messageVectors
-	require.NoError(t, json.Unmarshal(file, &v))
-	ring := v.open(t)
-	topic := newTopic(t, v.Topic, ring)
-	ks, err := ring.Keyset(ctx, v.Name)
-	require.NoError(t, err)
-	for _, x := range v.Messages {
+	for name, x := range opens {
 		subject, payload := string(mustHex(t, x.Subject)), mustHex(t, x.Payload)
-		m, err := topic.seal(ks, v.Version, [24]byte(mustHex(t, x.ID)), subject, payload)
-		require.NoError(t, err, x.Name)
-		require.Equal(t, x.Sealed, hex.EncodeToString(m), x.Name)
+		m, err := topic.seal(ks, x.Version, [24]byte(mustHex(t, x.ID)), subject, payload)
+		require.NoError(t, err, name)
+		require.Equal(t, x.Sealed, hex.EncodeToString(m), name)
 		gotSubject, got, err := topic.Open(ctx, m)
-		require.NoError(t, err, x.Name)
-		require.Equal(t, subject, gotSubject, x.Name)
-		require.Equal(t, payload, got, x.Name)
+		require.NoError(t, err, name)
+		require.Equal(t, subject, gotSubject, name)
+		require.Equal(t, payload, got, name)
 	}
-	require.NotEmpty(t, v.Rejected)
-	for _, r := range v.Rejected {
-		unopened(t, topic, mustHex(t, r.Sealed), r.Name)
+	for name, r := range refused {
+		unopened(t, topic, mustHex(t, r.Sealed), name)
 		_, _, err := topic.Open(ctx, mustHex(t, r.Sealed))
-		require.ErrorIs(t, err, r.want(t), r.Name)
-		if r.Error == "open" {
-			require.NotErrorIs(t, err, ErrFormat, r.Name)
+		require.ErrorIs(t, err, expected(t, r.Expect), name)
+		if r.Expect == "open" {
+			require.NotErrorIs(t, err, ErrFormat, name)
 		}
 	}
 }

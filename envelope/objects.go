@@ -57,7 +57,7 @@ func NewObjects(objectType, compartment string, ring *keyring.Ring) (*Objects, e
 	case len(objectType) > maxID:
 		return nil, fmt.Errorf("%w: object type longer than %d bytes", ErrLimit, maxID)
 	case !validCompartment([]byte(compartment)):
-		return nil, fmt.Errorf("%w: object type %q", ErrCompartment, objectType)
+		return nil, fmt.Errorf("%w: object type %q: a compartment's name is [a-z][a-z0-9-]{0,31}", ErrCompartment, objectType)
 	}
 	return &Objects{objectType: objectType, compartment: compartment, ring: ring}, nil
 }

@@ -14,7 +14,8 @@ import (
 // Close ends the object, and only then it has a reference. A Writer that
 // failed stays failed and has none; nor is there one for a Writer that is
 // dropped, so that what it has written opens for nobody. Nothing is to be
-// cleaned up but that.
+// cleaned up but that. An erasure of the subject does not end a Writer; the
+// object then opens for nobody either.
 type Writer struct {
 	_   [0]func()
 	use func() *sealing
@@ -27,7 +28,7 @@ type sealing struct {
 }
 
 // Write seals p, in chunks of 16 KiB. The error is that of the underlying
-// writer, of the context, or ErrState after Close.
+// writer, of the context, ErrLimit beyond 4 PiB, or ErrState after Close.
 func (w *Writer) Write(p []byte) (int, error) {
 	s := w.use()
 	if s.chunks.Closed() {

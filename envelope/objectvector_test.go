@@ -8,9 +8,8 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
-	"encoding/json"
+	"fmt"
 	"io"
-	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,16 +19,10 @@ import (
 	"github.com/rahasia/rahasia/internal/secret"
 )
 
-const objectVectorFile = "testdata/vectors/object_v1.json"
-
-// The vectors of objects, in the order of docs/SPEC.md.
-type objectVectors struct {
-	Comment    string            `json:"comment"`
-	Objects    []objectVector    `json:"objects"`
-	Rejections []objectRejection `json:"rejections"`
-}
-
+// objectVector is an object that opens. testdata/vectors/README.md says what the
+// parts of all vectors are.
 type objectVector struct {
+	Comment    string        `json:"comment"`
 	Context    objectContext `json:"context"`
 	ObjectKey  string        `json:"object_key"` // of the subject, in that generation
 	Generation uint32        `json:"generation"`
@@ -60,18 +53,21 @@ type objectChunk struct {
 	Sealed string `json:"sealed_sha256"`
 }
 
-// objectRejection is made of the vector of that length, of the bytes of its
-// sealed form that the ranges name, one after the other, and then the XOR.
+// objectRejection is made of the sealed form of another vector: of the bytes that
+// the ranges name, one after the other, and then the XOR.
 type objectRejection struct {
-	Name      string   `json:"name"`
-	Length    int      `json:"length"`
-	Subject   string   `json:"subject,omitempty"`     // if another
-	Type      string   `json:"object_type,omitempty"` // if another
-	Ranges    [][2]int `json:"ranges,omitempty"`      // all, if there are none
-	At        int      `json:"xor_at"`
-	XOR       string   `json:"xor,omitempty"`
-	Reference string   `json:"reference,omitempty"` // if another
-	Error     string   `json:"error"`               // open, truncated, malformed, version
+	Comment    string        `json:"comment"`
+	Expect     string        `json:"expect"`
+	Context    objectContext `json:"context"`
+	ObjectKey  string        `json:"object_key"`
+	Generation uint32        `json:"generation"`
+	Reference  string        `json:"reference"`
+	Object     string        `json:"object"`           // its file
+	Ranges     [][2]int      `json:"ranges,omitempty"` // all, if there are none
+	At         int           `json:"xor_at,omitempty"`
+	XOR        string        `json:"xor,omitempty"`
+
+	length int // of the object
 }
 
 func vectorText(n int) []byte {
@@ -96,6 +92,7 @@ func makeObject(t testing.TB, n int) (objectVector, []byte) {
 	gcm, err := cipher.NewGCM(block)
 	require.NoError(t, err)
 	v := objectVector{
+		Comment:   fmt.Sprintf("%d bytes", n),
 		Context:   objectContext{"rahasia/object/v1", "ring-1", "clinical", "patient-1", "ecg", h(id)},
 		ObjectKey: h(objectKey), Generation: 2, Salt: h(salt), Info: h([]byte(info)),
 		Key: h(out[:32]), BaseNonce: h(out[32:44]), Commitment: h(out[44:]), Length: n,
@@ -120,86 +117,96 @@ func makeObject(t testing.TB, n int) (objectVector, []byte) {
 	return v, sealed
 }
 
-func makeRejections(t testing.TB) []objectRejection {
-	reference := func(n int, at int, xor byte) string {
-		v, _ := makeObject(t, n)
-		b := mustHex(t, v.Reference)
-		b[at] ^= xor
-		return hex.EncodeToString(b)
-	}
-	another, _ := makeObject(t, 16385)
-	const c0, c1, c2, end = 56, 56 + 16400, 56 + 2*16400, 56 + 2*16400 + 7232 + 16 // of 40000
-	return []objectRejection{
-		{Name: "another subject", Length: 40000, Subject: "patient-2", Error: "open"},
-		{Name: "another type", Length: 40000, Type: "film", Error: "open"},
-		{Name: "salt changed", Length: 40000, At: 0, XOR: "01", Error: "open"},
-		{Name: "commitment changed", Length: 40000, At: 55, XOR: "80", Error: "open"},
-		{Name: "first chunk changed", Length: 40000, At: c0, XOR: "01", Error: "open"},
-		{Name: "tag of the middle chunk changed", Length: 40000, At: c2 - 1, XOR: "01", Error: "open"},
-		{Name: "last chunk changed", Length: 40000, At: c2, XOR: "40", Error: "open"},
-		{Name: "chunks swapped", Length: 40000, Ranges: [][2]int{{0, c0}, {c1, c2}, {c0, c1}, {c2, end}}, Error: "open"},
-		{Name: "chunk repeated", Length: 40000, Ranges: [][2]int{{0, c0}, {c0, c1}, {c0, c1}, {c2, end}}, Error: "open"},
-		{Name: "last chunk dropped", Length: 40000, Ranges: [][2]int{{0, c2}}, Error: "truncated"},
-		{Name: "cut off in a tag", Length: 40000, Ranges: [][2]int{{0, end - 1}}, Error: "truncated"},
-		{Name: "cut off in the head", Length: 40000, Ranges: [][2]int{{0, 55}}, Error: "truncated"},
-		{Name: "empty last chunk dropped", Length: 16384, Ranges: [][2]int{{0, c1}}, Error: "truncated"},
-		{Name: "one byte more", Length: 1, Ranges: [][2]int{{0, 73}, {0, 1}}, Error: "open"},
-		{Name: "last chunk twice", Length: 1, Ranges: [][2]int{{0, 73}, {56, 73}}, Error: "open"},
-		{Name: "reference of another object", Length: 40000, Reference: another.Reference, Error: "open"},
-		{Name: "reference with another id", Length: 1, Reference: reference(1, 16, 1), Error: "open"},
-		{Name: "reference with another head", Length: 1, Reference: reference(1, 84, 1), Error: "open"},
-		{Name: "reference with a length of 0", Length: 1, Reference: reference(1, 28, 1), Error: "open"},
-		{Name: "reference with a length of 3", Length: 1, Reference: reference(1, 28, 2), Error: "truncated"},
-		{Name: "reference with generation 0", Length: 1, Reference: reference(1, 20, 2), Error: "malformed"},
-		{Name: "reference with a UUID of version 4", Length: 1, Reference: reference(1, 7, 0x30), Error: "malformed"},
-		{Name: "reference with a UUID of another variant", Length: 1, Reference: reference(1, 9, 0x40), Error: "malformed"},
-		{Name: "reference with a length of 2⁵² + 1", Length: 1, Reference: reference(1, 22, 0x10), Error: "malformed"},
-		{Name: "reference of another kind", Length: 1, Reference: reference(1, 0, 0x50), Error: "malformed"},
-		{Name: "reference of version 2", Length: 1, Reference: reference(1, 0, 3), Error: "version"},
-		{Name: "reference cut off", Length: 1, Reference: reference(1, 0, 0)[:168], Error: "malformed"},
-	}
-}
-
-// TestVectorsObject: the file, the primitives and the package agree.
-func TestVectorsObject(t *testing.T) {
-	file := objectVectors{Comment: "Objects, format v1: c2sp.org/chunked-encryption with AES-256-GCM and HKDF-SHA-512. Bytes in hex. Byte i of a plaintext is i mod 251. Keys and salts are fixed for this file only. A rejection is opened with the context and the key of the vector of its length, but for what it names."}
-	sealed := map[int][]byte{}
+// objectVectors returns them by file name, and the sealed objects by length.
+func objectVectors(t testing.TB) (opens map[string]objectVector, sealed map[int][]byte) {
+	opens, sealed = map[string]objectVector{}, map[int][]byte{}
 	for _, n := range []int{0, 1, 16383, 16384, 16385, 40000} {
 		v, data := makeObject(t, n)
-		file.Objects, sealed[n] = append(file.Objects, v), data
+		opens[objectFile(n)], sealed[n] = v, data
 	}
-	file.Rejections = makeRejections(t)
-	want, err := json.MarshalIndent(file, "", "\t")
-	require.NoError(t, err)
-	want = append(want, '\n')
-	if *update {
-		require.NoError(t, os.WriteFile(objectVectorFile, want, 0o644))
-	}
-	got, err := os.ReadFile(objectVectorFile)
-	require.NoError(t, err)
-	require.Equal(t, string(want), string(got))
+	return opens, sealed
+}
 
-	for _, v := range file.Objects {
-		text, err := openVector(t, &v, v.Context.Subject, v.Context.ObjectType, mustHex(t, v.Reference), sealed[v.Length])
-		require.NoError(t, err, v.Length)
+func objectFile(n int) string { return vectorFile("object", fmt.Sprintf("%d bytes", n)) }
+
+// objectRejections returns them by file name.
+func objectRejections(t testing.TB, opens map[string]objectVector) map[string]objectRejection {
+	out := map[string]objectRejection{}
+	reject := func(name, expect string, n int, change func(r *objectRejection)) {
+		v := opens[objectFile(n)]
+		r := objectRejection{
+			Comment: name, Expect: expect, Context: v.Context, ObjectKey: v.ObjectKey, Generation: v.Generation,
+			Reference: v.Reference, Object: objectFile(n), length: n,
+		}
+		change(&r)
+		out[vectorFile("object_reject", name)] = r
+	}
+	context := func(f func(c *objectContext)) func(*objectRejection) {
+		return func(r *objectRejection) { f(&r.Context) }
+	}
+	reject("another subject", "open", 40000, context(func(c *objectContext) { c.Subject = "patient-2" }))
+	reject("another type", "open", 40000, context(func(c *objectContext) { c.ObjectType = "film" }))
+	reject("another compartment", "open", 40000, context(func(c *objectContext) { c.Compartment = "identity" }))
+	reject("another ring", "open", 40000, context(func(c *objectContext) { c.Ring = "ring-2" }))
+	reject("another object key", "open", 40000, func(r *objectRejection) { r.ObjectKey = hex.EncodeToString(bytes.Repeat([]byte{0x34}, 32)) })
+
+	const c0, c1, c2, end = 56, 56 + 16400, 56 + 2*16400, 56 + 2*16400 + 7232 + 16 // of 40000
+	xor := func(at int, hex string) func(*objectRejection) {
+		return func(r *objectRejection) { r.At, r.XOR = at, hex }
+	}
+	reject("salt changed", "open", 40000, xor(0, "01"))
+	reject("commitment changed", "open", 40000, xor(55, "80"))
+	reject("first chunk changed", "open", 40000, xor(c0, "01"))
+	reject("tag of the middle chunk changed", "open", 40000, xor(c2-1, "01"))
+	reject("last chunk changed", "open", 40000, xor(c2, "40"))
+	ranges := func(ranges ...[2]int) func(*objectRejection) {
+		return func(r *objectRejection) { r.Ranges = ranges }
+	}
+	reject("chunks swapped", "open", 40000, ranges([2]int{0, c0}, [2]int{c1, c2}, [2]int{c0, c1}, [2]int{c2, end}))
+	reject("chunk repeated", "open", 40000, ranges([2]int{0, c0}, [2]int{c0, c1}, [2]int{c0, c1}, [2]int{c2, end}))
+	reject("last chunk dropped", "truncated", 40000, ranges([2]int{0, c2}))
+	reject("cut off in a tag", "truncated", 40000, ranges([2]int{0, end - 1}))
+	reject("cut off in the head", "truncated", 40000, ranges([2]int{0, 55}))
+	reject("empty last chunk dropped", "truncated", 16384, ranges([2]int{0, c1}))
+	reject("one byte more", "open", 1, ranges([2]int{0, 73}, [2]int{0, 1}))
+	reject("last chunk twice", "open", 1, ranges([2]int{0, 73}, [2]int{56, 73}))
+
+	reference := func(at int, xor byte) func(*objectRejection) {
+		return func(r *objectRejection) {
+			b := mustHex(t, r.Reference)
+			b[at] ^= xor
+			r.Reference = hex.EncodeToString(b)
+		}
+	}
+	reject("reference of another object", "open", 40000, func(r *objectRejection) { r.Reference = opens[objectFile(16385)].Reference })
+	reject("reference with another id", "open", 1, reference(16, 1))
+	reject("reference with another head", "open", 1, reference(84, 1))
+	reject("reference with a length of 0", "open", 1, reference(28, 1))
+	reject("reference with a length of 3", "truncated", 1, reference(28, 2))
+	reject("reference with generation 0", "structure", 1, reference(20, 2))
+	reject("reference with a UUID of version 4", "structure", 1, reference(7, 0x30))
+	reject("reference with a UUID of another variant", "structure", 1, reference(9, 0x40))
+	reject("reference with a length over the limit", "structure", 1, reference(22, 0x10))
+	reject("reference of another kind", "structure", 1, reference(0, 0x50))
+	reject("reference of another version", "version", 1, reference(0, 3))
+	reject("reference cut off", "structure", 1, func(r *objectRejection) { r.Reference = r.Reference[:168] })
+	reject("reference of a byte more", "structure", 1, func(r *objectRejection) { r.Reference += "00" })
+	return out
+}
+
+// TestVectorsObject: the files, the primitives and the package agree.
+func TestVectorsObject(t *testing.T) {
+	opens, sealed := objectVectors(t)
+	refused := objectRejections(t, opens)
+	checkFiles(t, "object", opens, refused)
+	for name, v := range opens {
+		text, err := openVector(t, v.Context, v.ObjectKey, v.Generation, v.Reference, sealed[v.Length])
+		require.NoError(t, err, name)
 		require.Equal(t, vectorText(v.Length), text)
 	}
-	names := map[string]bool{}
-	for _, r := range file.Rejections {
-		t.Run(r.Name, func(t *testing.T) {
-			require.False(t, names[r.Name])
-			names[r.Name] = true
-			v, data := makeObject(t, r.Length)
-			subject, objectType, reference := v.Context.Subject, v.Context.ObjectType, v.Reference
-			if r.Subject != "" {
-				subject = r.Subject
-			}
-			if r.Type != "" {
-				objectType = r.Type
-			}
-			if r.Reference != "" {
-				reference = r.Reference
-			}
+	for name, r := range refused {
+		t.Run(r.Comment, func(t *testing.T) {
+			data := sealed[r.length]
 			bad := bytes.Clone(data)
 			if r.Ranges != nil {
 				bad = nil
@@ -210,25 +217,25 @@ func TestVectorsObject(t *testing.T) {
 			for i, b := range mustHex(t, r.XOR) {
 				bad[r.At+i] ^= b
 			}
-			_, err := openVector(t, &v, subject, objectType, mustHex(t, reference), bad)
-			require.ErrorIs(t, err, map[string]error{"open": chunked.ErrOpen, "truncated": chunked.ErrTruncated, "malformed": ErrFormat, "version": ErrVersion}[r.Error])
+			_, err := openVector(t, r.Context, r.ObjectKey, r.Generation, r.Reference, bad)
+			require.ErrorIs(t, new(Objects).failed("open", err), expected(t, r.Expect), name)
 		})
 	}
 }
 
 // openVector opens by the package, with a given object key.
-func openVector(t *testing.T, v *objectVector, subject, objectType string, reference, sealed []byte) ([]byte, error) {
+func openVector(t *testing.T, c objectContext, objectKey string, generation uint32, reference string, sealed []byte) ([]byte, error) {
 	var object Object
-	if err := object.UnmarshalBinary(reference); err != nil {
+	if err := object.UnmarshalBinary(mustHex(t, reference)); err != nil {
 		return nil, err
 	}
-	require.Equal(t, v.Generation, object.generation)
-	key, err := secret.NewKey(mustHex(t, v.ObjectKey))
+	require.Equal(t, generation, object.generation)
+	key, err := secret.NewKey(mustHex(t, objectKey))
 	require.NoError(t, err)
 	input, err := secret.NewExpander(key)
 	require.NoError(t, err)
-	o := objectsOf(t, objectType, v.Context.Compartment, newRing(t, v.Context.Ring, v.Context.Compartment))
-	k, err := chunked.Open(input, o.context(nil, subject, &object), object.head)
+	o := objectsOf(t, c.ObjectType, c.Compartment, newRing(t, c.Ring, c.Compartment))
+	k, err := chunked.Open(input, o.context(nil, c.Subject, &object), object.head)
 	if err != nil {
 		return nil, err
 	}

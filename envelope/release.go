@@ -55,7 +55,7 @@ func (c *core) openFields(r *Reading, v reflect.Value, fields []string) error {
 	}
 	for _, w := range s.wanted {
 		if i := x.slot(c.columns[w].group); i >= 0 && !x.sections[i].opened {
-			return fmt.Errorf("%w: its section is not open", c.at(ErrCompartment, c.columns[w].name))
+			return fmt.Errorf("%w: section %q is not open", c.at(ErrCompartment, c.columns[w].name), x.compartment(i))
 		}
 	}
 	x.locate(s)
@@ -69,10 +69,10 @@ func (s *scratch) want(c *core, fields []string, all bool) error {
 		s.wanted = append(s.wanted, c.all...)
 		return nil
 	}
-	for _, name := range fields {
+	for k, name := range fields {
 		i, ok := c.byName[name]
 		if !ok {
-			return fmt.Errorf("%w: type %q has no sealed field of that name", ErrField, c.recordType)
+			return c.unknownField(k)
 		}
 		s.wanted = append(s.wanted, i)
 	}
@@ -146,8 +146,8 @@ func (x *reading) release(s *scratch, v reflect.Value) error {
 	c := x.core
 	if !s.complete {
 		for k := range s.found {
-			if name := c.columns[s.wanted[k]].name; s.found[k].entry < 0 && x.holds(name) {
-				return c.at(ErrCompartment, name)
+			if col := &c.columns[s.wanted[k]]; s.found[k].entry < 0 && x.holds(col.name) {
+				return x.misplaced(col)
 			}
 		}
 	}
@@ -183,8 +183,8 @@ func (x *reading) decode(s *scratch) (shared []byte, err error) {
 		if at := &x.sections[f.section]; at != o {
 			o, aead = at, secret.Cipher(at.key)
 		}
-		if o.entries[f.entry].code != col.code {
-			return nil, x.core.at(ErrType, col.name)
+		if stored := o.entries[f.entry].code; stored != col.code {
+			return nil, x.core.mistyped(col, stored)
 		}
 		if col.coder.Direct == value.Bytes {
 			start := len(shared)

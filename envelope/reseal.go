@@ -31,7 +31,7 @@ func (c *core) reseal(ctx context.Context, r *Reading, v reflect.Value, fields [
 	compartments = slices.Sorted(slices.Values(compartments))
 	for compartment := range tags {
 		if !slices.Contains(compartments, compartment) {
-			return nil, c.homeless()
+			return nil, c.homeless(compartments)
 		}
 	}
 	keys, err := c.ring.CreateSubject(ctx, x.bind.subject, compartments...)
@@ -79,7 +79,7 @@ func (x *reading) checkReseal(s *scratch) error {
 			continue
 		}
 		if x.holds(col.name) {
-			return x.core.at(ErrCompartment, col.name)
+			return x.misplaced(col)
 		}
 	}
 	return nil

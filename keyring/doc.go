@@ -17,7 +17,7 @@
 // A [Store] keeps them: package sqlstore in SQLite or PostgreSQL, package dirstore
 // in a folder of files, [NewMemoryStore] in a test. Begin with [CreateKeyFile] and
 // [Create], then [Ring.CreateKeyset] for each compartment, then
-// [Ring.CreateSubject] for each subject.
+// [Ring.CreateSubject] for each subject, which package envelope calls itself.
 //
 // [Ring.Rotate] gives a keyset a new version, [Ring.Rewrap] moves subject keys
 // under it, or keysets under another KEK, beside readers and writers, and

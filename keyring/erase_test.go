@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -65,7 +66,7 @@ func TestShred(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, keyring.Head{Ring: "clinic", Seq: 6, Hash: receipt.Hash}, head)
 	text := receipt.String()
-	for _, part := range []string{"clinic", "entry 6", fmt.Sprintf("%x", receipt.Hash), "clinical, identity", receipt.Remains[0]} {
+	for _, part := range []string{"clinic", "entry 6", ", SHA-256 " + hex.EncodeToString(receipt.Hash[:]) + "\n", "clinical, identity", receipt.Remains[0]} {
 		require.Contains(t, text, part)
 	}
 	for name, secret := range map[string]string{"receipt": text, "journal": w.text(t)} {

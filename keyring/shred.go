@@ -29,7 +29,7 @@ type Receipt struct {
 // String returns the receipt as a few lines of text.
 func (r Receipt) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s in ring %s, journal entry %d of %s, SHA-256 %x\n", r.Action, r.Ring, r.Entry, r.Time.Format(time.RFC3339), r.Hash)
+	fmt.Fprintf(&b, "%s in ring %s, journal entry %d of %s, SHA-256 %s\n", r.Action, r.Ring, r.Entry, r.Time.Format(time.RFC3339), r.Hash)
 	keys := "destroyed"
 	if r.Action == retained {
 		keys = "with the custodian"

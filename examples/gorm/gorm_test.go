@@ -1,6 +1,7 @@
 package gorm_test
 
 import (
+	"database/sql"
 	"strings"
 	"testing"
 
@@ -94,7 +95,88 @@ func use(t *testing.T, dialect orm.Dialector, column string) {
 	require.Equal(t, newer, swapped.Draft)
 }
 
+// Patient is a table and what is sealed in it.
+type Patient struct {
+	orm.Model `phi:"clear"`   // the database fills it
+	Subject   string          `gorm:"uniqueIndex" phi:"subject"`
+	Clinic    string          `phi:"clear"`
+	Name      string          `gorm:"-" phi:"name"`
+	Notes     *string         `gorm:"-"`
+	Sealed    envelope.Sealed `phi:"clear"`
+}
+
+func TestOneType(t *testing.T) {
+	ctx, db := t.Context(), sqliteDB(t)
+	require.NoError(t, db.AutoMigrate(&Patient{}))
+	patients, err := envelope.NewCodec[Patient]("patient", ring(t))
+	require.NoError(t, err)
+	require.Equal(t, "patient\nclinical\tNotes\ttext\nidentity\tName\ttext\n", patients.Schema(), "no column is sealed")
+
+	p := Patient{Subject: envelope.NewID(), Clinic: "Solo", Name: "Siti"}
+	p.Sealed, err = patients.Seal(ctx, &p, nil)
+	require.NoError(t, err)
+	require.NoError(t, db.Create(&p).Error)
+
+	var got Patient
+	require.NoError(t, db.First(&got, "subject = ?", p.Subject).Error)
+	require.Empty(t, got.Name)
+	require.NoError(t, patients.Open(ctx, &got, got.Sealed))
+	require.Equal(t, "Siti", got.Name)
+	require.Equal(t, "Solo", got.Clinic)
+	require.NotZero(t, got.ID)
+	require.Equal(t, p.ID, got.ID)
+}
+
+// TestAccept: what an inbox received is stored once, however often it comes.
+func TestAccept(t *testing.T) {
+	ctx, db, ring := t.Context(), sqliteDB(t), ring(t)
+	require.NoError(t, ring.CreateKeyset(ctx, "inbox/branches"))
+	inbox, err := envelope.NewInbox("branches", ring)
+	require.NoError(t, err)
+	path := t.TempDir() + "/solo-1.credential"
+	require.NoError(t, inbox.Enrol(ctx, "solo-1", path))
+	intake, err := envelope.OpenIntake(path)
+	require.NoError(t, err)
+	item, err := intake.Seal("p1", []byte("batuk"))
+	require.NoError(t, err)
+
+	require.NoError(t, db.Exec("CREATE TABLE rahasia_accepted (inbox TEXT NOT NULL, version BIGINT NOT NULL, id BYTEA PRIMARY KEY)").Error)
+	require.NoError(t, db.AutoMigrate(&Visit{}))
+	receive := func() error {
+		got, err := inbox.Open(ctx, item)
+		if err != nil {
+			return err
+		}
+		return db.Transaction(func(tx *orm.DB) error {
+			if err := got.Accept(ctx, tx.Statement.ConnPool.(*sql.Tx)); err != nil {
+				return err
+			}
+			return tx.Create(&Visit{ID: envelope.NewID(), Patient: got.Subject}).Error
+		})
+	}
+	require.NoError(t, receive())
+	require.ErrorIs(t, receive(), envelope.ErrReplayed)
+	var visits int64
+	require.NoError(t, db.Model(&Visit{}).Count(&visits).Error)
+	require.EqualValues(t, 1, visits)
+}
+
+func sqliteDB(t *testing.T) *orm.DB {
+	db, err := orm.Open(sqlite.Open(t.TempDir()+"/app.db"), &orm.Config{Logger: logger.Discard})
+	require.NoError(t, err)
+	pool, err := db.DB()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = pool.Close() })
+	return db.WithContext(t.Context())
+}
+
 func codec(t *testing.T) *envelope.Codec[Note] {
+	c, err := envelope.NewCodec[Note]("visit", ring(t))
+	require.NoError(t, err)
+	return c
+}
+
+func ring(t *testing.T) *keyring.Ring {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	require.NoError(t, err)
 	kek, err := aead.New(handle)
@@ -104,8 +186,8 @@ func codec(t *testing.T) *envelope.Codec[Note] {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = ring.Close() })
-	require.NoError(t, ring.CreateKeyset(t.Context(), "clinical"))
-	c, err := envelope.NewCodec[Note]("visit", ring)
-	require.NoError(t, err)
-	return c
+	for _, compartment := range []string{"clinical", "identity"} {
+		require.NoError(t, ring.CreateKeyset(t.Context(), compartment))
+	}
+	return ring
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -33,6 +34,18 @@ const (
 	Map
 	Object
 )
+
+// String is the word of docs/SPEC.md, or the number of a code for later.
+func (c Code) String() string {
+	words := [...]string{
+		Bool: "bool", Int: "int", Uint: "uint", Float: "float", Text: "text", Bytes: "bytes", Time: "time",
+		Binary: "binary", List: "list", Map: "map", Object: "object",
+	}
+	if c < Bool || c > Object {
+		return "code " + strconv.Itoa(int(c))
+	}
+	return words[c]
+}
 
 // Coder writes and reads the values of one Go type. Write is never called with
 // a value that is null. Read is given a zero value and returns what follows
@@ -71,9 +84,15 @@ func isNil(v reflect.Value) bool { return v.IsNil() }
 
 // New returns the Coder of a type that phi has found fit. The order is:
 // sql.Null, time.Time, encoding.BinaryMarshaler, underlying kind.
-func New(t reflect.Type) (*Coder, error) {
+func New(t reflect.Type) (*Coder, error) { return newInside(t, 0) }
+
+// newInside is New for what lies inside so many other items.
+func newInside(t reflect.Type, depth int) (*Coder, error) {
 	if f, ok := phi.NullValue(t); ok {
-		return nullCoder(f.Type)
+		return nullCoder(f.Type, depth)
+	}
+	if depth > cbor.MaxNesting || depth == cbor.MaxNesting && phi.IsTime(t) { // a time has items of its own
+		return nil, fmt.Errorf("type %v lies inside more than %d others", t, cbor.MaxNesting)
 	}
 	if phi.IsTime(t) {
 		return &Coder{Code: Time, Type: "time", Write: writeTime, Read: readTime}, nil
@@ -83,6 +102,10 @@ func New(t reflect.Type) (*Coder, error) {
 	} else if binary {
 		return binaryCoder(t), nil
 	}
+	return kindCoder(t, depth)
+}
+
+func kindCoder(t reflect.Type, depth int) (*Coder, error) {
 	switch t.Kind() {
 	case reflect.Bool:
 		return &Coder{Code: Bool, Type: "bool", Write: writeBool, Read: readBool}, nil
@@ -95,22 +118,22 @@ func New(t reflect.Type) (*Coder, error) {
 	case reflect.String:
 		return &Coder{Code: Text, Type: "text", Direct: Text, Write: writeText, Read: readText}, nil
 	case reflect.Pointer:
-		return pointerCoder(t)
+		return pointerCoder(t, depth)
 	case reflect.Slice, reflect.Array:
 		if isBytes(t) {
 			return bytesCoder(t), nil
 		}
-		return listCoder(t)
+		return listCoder(t, depth)
 	case reflect.Map:
-		return mapCoder(t)
+		return mapCoder(t, depth)
 	case reflect.Struct:
-		return objectCoder(t)
+		return objectCoder(t, depth)
 	}
 	return nil, fmt.Errorf("type %v cannot be sealed", t)
 }
 
-func nullCoder(t reflect.Type) (*Coder, error) {
-	inner, err := New(t)
+func nullCoder(t reflect.Type, depth int) (*Coder, error) {
+	inner, err := newInside(t, depth)
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +149,8 @@ func nullCoder(t reflect.Type) (*Coder, error) {
 	}, nil
 }
 
-func pointerCoder(t reflect.Type) (*Coder, error) {
-	inner, err := New(t.Elem())
+func pointerCoder(t reflect.Type, depth int) (*Coder, error) {
+	inner, err := newInside(t.Elem(), depth)
 	if err != nil {
 		return nil, err
 	}

@@ -2,13 +2,15 @@ package value
 
 import (
 	"bytes"
+	"database/sql"
 	"errors"
 	"reflect"
 	"testing"
 	"time"
 
-	"github.com/rahasia/rahasia/envelope/internal/cbor"
+	"github.com/stretchr/testify/require"
 
+	"github.com/rahasia/rahasia/envelope/internal/cbor"
 	"github.com/rahasia/rahasia/envelope/internal/cbortest"
 )
 
@@ -37,6 +39,50 @@ func (s *stamp) UnmarshalBinary(b []byte) error {
 }
 
 func ptr[F any](v F) *F { return &v }
+
+// TestTypesNesting: no item is written or read inside more than 32 others, the
+// members that a type does not know counted from the outermost item.
+func TestTypesNesting(t *testing.T) {
+	inside := func(typ reflect.Type, lists int) reflect.Type {
+		for range lists {
+			typ = reflect.SliceOf(typ)
+		}
+		return typ
+	}
+	type pair struct{ A int }
+	for _, c := range []struct {
+		of    reflect.Type
+		depth int // the greatest that has a coder
+	}{
+		{reflect.TypeFor[int](), 32},
+		{reflect.TypeFor[*int](), 32},
+		{reflect.TypeFor[sql.NullInt64](), 32},
+		{reflect.TypeFor[map[string]int](), 31},
+		{reflect.TypeFor[pair](), 31},
+		{reflect.TypeFor[time.Time](), 31},
+		{reflect.TypeFor[sql.NullTime](), 31},
+	} {
+		_, err := New(inside(c.of, c.depth))
+		require.NoError(t, err, c.of)
+		_, err = New(inside(c.of, c.depth+1))
+		require.ErrorContains(t, err, "inside more than 32 others", c.of)
+	}
+
+	for outer := range 32 {
+		coder, err := New(inside(reflect.TypeFor[pair](), outer))
+		require.NoError(t, err)
+		unknown := func(lists int) error { // member "B" of a pair inside outer lists: 0 inside so many more
+			b := append(bytes.Repeat([]byte{0x81}, outer), 0xa1, 0x61, 'B')
+			b = append(append(b, bytes.Repeat([]byte{0x81}, lists)...), 0)
+			_, err := coder.Read(b, reflect.New(inside(reflect.TypeFor[pair](), outer)).Elem())
+			_, skipped := cbor.Skip(b, 0)
+			require.Equal(t, skipped, err, "as a reader that knows no type")
+			return err
+		}
+		require.NoError(t, unknown(31-outer))
+		require.ErrorIs(t, unknown(32-outer), cbor.ErrSyntax)
+	}
+}
 
 // FuzzValue: what decodes as a value is encoded again to the same bytes, into
 // a type that uses every encoding.

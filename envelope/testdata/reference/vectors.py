@@ -8,8 +8,10 @@ import rahasia as r
 done = {"opened": 0, "refused": 0}
 
 
-def load(name):
-    return json.loads((Path(__file__).parent.parent / "vectors" / name).read_text())
+def files(kind):
+    """Name and content of the vectors that open, then of those that do not."""
+    paths = sorted((Path(__file__).parent.parent / "vectors").glob(kind + "_*.json"), key=lambda p: ("_reject_" in p.name, p.name))
+    return [(p.name, json.loads(p.read_text())) for p in paths]
 
 
 def opens(name, got, want):
@@ -28,60 +30,67 @@ def refuses(name, why, do, *args):
 
 
 def rows():
-    for path in sorted((Path(__file__).parent.parent / "vectors").glob("row_*.json")):
-        v = json.loads(path.read_text())
+    for name, v in files("row"):
         row, parts = unhex(v["row"]), v.get("keys") or v.get("sections")
         keys = {(p["compartment"], p["generation"]): unhex(p["record_key"]) for p in parts}
         if "expect" in v:
-            refuses(path.name, v["expect"], r.open_row, v["context"], row, keys)
+            refuses(name, v["expect"], r.open_row, v["context"], row, keys)
             continue
         want = {p["compartment"]: (unhex(p["tag"]), [(f["name"], f["type"], unhex(f["value"])) for f in p["fields"] or []])
                 for p in parts}
-        opens(path.name, r.open_row(v["context"], row, keys), want)
+        opens(name, r.open_row(v["context"], row, keys), want)
         again = [(p["compartment"], p["generation"], unhex(p["record_key"]), *want[p["compartment"]]) for p in parts]
-        assert r.seal_row(v["context"], unhex(v["seal_id"]), again) == row, path.name
+        assert r.seal_row(v["context"], unhex(v["seal_id"]), again) == row, name
 
 
 def objects():
-    file, made = load("object_v1.json"), {}
-    for v in file["objects"]:
-        text = bytes(i % 251 for i in range(v["length"]))
+    made = {}
+    for name, v in files("object"):
         c, key, reference = v["context"], unhex(v["object_key"]), unhex(v["reference"])
+        if "expect" in v:
+            good = made[v["object"]]
+            bad = bytearray(b"".join(good[a:b] for a, b in v.get("ranges", [[0, len(good)]])))
+            for i, x in enumerate(unhex(v.get("xor", ""))):
+                bad[v.get("xor_at", 0) + i] ^= x
+            refuses(name, v["expect"], r.open_object, c, key, reference, bytes(bad))
+            continue
+        text = bytes(i % 251 for i in range(v["length"]))
         mine, sealed = r.seal_object(c, key, v["generation"], unhex(c["id"]), unhex(v["salt"]), text)
-        assert mine == reference and hashlib.sha256(sealed).hexdigest() == v["sealed_sha256"], v["length"]
-        opens(v["length"], r.open_object(c, key, reference, sealed), text)
-        made[v["length"]] = (c, key, reference, sealed)
-    for v in file["rejections"]:
-        c, key, reference, good = made[v["length"]]
-        c = c | {k: v[k] for k in ("subject", "object_type") if k in v}
-        bad = bytearray(b"".join(good[a:b] for a, b in v.get("ranges", [[0, len(good)]])))
-        for i, x in enumerate(unhex(v.get("xor", ""))):
-            bad[v["xor_at"] + i] ^= x
-        reference = unhex(v["reference"]) if "reference" in v else reference
-        refuses(v["name"], v["error"], r.open_object, c, key, reference, bytes(bad))
+        assert mine == reference and hashlib.sha256(sealed).hexdigest() == v["sealed_sha256"], name
+        opens(name, r.open_object(c, key, reference, sealed), text)
+        made[name] = sealed
 
 
 def messages():
-    v = load("message_v1.json")
-    v["key"] = unhex(v["keyset_key"])
-    for m in v["messages"]:
-        what = unhex(m["subject"]), unhex(m["payload"])
-        opens(m["name"], r.open_message(v, unhex(m["message"])), what)
-        assert r.seal_message(v, unhex(m["id"]), *what) == unhex(m["message"]), m["name"]
-    for m in v["rejected"]:
-        refuses(m["name"], m["error"], r.open_message, v, unhex(m["sealed"]))
+    for name, v in files("message"):
+        v["key"], m = unhex(v["keyset_key"]), unhex(v["message"])
+        if "expect" in v:
+            refuses(name, v["expect"], r.open_message, v, m)
+            continue
+        what = unhex(v["subject"]), unhex(v["payload"])
+        opens(name, r.open_message(v, m), what)
+        assert r.seal_message(v, unhex(v["id"]), *what) == m, name
 
 
 def items():
-    v = load("inbox_v1.json")
-    v["key"] = unhex(v["keyset_key"])
-    exported = {unhex(i["encapsulation"]): unhex(i["input_key"]) for i in v["items"]}
-    for i in v["items"]:
-        enc, what = unhex(i["encapsulation"]), (unhex(i["subject"]), unhex(i["payload"]))
-        opens(i["name"], r.open_item(v, unhex(i["item"]), exported), what)
-        assert r.seal_item(v, enc, exported[enc], unhex(i["salt"]), *what) == unhex(i["item"]), i["name"]
-    for i in v["rejected"]:
-        refuses(i["name"], i["error"], r.open_item, v, unhex(i["sealed"]), exported)
+    for name, v in files("inbox"):
+        v["key"], item, enc, exported = (unhex(v[k]) for k in ("keyset_key", "item", "encapsulation", "input_key"))
+        if "expect" in v:
+            refuses(name, v["expect"], r.open_item, v, item, {enc: exported})
+            continue
+        what = unhex(v["subject"]), unhex(v["payload"])
+        opens(name, r.open_item(v, item, {enc: exported}), what)
+        assert r.seal_item(v, enc, exported, unhex(v["salt"]), *what) == item, name
+
+
+def credentials():
+    for name, v in files("credential"):
+        if "expect" in v:
+            refuses(name, v["expect"], r.open_credential, v["text"].encode())
+            continue
+        names = tuple(v[k].encode() for k in ("ring", "inbox", "sender"))
+        keys = r.u32(v["keyset_version"]), unhex(v["public_key"]), unhex(v["sender_key"])
+        opens(name, r.open_credential(v["text"].encode()), names + keys)
 
 
 def unhex(s): return bytes.fromhex(s)
@@ -115,6 +124,6 @@ def write(given):
     done["item"] = r.seal_item(box, unhex(box["encapsulation"]), unhex(box["exported"]), os.urandom(24), subject, payload)
 
 
-rows(), objects(), messages(), items()
+rows(), objects(), messages(), items(), credentials()
 write(json.load(sys.stdin))
 json.dump({k: v.hex() if isinstance(v, bytes) else v for k, v in done.items()}, sys.stdout)
