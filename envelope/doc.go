@@ -26,7 +26,7 @@
 //	phi:"clear"     not sealed: a column of its own
 //	phi:"nik"       a kind, and so the compartment that the field is sealed in:
 //
-//	identity    address, birthdate, bpjs, email, kk, mrn, name, nik, passport, phone, region, sex
+//	identity    address, birthdate, bpjs, contact-phone, email, kk, mrn, name, nik, nik-ibu, passport, phone, region, sex
 //	clinical    clinical, date, text; and a field without a tag
 //	sensitive   sensitive
 //
