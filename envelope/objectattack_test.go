@@ -315,3 +315,36 @@ func reversed(b []byte) []byte {
 	}
 	return out
 }
+
+// TestAttackObjectPanic: a Close that was deferred, when the underlying writer
+// has panicked, neither makes an object of half nor writes it in the clear.
+func TestAttackObjectPanic(t *testing.T) {
+	o := newObjects(t)
+	for _, size := range []int{100, 3*chunked.Size + 100, 20 * chunked.Size} {
+		data := pattern(size)
+		var out bytes.Buffer
+		calls := 0
+		w, err := o.Create(t.Context(), "patient-1", writerFunc(func(p []byte) (int, error) {
+			out.Write(p)
+			if calls++; calls == 1 {
+				panic("connection lost")
+			}
+			return len(p), nil
+		}), ObjectOptions{Workers: 1})
+		require.NoError(t, err)
+		require.PanicsWithValue(t, "connection lost", func() {
+			defer w.Close()
+			_, _ = w.Write(data)
+			_ = w.Close()
+		})
+		require.Equal(t, 1, calls)
+		require.False(t, bytes.Contains(out.Bytes(), data[:100]))
+		_, err = w.Write(data)
+		require.ErrorIs(t, err, ErrState)
+		_, err = w.ReadFrom(bytes.NewReader(data))
+		require.ErrorIs(t, err, ErrState)
+		require.ErrorIs(t, w.Close(), ErrState)
+		_, err = w.Object()
+		require.ErrorIs(t, err, ErrState)
+	}
+}
