@@ -2,6 +2,7 @@ package chunked
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"sync"
 	"testing"
@@ -118,4 +119,41 @@ func TestAttackWriterByTwo(t *testing.T) {
 	got, err := io.ReadAll(r)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(text, got), "who came second has changed nothing")
+}
+
+var errOften = errors.New("try again")
+
+// TestWriteToGoesOn: a writer that took some bytes and failed is given the rest
+// by the next call, and none twice.
+func TestWriteToGoesOn(t *testing.T) {
+	s := seal(t, message(3*Size+5), Work{})
+	for _, step := range []int{1000, Size, 2*Size + 7} {
+		r, _ := readers(t, s, int64(len(s.text)), Work{Workers: 1})
+		var out bytes.Buffer
+		for {
+			n, err := r.WriteTo(&limited{&out, step})
+			if err == nil {
+				break
+			}
+			require.ErrorIs(t, err, errOften)
+			require.LessOrEqual(t, n, int64(step))
+		}
+		require.True(t, bytes.Equal(s.text, out.Bytes()))
+	}
+}
+
+// limited takes left bytes and fails.
+type limited struct {
+	w    io.Writer
+	left int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	n := min(len(p), l.left)
+	l.left -= n
+	_, _ = l.w.Write(p[:n])
+	if n < len(p) {
+		return n, errOften
+	}
+	return n, nil
 }
