@@ -280,6 +280,12 @@ func TestObjectsAfterErasure(t *testing.T) {
 	require.NoError(t, err)
 	_, err = a.ReadAt(make([]byte, 10), 0)
 	require.NoError(t, err)
+	_, err = a.Read(make([]byte, 10)) // it keeps this chunk
+	require.NoError(t, err)
+	_, err = a.Seek(-10, io.SeekEnd) // it has opened the last chunk
+	require.NoError(t, err)
+	_, err = a.Seek(10, io.SeekStart)
+	require.NoError(t, err)
 
 	_, err = o.ring.Shred(ctx, "patient-1")
 	require.NoError(t, err)
@@ -291,6 +297,15 @@ func TestObjectsAfterErasure(t *testing.T) {
 	require.ErrorIs(t, err, keyring.ErrShredded)
 	require.Less(t, len(rest), 1<<20)
 	_, err = a.ReadAt(make([]byte, 10), 100_000)
+	require.ErrorIs(t, err, keyring.ErrShredded)
+	for range 2 {
+		kept := make([]byte, 10)
+		n, err := a.Read(kept)
+		require.ErrorIs(t, err, keyring.ErrShredded, "nor the chunk that it keeps")
+		require.Zero(t, n)
+		require.Equal(t, make([]byte, 10), kept)
+	}
+	_, err = a.Seek(0, io.SeekEnd)
 	require.ErrorIs(t, err, keyring.ErrShredded)
 }
 

@@ -157,3 +157,49 @@ func (l *limited) Write(p []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// TestReadAfterAFailure: what a Read that failed has left in the chunk that is
+// kept is never taken for another chunk, nor for itself.
+func TestReadAfterAFailure(t *testing.T) {
+	s := seal(t, message(3*Size+5), Work{})
+	bad := bytes.Clone(s.data)
+	bad[HeadSize+stride+100] ^= 1 // the second chunk
+	ok := true
+	work := Work{Check: func() error {
+		if !ok {
+			return errOften
+		}
+		return nil
+	}}
+	a, err := NewReaderAt(t.Context(), bytes.NewReader(bad), s.key, s.head, int64(len(s.text)), work)
+	require.NoError(t, err)
+	read := func(at int64) ([]byte, error) {
+		_, err := a.Seek(at, io.SeekStart)
+		require.NoError(t, err)
+		p := make([]byte, 10)
+		n, err := a.Read(p)
+		return p[:n], err
+	}
+	first := func() {
+		t.Helper()
+		got, err := read(7)
+		require.NoError(t, err)
+		require.Equal(t, s.text[7:17], got)
+	}
+	first()
+	for range 2 {
+		got, err := read(Size + 7)
+		require.ErrorIs(t, err, ErrOpen)
+		require.Empty(t, got)
+		first()
+	}
+	ok = false
+	for range 2 {
+		got, err := read(7)
+		require.ErrorIs(t, err, errOften)
+		require.Empty(t, got)
+		require.Equal(t, make([]byte, cap(a.chunk)), a.chunk[:cap(a.chunk)], "plaintext is kept")
+	}
+	ok = true
+	first()
+}
