@@ -44,8 +44,8 @@ const (
 	double = 0xfb
 )
 
-// maxNesting bounds the depth of an unknown member that is skipped.
-const maxNesting = 32
+// MaxNesting is in how many others an item may lie.
+const MaxNesting = 32
 
 // AppendHead appends the head of an item in its shortest form.
 func AppendHead(dst []byte, major byte, n uint64) []byte {
@@ -255,9 +255,9 @@ func fromHalf(h uint16) float64 {
 	return f
 }
 
-// Skip returns what follows the first item of src. Call it with depth 0.
+// Skip returns what follows the first item of src, which lies in depth others.
 func Skip(src []byte, depth int) (rest []byte, err error) {
-	if depth > maxNesting || len(src) == 0 {
+	if depth > MaxNesting || len(src) == 0 {
 		return nil, ErrSyntax
 	}
 	switch major := src[0] >> 5; major {

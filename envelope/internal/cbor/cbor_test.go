@@ -48,7 +48,7 @@ func FuzzSkip(f *testing.F) {
 
 // TestSkipIsBounded: as deep as allowed, and no deeper.
 func TestSkipIsBounded(t *testing.T) {
-	deep := append(bytes.Repeat([]byte{0x81}, maxNesting), 0x80)
+	deep := append(bytes.Repeat([]byte{0x81}, MaxNesting), 0x80)
 	_, err := Skip(deep, 0)
 	require.NoError(t, err)
 	_, err = Skip(append([]byte{0x81}, deep...), 0)

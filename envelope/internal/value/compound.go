@@ -54,8 +54,8 @@ func bytesCoder(t reflect.Type) *Coder {
 	return c
 }
 
-func listCoder(t reflect.Type) (*Coder, error) {
-	item, err := New(t.Elem())
+func listCoder(t reflect.Type, depth int) (*Coder, error) {
+	item, err := newAt(t.Elem(), depth+1)
 	if err != nil {
 		return nil, err
 	}
@@ -115,12 +115,12 @@ func readSlice(item *Coder, src []byte, v reflect.Value) ([]byte, error) {
 	return rest, nil
 }
 
-func mapCoder(t reflect.Type) (*Coder, error) {
-	key, err := New(t.Key())
+func mapCoder(t reflect.Type, depth int) (*Coder, error) {
+	key, err := newAt(t.Key(), depth+1)
 	if err != nil {
 		return nil, err
 	}
-	item, err := New(t.Elem())
+	item, err := newAt(t.Elem(), depth+1)
 	if err != nil {
 		return nil, err
 	}
@@ -193,14 +193,14 @@ type member struct {
 	coder *Coder
 }
 
-func objectCoder(t reflect.Type) (*Coder, error) {
+func objectCoder(t reflect.Type, depth int) (*Coder, error) {
 	var members []member
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if !f.IsExported() {
 			continue
 		}
-		c, err := New(f.Type)
+		c, err := newAt(f.Type, depth+1)
 		if err != nil {
 			return nil, err
 		}
@@ -216,7 +216,7 @@ func objectCoder(t reflect.Type) (*Coder, error) {
 		Code:  Object,
 		Type:  "object(" + strings.Join(names, ", ") + ")",
 		Write: func(dst []byte, v reflect.Value) ([]byte, error) { return writeObject(members, dst, v) },
-		Read:  func(src []byte, v reflect.Value) ([]byte, error) { return readObject(members, src, v) },
+		Read:  func(src []byte, v reflect.Value) ([]byte, error) { return readObject(members, depth, src, v) },
 	}, nil
 }
 
@@ -240,7 +240,7 @@ func writeObject(members []member, dst []byte, v reflect.Value) (_ []byte, err e
 	return dst, nil
 }
 
-func readObject(members []member, src []byte, v reflect.Value) ([]byte, error) {
+func readObject(members []member, depth int, src []byte, v reflect.Value) ([]byte, error) {
 	n, rest, err := cbor.ReadCount(src, cbor.Map)
 	if err != nil {
 		return nil, err
@@ -258,7 +258,7 @@ func readObject(members []member, src []byte, v reflect.Value) ([]byte, error) {
 		last = at
 		i, known := slices.BinarySearchFunc(members, at, func(m member, key []byte) int { return bytes.Compare(m.key, key) })
 		if !known {
-			rest, err = cbor.Skip(rest, 0) // from a newer type: as with fields
+			rest, err = cbor.Skip(rest, depth+1) // from a newer type: as with fields
 		} else {
 			rest, err = members[i].coder.Read(rest, v.Field(members[i].index))
 		}

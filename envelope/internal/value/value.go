@@ -70,12 +70,22 @@ func (c *Coder) readItem(src []byte, v reflect.Value) ([]byte, error) {
 func isNil(v reflect.Value) bool { return v.IsNil() }
 
 // New returns the Coder of a type that phi has found fit. The order is:
-// sql.Null, time.Time, encoding.BinaryMarshaler, underlying kind.
-func New(t reflect.Type) (*Coder, error) {
+// sql.Null, time.Time, encoding.BinaryMarshaler, underlying kind. A type of
+// whose values one could be nested deeper than a reader takes it is refused.
+func New(t reflect.Type) (*Coder, error) { return newAt(t, 0) }
+
+// newAt returns the Coder of values that lie in depth others.
+func newAt(t reflect.Type, depth int) (*Coder, error) {
+	if depth > cbor.MaxNesting {
+		return nil, errNested
+	}
 	if f, ok := phi.NullValue(t); ok {
-		return nullCoder(f.Type)
+		return nullCoder(f.Type, depth)
 	}
 	if phi.IsTime(t) {
+		if depth == cbor.MaxNesting { // it is an array
+			return nil, errNested
+		}
 		return &Coder{Code: Time, Type: "time", Write: writeTime, Read: readTime}, nil
 	}
 	if binary, err := phi.IsBinary(t); err != nil {
@@ -95,22 +105,24 @@ func New(t reflect.Type) (*Coder, error) {
 	case reflect.String:
 		return &Coder{Code: Text, Type: "text", Direct: Text, Write: writeText, Read: readText}, nil
 	case reflect.Pointer:
-		return pointerCoder(t)
+		return pointerCoder(t, depth)
 	case reflect.Slice, reflect.Array:
 		if isBytes(t) {
 			return bytesCoder(t), nil
 		}
-		return listCoder(t)
+		return listCoder(t, depth)
 	case reflect.Map:
-		return mapCoder(t)
+		return mapCoder(t, depth)
 	case reflect.Struct:
-		return objectCoder(t)
+		return objectCoder(t, depth)
 	}
 	return nil, fmt.Errorf("type %v cannot be sealed", t)
 }
 
-func nullCoder(t reflect.Type) (*Coder, error) {
-	inner, err := New(t)
+var errNested = fmt.Errorf("nested in more than %d others", cbor.MaxNesting)
+
+func nullCoder(t reflect.Type, depth int) (*Coder, error) {
+	inner, err := newAt(t, depth)
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +138,8 @@ func nullCoder(t reflect.Type) (*Coder, error) {
 	}, nil
 }
 
-func pointerCoder(t reflect.Type) (*Coder, error) {
-	inner, err := New(t.Elem())
+func pointerCoder(t reflect.Type, depth int) (*Coder, error) {
+	inner, err := newAt(t.Elem(), depth)
 	if err != nil {
 		return nil, err
 	}
