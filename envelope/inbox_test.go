@@ -507,4 +507,14 @@ func testReplay(t *testing.T, db *sql.DB) {
 	err = got.Accept(ctx, tx)
 	require.Error(t, err, "a transaction that is over")
 	require.NotErrorIs(t, err, ErrReplayed)
+
+	// A table that would not notice a repeat accepts nothing.
+	for _, table := range []string{"DROP TABLE rahasia_accepted", "CREATE TABLE rahasia_accepted (inbox TEXT NOT NULL, version BIGINT NOT NULL, id BYTEA NOT NULL)"} {
+		_, err := db.Exec(table)
+		require.NoError(t, err)
+	}
+	tx, err = db.Begin()
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	require.Error(t, got.Accept(ctx, tx))
 }
