@@ -2,6 +2,7 @@ package chunked
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"sync"
@@ -202,4 +203,52 @@ func TestReadAfterAFailure(t *testing.T) {
 	}
 	ok = true
 	first()
+}
+
+// TestNothingIsReadAfterTheEnd of a context.
+func TestNothingIsReadAfterTheEnd(t *testing.T) {
+	s := seal(t, message(3*Size+5), Work{})
+	ctx, cancel := context.WithCancel(t.Context())
+	c := &counting{ReaderAt: bytes.NewReader(s.data)}
+	a, err := NewReaderAt(ctx, c, s.key, s.head, int64(len(s.text)), Work{})
+	require.NoError(t, err)
+	stream := bytes.NewReader(s.data)
+	r, err := NewReader(ctx, stream, s.key, s.head, int64(len(s.text)), Work{})
+	require.NoError(t, err)
+	_, err = a.Seek(0, io.SeekEnd)
+	require.NoError(t, err)
+	cancel()
+	c.ranges = nil
+	_, err = a.ReadAt(make([]byte, 5), 0)
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = a.Seek(0, io.SeekEnd)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Empty(t, c.ranges)
+	left := stream.Len()
+	_, err = r.Read(make([]byte, 5))
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, left, stream.Len())
+}
+
+// TestTruncatedAt: an underlying ReaderAt says in two ways that it has ended.
+func TestTruncatedAt(t *testing.T) {
+	s := seal(t, message(100), Work{})
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF} {
+		_, err := NewReaderAt(t.Context(), brokenReaderAt{end}, s.key, s.head, 100, Work{})
+		require.Equal(t, ErrTruncated, err)
+	}
+}
+
+// TestWorkersAreBounded, and with them the memory; and what a Writer was given
+// it does not keep.
+func TestWorkersAreBounded(t *testing.T) {
+	require.Equal(t, maxWorkers, (&Work{Workers: 1000}).workers())
+	require.EqualValues(t, maxWorkers*perWorker, (&Work{Workers: 1000}).batch())
+	input, _ := testInput(t)
+	key, head := New(input, nil)
+	var w Writer
+	w.Reset(t.Context(), io.Discard, key, head, Work{Workers: 1})
+	_, err := w.Write(message(2 * lone * Size))
+	require.NoError(t, err)
+	require.Nil(t, w.from)
 }
