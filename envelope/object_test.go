@@ -187,3 +187,32 @@ func FuzzObject(f *testing.F) {
 		require.Equal(t, b, again, "not canonical")
 	})
 }
+
+// FuzzObjectHead: no bytes but those that were sealed open as an object, from
+// the head on, and nothing else is released; nor does a reference to them with
+// another head open.
+func FuzzObjectHead(f *testing.F) {
+	o, data := newObjects(f), []byte("the object")
+	sealed, object := sealObject(f, o, "patient-1", data)
+	other, _ := sealObject(f, o, "patient-1", data)
+	f.Add(sealed)
+	f.Add(other)
+	f.Add(sealed[:56])
+	f.Add(append(bytes.Clone(sealed), 0))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := openObject(t, o, "patient-1", object, b)
+		if bytes.Equal(b, sealed) {
+			require.NoError(t, err)
+			require.Equal(t, data, got)
+			return
+		}
+		require.ErrorIs(t, err, ErrOpen)
+		require.Empty(t, got)
+		noInput(t, err, b)
+		if altered := object; copy(altered.head[:], b) > 0 && altered != object {
+			_, err := openObject(t, o, "patient-1", altered, append(altered.head[:], sealed[56:]...))
+			require.ErrorIs(t, err, ErrOpen)
+		}
+	})
+}

@@ -99,6 +99,42 @@ func TestAttackObjectBits(t *testing.T) {
 	require.NoError(t, err, "the test has put back what it changed")
 }
 
+// TestAttackObjectEveryBit of the first, the middle and the last chunk, and
+// every length that is shorter.
+func TestAttackObjectEveryBit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a quarter of a million chunks take seconds")
+	}
+	o, sealed, object, data := attacked(t)
+	ctx := t.Context()
+	a, err := o.OpenAt(ctx, "patient-1", object, bytes.NewReader(sealed), ObjectOptions{Workers: 1})
+	require.NoError(t, err)
+	p := make([]byte, 1)
+	for at := chunked.HeadSize; at < len(sealed); at++ {
+		off := int64(at-chunked.HeadSize) / sealedChunk * chunked.Size
+		for bit := range 8 {
+			sealed[at] ^= 1 << bit
+			p[0] = 0xff
+			if n, err := a.ReadAt(p, off); !isOpen(err) || n != 0 || p[0] != 0 {
+				t.Fatalf("byte %d bit %d: %v", at, bit, err)
+			}
+			sealed[at] ^= 1 << bit
+		}
+	}
+	n, err := a.ReadAt(p, 0)
+	require.NoError(t, err)
+	require.Equal(t, data[:n], p)
+	for n := range sealed {
+		a, err := o.OpenAt(ctx, "patient-1", object, bytes.NewReader(sealed[:n]), ObjectOptions{})
+		if err == nil {
+			_, err = a.Seek(0, io.SeekEnd)
+		}
+		if !errors.Is(err, ErrTruncated) {
+			t.Fatalf("cut to %d: %v", n, err)
+		}
+	}
+}
+
 // sink counts what it is given.
 type sink struct{ n int }
 

@@ -314,6 +314,8 @@ func TestObjectsAcrossARekeying(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, o := t.Context(), newObjects(t)
 		before, first := sealObject(t, o, "patient-1", []byte("before"))
+		open, err := o.OpenAt(ctx, "patient-1", first, bytes.NewReader(before), ObjectOptions{})
+		require.NoError(t, err)
 		require.NoError(t, o.ring.Rekey(ctx, "patient-1"))
 		after, second := sealObject(t, o, "patient-1", []byte("after"))
 		require.EqualValues(t, 1, first.Generation())
@@ -326,7 +328,11 @@ func TestObjectsAcrossARekeying(t *testing.T) {
 		require.Equal(t, "after", string(got))
 
 		time.Sleep(61 * time.Second)
+		_, err = open.ReadAt(make([]byte, 3), 0)
+		require.NoError(t, err)
 		require.NoError(t, o.ring.EndRekey(ctx, "patient-1"))
+		_, err = open.ReadAt(make([]byte, 3), 0)
+		require.ErrorIs(t, err, keyring.ErrUnknownGeneration, "nor does one that was open")
 		_, err = openObject(t, o, "patient-1", first, before)
 		require.ErrorIs(t, err, keyring.ErrUnknownGeneration)
 		require.ErrorIs(t, err, ErrOpen)
