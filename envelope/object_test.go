@@ -68,6 +68,7 @@ func TestObjectFormRefuses(t *testing.T) {
 		"id of variant 3":      set(9, 0xfa),
 		"generation 0":         append(append(bytes.Clone(good[:17]), 0, 0, 0, 0), good[21:]...),
 		"length over 52 bits":  set(22, 0x10),
+		"one byte too long":    append(append(bytes.Clone(good[:21]), 0, 0x10, 0, 0, 0, 0, 0, 0), good[29:]...),
 		"negative length":      set(21, 0x80),
 		"one byte":             good[:1],
 		"one byte less":        good[:len(good)-1],

@@ -2,8 +2,12 @@ package envelope
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -383,4 +387,51 @@ func TestAttackObjectPanic(t *testing.T) {
 		_, err = w.Object()
 		require.ErrorIs(t, err, ErrState)
 	}
+}
+
+// TestAttackObjectConcurrent: writers and readers that share buffers, some of
+// which fail, mix nothing up; and one ReaderAt serves many, of which some meet
+// a damaged chunk.
+func TestAttackObjectConcurrent(t *testing.T) {
+	ctx, o := t.Context(), newObjects(t)
+	shared := pattern(5*chunked.Size + 100)
+	sealed, object := sealObject(t, o, "patient-0", shared)
+	sealed[chunked.HeadSize+2*sealedChunk+5] ^= 1
+	a, err := o.OpenAt(ctx, "patient-0", object, bytes.NewReader(sealed), ObjectOptions{Workers: 2})
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			subject := fmt.Sprint("patient-", g)
+			r := rand.New(rand.NewPCG(5, uint64(g)))
+			for range 30 {
+				data := bytes.Repeat([]byte{byte(g), byte(r.Uint32())}, r.IntN(3*chunked.Size))
+				stop, cancel := context.WithCancel(ctx)
+				broken, err := o.Create(stop, subject, io.Discard, ObjectOptions{})
+				if err == nil {
+					_, _ = broken.Write(data)
+					cancel()
+					err = broken.Close()
+				}
+				if !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+				cancel()
+				own, reference := sealObject(t, o, subject, data)
+				got, err := openObject(t, o, subject, reference, own)
+				if err != nil || !bytes.Equal(got, data) {
+					t.Error("another's bytes", err)
+				}
+				off := r.Int64N(object.Size())
+				p := make([]byte, r.IntN(3*chunked.Size))
+				n, err := a.ReadAt(p, off)
+				first, last := off/chunked.Size, (off+int64(len(p))-1)/chunked.Size
+				damaged := len(p) > 0 && first <= 2 && 2 <= last
+				if damaged != errors.Is(err, ErrOpen) || !bytes.Equal(p[:n], shared[off:][:n]) || damaged && !bytes.Equal(p[n:], make([]byte, len(p)-n)) {
+					t.Error(off, len(p), n, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -151,3 +151,37 @@ func mutate(r *rand.Rand, dst, valid []byte) []byte {
 	}
 	return dst
 }
+
+// TestAttackFresh: all bytes that must be fresh by each sealing are, and of one
+// subject and text no two sealings share anything else.
+func TestAttackFresh(t *testing.T) {
+	a, o := newAttack(t), newObjects(t)
+	topic := newTopic(t, "lab", newRing(t, "r", "topic/lab"))
+	intake := enrol(t, newInbox(t, "branches", newRing(t, "r", "inbox/branches")), "s")
+	const enc = itemFixed + 1
+	for name, c := range map[string]struct {
+		from, to int
+		seal     func() []byte
+	}{
+		"seal id":       {1, 1 + idSize, func() []byte { return seal(t, a.codec, newVisit("p1", "v1", '1')) }},
+		"message":       {5, messageHeader, func() []byte { return message(t, topic, "p1", "x") }},
+		"encapsulation": {enc, enc + inboxEnc, func() []byte { return sealItem(t, intake, "p1", "x") }},
+		"item's salt":   {enc + inboxEnc + itemMAC, enc + inboxEnc + itemMAC + 24, func() []byte { return sealItem(t, intake, "p1", "x") }},
+		"object's salt": {0, 24, func() []byte { b, _ := sealObject(t, o, "p1", nil); return b }},
+		"object's id": {10, 16, func() []byte {
+			_, object := sealObject(t, o, "p1", nil)
+			return object.id[:]
+		}},
+	} {
+		first := c.seal()
+		varies := make([]bool, c.to-c.from)
+		for range 8 {
+			for i, b := range c.seal()[c.from:c.to] {
+				varies[i] = varies[i] || b != first[c.from+i]
+			}
+		}
+		for i, v := range varies { // a byte is the same nine times with a chance of 2⁻⁶⁴
+			require.True(t, v, "%s: byte %d does not change", name, i)
+		}
+	}
+}
