@@ -501,6 +501,8 @@ func testReplay(t *testing.T, db *sql.DB) {
 	defer func() { _ = tx.Rollback() }()
 	require.ErrorIs(t, new(Received).Accept(ctx, tx), ErrEmpty)
 	require.ErrorIs(t, (*Received)(nil).Accept(ctx, tx), ErrEmpty)
+	require.ErrorIs(t, (&Received{Inbox: "branches"}).Accept(ctx, tx), ErrEmpty)
+	require.ErrorIs(t, (&Received{ID: [32]byte{1}}).Accept(ctx, tx), ErrEmpty)
 	require.NoError(t, tx.Rollback())
 	got, err := inbox.Open(ctx, sealItem(t, intake, "p1", "x"))
 	require.NoError(t, err)
