@@ -3,6 +3,7 @@ package envelope
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/rahasia/rahasia/envelope/internal/cbor"
 	"github.com/rahasia/rahasia/envelope/internal/value"
+	"github.com/rahasia/rahasia/internal/phi"
 	"github.com/rahasia/rahasia/keyring"
 )
 
@@ -193,4 +195,39 @@ func TestTypesLargestRow(t *testing.T) {
 	_, err = c.Seal(ctx, &src, nil)
 	require.ErrorIs(t, err, ErrLimit)
 	require.ErrorContains(t, err, `"F"`)
+}
+
+// TestTypesTooMany: a type of more fields or compartments than a row holds has
+// no codec, so that the limit is not met when a record is sealed.
+func TestTypesTooMany(t *testing.T) {
+	ring := newRing(t, "types")
+	of := func(fields int, tag func(i int) string) error {
+		list := []reflect.StructField{{Name: "ID", Type: reflect.TypeFor[string](), Tag: `phi:"subject"`}}
+		for i := range fields {
+			list = append(list, reflect.StructField{Name: fmt.Sprintf("F%04d", i), Type: reflect.TypeFor[[]byte](), Tag: reflect.StructTag(tag(i))})
+		}
+		_, err := newCore(reflect.StructOf(list), "t", ring, phi.For)
+		return err
+	}
+	same := func(int) string { return "" }
+	require.NoError(t, of(maxFields, same))
+	require.ErrorIs(t, of(maxFields+1, same), ErrLimit)
+	other := func(i int) string { return fmt.Sprintf(`phi:"clinical,in=c%02d"`, i) }
+	require.NoError(t, of(maxSections, other))
+	require.ErrorIs(t, of(maxSections+1, other), ErrLimit)
+	halves := func(i int) string { return other(i % 2) }
+	require.NoError(t, of(2*maxFields, halves))
+}
+
+// TestTypesIDs: subject and record id have the same limits.
+func TestTypesIDs(t *testing.T) {
+	c := newCodec[visit](t, "visit", newRing(t, "r", "clinical", "identity", "sensitive"))
+	most := strings.Repeat("x", maxID)
+	row := seal(t, c, &visit{Patient: most, ID: most})
+	require.NoError(t, c.Open(context.Background(), &visit{Patient: most, ID: most}, row))
+	for _, v := range []*visit{{Patient: most + "x", ID: "v1"}, {Patient: "p1", ID: most + "x"}} {
+		_, err := c.Seal(context.Background(), v, nil)
+		require.ErrorIs(t, err, ErrLimit)
+		require.ErrorIs(t, c.Open(context.Background(), v, row), ErrLimit)
+	}
 }
