@@ -1,0 +1,93 @@
+package fhir
+
+import (
+	"strings"
+	"time"
+)
+
+// bound reads a FHIR date or dateTime. What is less precise than a second lies in
+// the consent's zone. An end includes all of its precision: the year, the month,
+// the day, the second that it names; so it returns the first time after it.
+func bound(text string, zone *time.Location, end bool) (t time.Time, ok bool) {
+	var err error
+	next := func() time.Time { return t.AddDate(0, 0, 1) }
+	switch len(text) {
+	case len("2006"):
+		t, err = time.ParseInLocation("2006", text, zone)
+		next = func() time.Time { return t.AddDate(1, 0, 0) }
+	case len("2006-01"):
+		t, err = time.ParseInLocation("2006-01", text, zone)
+		next = func() time.Time { return t.AddDate(0, 1, 0) }
+	case len("2006-01-02"):
+		t, err = time.ParseInLocation("2006-01-02", text, zone)
+	default:
+		err = t.UnmarshalText([]byte(text)) // RFC 3339 nearly to the letter, unlike time.Parse
+		unit, fits := precision(text)
+		if !fits || strings.Contains(text, ",") {
+			return t, false
+		}
+		next = func() time.Time { return t.Add(unit) }
+	}
+	if err != nil || t.IsZero() || t.Year() < 1 {
+		return t, false
+	}
+	if end {
+		t = next()
+	}
+	return t, true
+}
+
+// precision returns the unit that the last digit of a dateTime's seconds counts.
+func precision(text string) (unit time.Duration, ok bool) {
+	unit = time.Second
+	_, fraction, found := strings.Cut(text, ".")
+	for found && fraction != "" && '0' <= fraction[0] && fraction[0] <= '9' {
+		if unit == time.Nanosecond {
+			return 0, false
+		}
+		unit /= 10
+		fraction = fraction[1:]
+	}
+	return unit, true
+}
+
+// period reads a Period as [from, until).
+func (p *provision) period(name string) (from, until time.Time) {
+	e := p.one(name)
+	if e == nil {
+		return from, until
+	}
+	read := func(name string, end bool) (t time.Time) {
+		if text := e.text(name); text != "" {
+			var ok bool
+			if t, ok = bound(text, p.in.o.Zone, end); !ok {
+				p.in.fail(e.at(name), ErrMalformed)
+			}
+		}
+		return t
+	}
+	from, until = read("start", false), read("end", true)
+	e.ignore("id")
+	if !e.whole() {
+		p.unsupported(e.path)
+		return time.Time{}, time.Time{}
+	}
+	if !from.IsZero() && !until.IsZero() && !from.Before(until) {
+		p.in.fail(e.path, ErrMalformed)
+	}
+	return from, until
+}
+
+// untilText writes the end of [from, until) as the last moment that it includes,
+// such that bound reads until again.
+func untilText(until time.Time, zone *time.Location) string {
+	until = until.In(zone)
+	if until.Nanosecond() == 0 {
+		return until.Add(-time.Second).Format(time.RFC3339)
+	}
+	return until.Add(-time.Nanosecond).Format("2006-01-02T15:04:05.000000000Z07:00")
+}
+
+func fromText(from time.Time, zone *time.Location) string {
+	return from.In(zone).Format(time.RFC3339Nano)
+}
