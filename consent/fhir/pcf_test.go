@@ -49,11 +49,11 @@ type token struct {
 }
 
 type residual struct {
-	permit                   bool
-	label                    []string // securityLabel: the data carries one of them
-	instance                 []string
-	related, author          string
-	dataPeriod, everythingTo bool // of 2022
+	permit          bool
+	label           []string // securityLabel: the data carries one of them
+	instance        []string
+	related, author string
+	dataPeriod      bool // of 2022
 }
 
 var (

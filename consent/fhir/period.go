@@ -1,9 +1,6 @@
 package fhir
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // bound reads a FHIR date or dateTime. What is less precise than a second lies in
 // the consent's zone. An end includes all of its precision: the year, the month,
@@ -21,9 +18,9 @@ func bound(text string, zone *time.Location, end bool) (t time.Time, ok bool) {
 	case len("2006-01-02"):
 		t, err = time.ParseInLocation("2006-01-02", text, zone)
 	default:
-		err = t.UnmarshalText([]byte(text)) // RFC 3339 nearly to the letter, unlike time.Parse
+		t, err = time.Parse(time.RFC3339Nano, text)
 		unit, fits := precision(text)
-		if !fits || strings.Contains(text, ",") {
+		if !fits {
 			return t, false
 		}
 		next = func() time.Time { return t.Add(unit) }
@@ -38,15 +35,25 @@ func bound(text string, zone *time.Location, end bool) (t time.Time, ok bool) {
 }
 
 // precision returns the unit that the last digit of a dateTime's seconds counts.
+// It refuses what package time reads besides RFC 3339: an hour of one digit, a
+// comma for the point, and more than nine digits after it.
 func precision(text string) (unit time.Duration, ok bool) {
+	const whole = len("2006-01-02T15:04:05")
+	if len(text) <= whole || text[13] != ':' || text[whole] == ',' {
+		return 0, false
+	}
 	unit = time.Second
-	_, fraction, found := strings.Cut(text, ".")
-	for found && fraction != "" && '0' <= fraction[0] && fraction[0] <= '9' {
-		if unit == time.Nanosecond {
+	if text[whole] != '.' {
+		return unit, true
+	}
+	for _, c := range text[whole+1:] {
+		switch {
+		case c < '0' || c > '9':
+			return unit, true
+		case unit == time.Nanosecond:
 			return 0, false
 		}
 		unit /= 10
-		fraction = fraction[1:]
 	}
 	return unit, true
 }
