@@ -85,16 +85,23 @@ func (p *provision) period(name string) (from, until time.Time) {
 	return from, until
 }
 
-// untilText writes the end of [from, until) as the last moment that it includes,
+// endText writes the end of [from, until) as the last moment that it includes,
 // such that bound reads until again.
-func untilText(until time.Time, zone *time.Location) string {
-	until = until.In(zone)
+func endText(until time.Time, zone *time.Location) (string, bool) {
 	if until.Nanosecond() == 0 {
-		return until.Add(-time.Second).Format(time.RFC3339)
+		return timeText(until.Add(-time.Second), zone, time.RFC3339)
 	}
-	return until.Add(-time.Nanosecond).Format("2006-01-02T15:04:05.000000000Z07:00")
+	return timeText(until.Add(-time.Nanosecond), zone, "2006-01-02T15:04:05.000000000Z07:00")
 }
 
-func fromText(from time.Time, zone *time.Location) string {
-	return from.In(zone).Format(time.RFC3339Nano)
+func startText(from time.Time, zone *time.Location) (string, bool) {
+	return timeText(from, zone, time.RFC3339Nano)
+}
+
+func timeText(t time.Time, zone *time.Location, layout string) (string, bool) {
+	t = t.In(zone)
+	if _, offset := t.Zone(); offset%60 != 0 {
+		t = t.UTC() // FHIR cannot write the local mean times of before about 1930
+	}
+	return t.Format(layout), 1 <= t.Year() && t.Year() <= 9999
 }
