@@ -8,6 +8,9 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -259,4 +262,56 @@ func TestReceiptErrors(t *testing.T) {
 	require.NoError(t, err)
 	_, err = cfg.Receipt(ctx, "p", id, clinicNotice)
 	require.ErrorIs(t, err, keyring.ErrShredded)
+}
+
+func ExampleConfig_Receipt() {
+	ctx := context.Background()
+	dir, _ := os.MkdirTemp("", "receipt")
+	defer os.RemoveAll(dir)
+	cfg, err := OpenDir(ctx, filepath.Join(dir, "demo"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer cfg.Close()
+	id, _ := cfg.Give(ctx, Consent{Subject: "p-ayu", Purposes: []Purpose{Treatment}})
+	receipt, err := cfg.Receipt(ctx, "p-ayu", id, clinicNotice) // for the patient to keep
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	keys, _ := cfg.ReceiptKeys(ctx) // published
+
+	r, err := CheckReceipt(receipt, keys...) // anybody, anywhere
+	fmt.Println(r.EventType, r.EventState, r.Rules[0].Purposes, err)
+	// Output: consent given [TREAT] <nil>
+}
+
+func FuzzCheckReceipt(f *testing.F) {
+	key := ed25519.NewKeyFromSeed(make([]byte, 32))
+	vkey, err := note.NewEd25519VerifierKey(receiptOrigin("fuzz"), key.Public().(ed25519.PublicKey))
+	require.NoError(f, err)
+	v, err := note.NewVerifier(vkey)
+	require.NoError(f, err)
+	s := &receiptSigner{name: receiptOrigin("fuzz"), hash: v.KeyHash(), sign: func(msg []byte) []byte { return ed25519.Sign(key, msg) }}
+	good, err := newReceipt(&Consent{ID: "c", Purposes: []Purpose{Treatment}, Until: noon}, clinicNotice).encode()
+	require.NoError(f, err)
+	f.Add(good)
+	f.Add([]byte("{}\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		_, _ = CheckReceipt(text, vkey) // as it comes
+		signed, err := note.Sign(&note.Note{Text: string(text)}, s)
+		if err != nil {
+			return
+		}
+		r, err := CheckReceipt(signed, vkey)
+		if err != nil {
+			require.ErrorIs(t, err, ErrReceipt)
+			require.Nil(t, r)
+			return
+		}
+		again, err := r.encode()
+		require.NoError(t, err)
+		require.Equal(t, string(text), string(again), "two forms of one receipt")
+	})
 }
