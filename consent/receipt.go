@@ -185,9 +185,9 @@ func (c *Config) receipt(ctx context.Context, subject, id string, n Notice) ([]b
 	return note.Sign(&note.Note{Text: string(text)}, key)
 }
 
-// ReceiptKeys returns the public keys that receipts were signed with, the
-// newest first, in the text form of signed notes: publish them, so that a receipt
-// can be checked without this house.
+// ReceiptKeys returns the public keys that receipts were signed with, the one in
+// use first, in the text form of signed notes. Publish them, and keep them
+// published when their version is gone, so that a receipt can be checked without this house.
 func (c *Config) ReceiptKeys(ctx context.Context) ([]string, error) {
 	if err := c.whole(); err != nil {
 		return nil, fmt.Errorf("consent: receipt keys: %w", err)
@@ -199,15 +199,10 @@ func (c *Config) ReceiptKeys(ctx context.Context) ([]string, error) {
 	var keys []string
 	for _, v := range ks.Versions() {
 		s, err := newReceiptSigner(c.Ring, ks, v)
-		if errors.Is(err, keyring.ErrUnknownVersion) {
-			continue // disabled
-		}
 		if err != nil {
 			return nil, fmt.Errorf("consent: receipt keys: %w", err)
 		}
-		if keys = append(keys, s.vkey); v == ks.Primary() {
-			keys[0], keys[len(keys)-1] = keys[len(keys)-1], keys[0]
-		}
+		keys = append(keys, s.vkey)
 	}
 	return keys, nil
 }

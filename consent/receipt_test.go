@@ -173,6 +173,19 @@ func TestAttackReceipt(t *testing.T) {
 	_, err = CheckReceipt(receipt, "no key")
 	require.ErrorIs(t, err, ErrReceipt)
 
+	// The spare bits of the signature's last character, and a second signature.
+	last := len(receipt) - len("=\n") - 1
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	require.EqualValues(t, '=', receipt[last+1])
+	spare := append([]byte(nil), receipt...)
+	spare[last] = alphabet[strings.IndexByte(alphabet, receipt[last])|1]
+	require.NotEqual(t, receipt, spare)
+	_, err = CheckReceipt(spare, keys...)
+	require.ErrorIs(t, err, ErrReceipt)
+	sigs := receipt[strings.LastIndex(string(receipt), "\n\n")+2:]
+	_, err = CheckReceipt(append(append([]byte(nil), receipt...), strings.Replace(string(sigs), " rahasia", " x", 1)...), keys...)
+	require.ErrorIs(t, err, ErrReceipt)
+
 	// Another house's, and the log's.
 	foreign := memoryConfig(t)
 	_, err = foreign.Receipt(ctx, "p", "none", clinicNotice)

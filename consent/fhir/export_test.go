@@ -65,7 +65,7 @@ func randomConsent(r *rand.Rand) consent.Consent {
 		c.Except = append(c.Except, randomRule(r))
 	}
 	if r.IntN(3) == 0 {
-		c.GivenBy = &consent.Representative{ID: "m", Until: on("2026-01-15")}
+		c.GivenBy = &consent.Representative{ID: "m", Until: []time.Time{{}, on("2026-01-15")}[r.IntN(2)]}
 	}
 	return c
 }
@@ -139,6 +139,20 @@ func TestExport(t *testing.T) {
 		require.Contains(t, string(text), want)
 	}
 
+	// What an exception takes over is written out: to others, what is absent does not constrain.
+	narrow := consent.Consent{
+		Subject: "p", Purposes: []consent.Purpose{consent.Treatment}, Actors: []string{"a"}, Actions: []consent.Action{consent.Access},
+		Data: consent.Selection{Records: []string{"1"}}, Except: []consent.Rule{{Confidentiality: "R"}, {Refused: true}},
+	}
+	text, err = Export(narrow, exportOptions())
+	require.NoError(t, err)
+	for _, name := range []string{`"actor"`, `"action"`, `"data"`} {
+		require.Equal(t, 2, strings.Count(string(text), name), name)
+	}
+	require.Equal(t, 3, strings.Count(string(text), `"purpose"`))
+
+	text, err = Export(c, exportOptions())
+	require.NoError(t, err)
 	c.Withdrawn = on("2026-02-01")
 	text, err = Export(c, exportOptions())
 	require.NoError(t, err)

@@ -80,6 +80,7 @@ func TestImportRules(t *testing.T) {
 			text: root(permit, treat, nested(deny+`,"data":[`+data("instance", "a")+","+data("related", "b")+","+data("authoredby", "c")+`]`)),
 			want: []string{"permit TREAT level V label *", "refuse record a b", "refuse related b", "refuse author c"},
 		},
+		"what depends on an encounter": {text: root(permit, treat, `"data":[`+data("dependents", "e")+`]`), want: []string{"permit TREAT level V label * related e"}},
 		"a refusal without a purpose, and what is excepted from it": {
 			text: root(deny, nested(permit+","+treat)),
 			want: []string{"refuse everything", "permit TREAT level V label *"},
@@ -192,6 +193,9 @@ func TestImportRefuses(t *testing.T) {
 		"a permit for nothing":              {text: root(permit), path: "Consent.provision.purpose", err: ErrAmbiguous},
 		"a nested permit for nothing":       {text: root(deny, nested(permit)), path: "Consent.provision.provision[0].purpose", err: ErrAmbiguous},
 		"one purpose of two":                {text: root(permit, `"purpose":[{"system":"`+systemPurpose+`","code":"TREAT"},{"system":"http://example.org","code":"TREAT"}]`), path: "Consent.provision.purpose[1]", err: ErrNotEvaluated},
+		"a level of another system":         {text: strings.Replace(root(permit, treat, labels("N")), "v3-Confidentiality", "v3-ActCode", 1), path: "Consent.provision.securityLabel[0]", err: ErrNotEvaluated},
+		"a label of another system":         {text: strings.Replace(root(permit, treat, labels("PSY")), "v3-ActCode", "x", 1), path: "Consent.provision.securityLabel[0]", err: ErrNotEvaluated},
+		"an extension of a code":            {text: root(permit, strings.Replace(treat, `"TREAT"`, `"TREAT","extension":[{"url":"u"}]`, 1)), path: "Consent.provision.purpose[0]", err: ErrNotEvaluated},
 		"a retired label":                   {text: root(permit, treat, labels("SICKLE")), path: "Consent.provision.securityLabel[0]", err: ErrNotEvaluated},
 		"a class":                           {text: root(permit, treat, `"class":[{"code":"x"}]`), path: "Consent.provision.class", err: ErrNotEvaluated},
 		"a code":                            {text: root(permit, treat, `"code":[{"text":"x"}]`), path: "Consent.provision.code", err: ErrNotEvaluated},
@@ -234,6 +238,10 @@ func TestImportRefuses(t *testing.T) {
 }
 
 func TestImportOptions(t *testing.T) {
+	twins := options(TypedRoot)
+	twins.Local = func(string) []string { return []string{"a", "b"} }
+	_, err := Import([]byte(root(permit, treat)), twins)
+	require.Equal(t, &ElementError{"Consent.patient", ErrNotEvaluated}, err)
 	text := []byte(root(permit, treat))
 	for _, spoil := range []func(*Options){
 		func(o *Options) { o.Dialect = 0 }, func(o *Options) { o.Dialect = 4 }, func(o *Options) { o.Zone = nil }, func(o *Options) { o.Local = nil },

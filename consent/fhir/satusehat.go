@@ -78,10 +78,11 @@ func inForce(c *consent.Consent, now time.Time) bool {
 	return (c.Withdrawn.IsZero() || now.Before(c.Withdrawn)) && (c.From.IsZero() || !now.Before(c.From)) && (c.Until.IsZero() || now.Before(c.Until))
 }
 
-// touchesTreatment reports whether one of the purposes is treatment, lies above it or below it.
+// touchesTreatment reports whether one of the purposes is treatment or lies below
+// it; above it lies none that a consent could name.
 func touchesTreatment(all []consent.Purpose) bool {
 	return slices.ContainsFunc(all, func(p consent.Purpose) bool {
-		return meets(p, consent.Treatment) || meets(consent.Treatment, p)
+		return meets(consent.Treatment, p)
 	})
 }
 
