@@ -28,9 +28,7 @@ type ExportOptions struct {
 }
 
 // Export writes a consent as a FHIR R4 Consent in JSON, in the dialect
-// [TypedRoot]: it satisfies what IHE's Privacy Consent on FHIR asks of provisions,
-// but for actions, and of nothing else.
-// It reads back, by [Import], as a consent that decides the same, but that a refusal of what is related
+// [TypedRoot]. It reads back, by [Import], as a consent that decides the same, but that a refusal of what is related
 // to something refuses that as well. One that has ended is inactive, and does
 // not read back.
 //

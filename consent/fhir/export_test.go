@@ -151,8 +151,6 @@ func TestExport(t *testing.T) {
 	}
 	require.Equal(t, 3, strings.Count(string(text), `"purpose"`))
 
-	text, err = Export(c, exportOptions())
-	require.NoError(t, err)
 	c.Withdrawn = on("2026-02-01")
 	text, err = Export(c, exportOptions())
 	require.NoError(t, err)
