@@ -85,32 +85,14 @@ func (d *Domain) Token(ctx context.Context, kind Kind, value string) (Token, err
 	return p.token(0, place, normal), nil
 }
 
-// A Result is the token of one value of several, or why it has none.
-type Result struct {
-	Token Token
-	Err   error
-}
-
 // Tokens returns what [Domain.Token] returns for each of values, in their
 // order. A value that is refused does not keep the others from their tokens. A
 // long list is worked off on all cores.
-func (d *Domain) Tokens(ctx context.Context, kind Kind, values []string) []Result {
-	results := make([]Result, len(values))
+func (d *Domain) Tokens(ctx context.Context, kind Kind, values []string) []Result[Token] {
 	p, err := d.current(ctx)
-	inParts(len(values), func(from, to int) {
-		for i := from; i < to; i++ {
-			normal, place, bad := kind.normalize(values[i])
-			switch {
-			case bad != nil:
-				results[i].Err = bad
-			case err != nil:
-				results[i].Err = err
-			default:
-				results[i].Token = p.token(0, place, normal)
-			}
-		}
+	return forEach(kind, values, err, func(place int, normal string) (Token, error) {
+		return p.token(0, place, normal), nil
 	})
-	return results
 }
 
 // TokenAt returns the token of value under one key version: to check what was

@@ -99,32 +99,14 @@ func (r *Reversible) Token(ctx context.Context, kind Kind, value string) (Revers
 	return p.seal(place, normal), nil
 }
 
-// A ReversibleResult is the token of one value of several, or why it has none.
-type ReversibleResult struct {
-	Token ReversibleToken
-	Err   error
-}
-
 // Tokens returns what [Reversible.Token] returns for each of values, in their
 // order. A value that is refused does not keep the others from their tokens. A
 // long list is worked off on all cores.
-func (r *Reversible) Tokens(ctx context.Context, kind Kind, values []string) []ReversibleResult {
-	results := make([]ReversibleResult, len(values))
+func (r *Reversible) Tokens(ctx context.Context, kind Kind, values []string) []Result[ReversibleToken] {
 	p, err := r.current(ctx)
-	inParts(len(values), func(from, to int) {
-		for i := from; i < to; i++ {
-			normal, place, bad := kind.normalize(values[i])
-			switch {
-			case bad != nil:
-				results[i].Err = bad
-			case err != nil:
-				results[i].Err = err
-			default:
-				results[i].Token = p.seal(place, normal)
-			}
-		}
+	return forEach(kind, values, err, func(place int, normal string) (ReversibleToken, error) {
+		return p.seal(place, normal), nil
 	})
-	return results
 }
 
 // Reversed is the value that one token of several stands for, or why it cannot
@@ -182,7 +164,7 @@ func (r *Reversible) Reverse(ctx context.Context, kind Kind, tokens []Reversible
 //
 // Who may translate and also knows values can pair them with tokens of both
 // domains.
-func (r *Reversible) Translate(ctx context.Context, to *Domain, kind Kind, tokens []ReversibleToken) ([]Result, error) {
+func (r *Reversible) Translate(ctx context.Context, to *Domain, kind Kind, tokens []ReversibleToken) ([]Result[Token], error) {
 	if _, err := to.current(ctx); err != nil {
 		return nil, err
 	}
@@ -194,7 +176,7 @@ func (r *Reversible) Translate(ctx context.Context, to *Domain, kind Kind, token
 	if err != nil {
 		return nil, err
 	}
-	results := make([]Result, len(tokens))
+	results := make([]Result[Token], len(tokens))
 	inParts(len(tokens), func(from, to int) {
 		for i := from; i < to; i++ {
 			normal, err := p.open(place, tokens[i])

@@ -305,7 +305,7 @@ func TestTranslate(t *testing.T) {
 	require.Equal(t, []Reversal{{Domain: study, To: insurer, Kind: Phone, Count: 3}}, a.asked)
 	want, err := to.Token(ctx, Phone, "+62 810 0000 0001")
 	require.NoError(t, err)
-	require.Equal(t, Result{Token: want}, got[0])
+	require.Equal(t, Result[Token]{Token: want}, got[0])
 	for _, i := range []int{1, 2} {
 		require.ErrorIs(t, got[i].Err, ErrToken)
 		require.True(t, got[i].Token.IsZero())
@@ -368,7 +368,7 @@ func TestReversibleErrors(t *testing.T) {
 		require.Empty(t, digits)
 		all := r.DigitsAll(ctx, kind, []string{value})
 		want(all[0].Err)
-		require.Empty(t, all[0].Digits)
+		require.Empty(t, all[0].Token)
 		requireNoValue(t, err, value)
 	}
 	check(NIK, "9271060313000001", func(err error) {
@@ -418,7 +418,7 @@ func TestLeakReversible(t *testing.T) {
 	for name, v := range map[string]any{
 		"reversible": r, "plan": p, "plan value": *p, "cipher": p.ciphers[0][placeName], "formats": p.formats, "format": p.formats[0][placeNIK],
 		"nested": struct{ r *Reversible }{r}, "exported": &struct{ R *Reversible }{r}, "slice": []*Reversible{r},
-		"token": tok, "result": ReversibleResult{Token: tok},
+		"token": tok, "result": Result[ReversibleToken]{Token: tok},
 	} {
 		for _, out := range printed(v) {
 			for _, needle := range needles {

@@ -66,36 +66,17 @@ func (r *Reversible) Digits(ctx context.Context, kind Kind, value string) (strin
 	return p.formats[0][place].seal(normal)
 }
 
-// A DigitsResult is the format-preserving token of one value of several, or why
-// it has none.
-type DigitsResult struct {
-	Digits string
-	Err    error
-}
-
 // DigitsAll returns what [Reversible.Digits] returns for each of values, in
 // their order. A value that is refused does not keep the others from their
 // tokens. A long list is worked off on all cores.
-func (r *Reversible) DigitsAll(ctx context.Context, kind Kind, values []string) []DigitsResult {
-	results := make([]DigitsResult, len(values))
+func (r *Reversible) DigitsAll(ctx context.Context, kind Kind, values []string) []Result[string] {
 	p, err := r.current(ctx)
-	inParts(len(values), func(from, to int) {
-		for i := from; i < to; i++ {
-			normal, place, bad := kind.normalize(values[i])
-			if bad == nil {
-				bad = err
-			}
-			if bad == nil {
-				bad = p.canTell(kind, place, r.Name())
-			}
-			if bad != nil {
-				results[i].Err = bad
-				continue
-			}
-			results[i].Digits, results[i].Err = p.formats[0][place].seal(normal)
+	return forEach(kind, values, err, func(place int, normal string) (string, error) {
+		if err := p.canTell(kind, place, r.Name()); err != nil {
+			return "", err
 		}
+		return p.formats[0][place].seal(normal)
 	})
-	return results
 }
 
 // ReverseDigits returns what each of the format-preserving tokens stands for,

@@ -21,7 +21,7 @@ func TestDigits(t *testing.T) {
 	for i, v := range values {
 		one, err := r.Digits(ctx, NIK, v)
 		require.Equal(t, err, results[i].Err)
-		require.Equal(t, one, results[i].Digits)
+		require.Equal(t, one, results[i].Token)
 		digits = append(digits, one)
 	}
 	require.Empty(t, a.asked)
