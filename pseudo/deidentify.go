@@ -7,12 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"reflect"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/rahasia/rahasia/internal/phi"
-	"github.com/rahasia/rahasia/keyring"
 )
 
 // pseudonymColumn is the name of a table's first column.
@@ -153,13 +151,13 @@ func (x *Deidentifier[T]) Row(ctx context.Context, src *T) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := slices.Index(p.versions, x.version)
-	if at < 0 {
-		return nil, fmt.Errorf("pseudo: domain %q, version %d: %w", x.domain.name, x.version, keyring.ErrUnknownVersion)
+	keys, err := p.at(x.version)
+	if err != nil {
+		return nil, err
 	}
-	row := append(make([]any, 0, 1+len(x.fields)), p.token(at, place, subject).String())
+	row := append(make([]any, 0, 1+len(x.fields)), keys.token(place, subject).String())
 	for i := range x.fields {
-		cell, err := x.cell(&x.fields[i], root, subject, p, at)
+		cell, err := x.cell(&x.fields[i], root, subject, keys)
 		switch {
 		case errors.Is(err, ErrRange) || errors.As(err, new(*FormatError)):
 			cell = Unfit{}
@@ -173,7 +171,7 @@ func (x *Deidentifier[T]) Row(ctx context.Context, src *T) ([]any, error) {
 
 // cell makes the form of one field. A value that cannot take it is ErrRange or a
 // FormatError.
-func (x *Deidentifier[T]) cell(f *deidentified, root reflect.Value, subject string, p *plan, at int) (any, error) {
+func (x *Deidentifier[T]) cell(f *deidentified, root reflect.Value, subject string, keys *tokenKeys) (any, error) {
 	v, ok := plainValue(f.field, root)
 	if !ok {
 		return nil, nil
@@ -190,7 +188,7 @@ func (x *Deidentifier[T]) cell(f *deidentified, root reflect.Value, subject stri
 		if err != nil {
 			return nil, err
 		}
-		return p.token(at, place, normal).String(), nil
+		return keys.token(place, normal).String(), nil
 	case FormProvince:
 		return truncateRegion(v.String(), 2)
 	case FormRegency:
