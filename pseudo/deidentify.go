@@ -16,12 +16,6 @@ import (
 // pseudonymColumn is the name of a table's first column.
 const pseudonymColumn = "pseudonym"
 
-// A Column is one column of a de-identified table.
-type Column struct {
-	Name string // the field's stored name; "pseudonym" for the first
-	Form Form
-}
-
 // Unfit is the cell of a value that cannot take its column's form: a malformed
 // code, a birth date that lies in the future, an age band that a bare year of birth
 // does not decide. It holds nothing of the value, and prints as "(unfit)".
@@ -108,16 +102,16 @@ func (x *Deidentifier[T]) text() string {
 	return "pseudo.Deidentifier(" + x.domain.Name() + ")"
 }
 
-// Columns returns the columns of the table: "pseudonym", the token of the subject
-// in the domain as text, and then those fields of T that are not dropped, sealed
-// ones first, in the order of their declaration.
-func (x *Deidentifier[T]) Columns() []Column {
+// Columns returns the names of the table's columns: "pseudonym", the token of the
+// subject in the domain as text, and then the stored names of those fields of T that
+// are not dropped, sealed ones first, in the order of their declaration.
+func (x *Deidentifier[T]) Columns() []string {
 	if x == nil || x.domain == nil {
 		return nil
 	}
-	columns := append(make([]Column, 0, 1+len(x.fields)), Column{pseudonymColumn, FormToken})
+	columns := append(make([]string, 0, 1+len(x.fields)), pseudonymColumn)
 	for _, f := range x.fields {
-		columns = append(columns, Column{f.field.Name, f.form})
+		columns = append(columns, f.field.Name)
 	}
 	return columns
 }
