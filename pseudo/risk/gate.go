@@ -10,7 +10,7 @@ import (
 
 // A Rule is what a released table must obey. Every class is held to all of
 // it, l and t in every sensitive column. Zero asks nothing of L, EntropyL and
-// T. Values differ as they are written: "TB" and "tb" are two.
+// T. Values differ as they are written: "TB" and "tb" are two, 7 and "7" one.
 type Rule struct {
 	K        int     // people in a class; at least 2
 	L        int     // different sensitive values in a class
