@@ -108,7 +108,8 @@ func guardFormula(s string) string {
 }
 
 // Export gives the records of in as a table for req.Recipient: direct
-// identifiers left out, dates as years, and in the column "pseudonym" a token
+// identifiers left out, dates as years (withheld where a field of another kind
+// holds a time.Time), and in the column "pseudonym" a token
 // of the patient in the recipient's own domain ([Config.AddRecipient]), so two
 // recipients' tables have no pseudonym in common. in yields for each record a
 // T with its ids set and its row; where it can fail, check that before you use
@@ -125,7 +126,8 @@ func guardFormula(s string) string {
 // checked.
 //
 // Errors: [ErrRequest], [*DeniedError] for a role that may see none of the
-// columns, keyring.ErrNoKeyset for a recipient that was not added; while reading, what [Records.Open] returns.
+// columns, keyring.ErrNoKeyset for a recipient that was not added; while reading, what [Records.Open] returns, and
+// keyring.ErrUnknownVersion where the recipient's keyset was rotated and the old version suspended meanwhile.
 func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Sealed], req Request) (*Table, error) {
 	err := req.check()
 	if err == nil && (req.Recipient == "" || in == nil) {
@@ -165,6 +167,7 @@ func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Seale
 type export[T any] struct {
 	records *Records[T]
 	domain  *pseudo.Domain
+	version uint32 // of the table's pseudonyms; 0 before the first
 	req     Request
 	table   *Table
 	fields  []*phi.Field // of the columns after the first
@@ -287,7 +290,7 @@ func (e *export[T]) row(ctx context.Context, p *exported[T]) ([]any, error) {
 		return nil, err
 	}
 	subject, _ := r.ids(&rec)
-	pseudonym, err := e.domain.Token(ctx, pseudo.Subject, subject)
+	pseudonym, err := e.pseudonym(ctx, subject)
 	if err != nil {
 		return nil, err
 	}
@@ -303,6 +306,17 @@ func (e *export[T]) row(ctx context.Context, p *exported[T]) ([]any, error) {
 	return row, nil
 }
 
+// pseudonym returns the token of a subject under the version that the table's
+// first one was made under: a rotation meanwhile must not give a patient two.
+func (e *export[T]) pseudonym(ctx context.Context, subject string) (token pseudo.Token, err error) {
+	if e.version != 0 {
+		return e.domain.TokenAt(ctx, e.version, pseudo.Subject, subject)
+	}
+	token, err = e.domain.Token(ctx, pseudo.Subject, subject)
+	e.version = token.Version()
+	return token, err
+}
+
 func (e *export[T]) cell(rec *T, f *phi.Field, x *released) (any, error) {
 	for _, w := range x.withheld {
 		if w.Field == f.Name {
@@ -313,8 +327,14 @@ func (e *export[T]) cell(rec *T, f *phi.Field, x *released) (any, error) {
 		return nil, nil
 	}
 	v, err := plain(rec, f)
-	if v == nil || err != nil || f.Kind.Form == phi.Keep {
+	if v == nil || err != nil {
 		return v, err
+	}
+	if f.Kind.Form == phi.Keep {
+		if phi.HoldsTime(f.Type) {
+			return Withheld{f.Name, NotGeneral}, nil // a date under a kind that is kept would leave to the second
+		}
+		return v, nil
 	}
 	if f.Kind.Form == phi.Year && reflect.TypeOf(v).Kind() == reflect.String {
 		return Withheld{f.Name, NotGeneral}, nil // a date as text waits for pseudo.Deidentifier here
