@@ -188,6 +188,55 @@ func TestExportCells(t *testing.T) {
 	require.Equal(t, [][]any{{"2026", "2025", 71, 60.5, "2019", "B"}, {nil, nil, nil, nil, nil, ""}}, got)
 }
 
+// TestExportKeepsNoTime: a date under a kind that is kept is no column, not given to
+// the second.
+func TestExportKeepsNoTime(t *testing.T) {
+	type reading struct{ At time.Time }
+	type scan struct {
+		ID    string    `phi:"subject"`
+		Onset time.Time `phi:"clinical"`
+		All   []reading `phi:"clinical"`
+		Size  int       `phi:"clinical"`
+	}
+	cfg := memoryConfig(t)
+	ctx := context.Background()
+	require.NoError(t, cfg.AddRecipient(ctx, "ui-2026"))
+	r, err := NewRecords[scan]("scan", cfg)
+	require.NoError(t, err)
+	_, err = cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Research}})
+	require.NoError(t, err)
+	row, err := r.Seal(ctx, &scan{ID: "p", Onset: noon, All: []reading{{noon}}, Size: 3}, careTag)
+	require.NoError(t, err)
+	table, err := r.Export(ctx, func(yield func(*scan, envelope.Sealed) bool) { yield(&scan{ID: "p"}, row.Sealed) }, study)
+	require.NoError(t, err)
+	require.Equal(t, []string{"pseudonym", "Size"}, table.Columns)
+	require.Equal(t, []any{3}, readAll(t, table)[0][1:])
+}
+
+// TestExportWhileRotated: a rotation while the table is read gives no patient two
+// pseudonyms in it.
+func TestExportWhileRotated(t *testing.T) {
+	ctx := context.Background()
+	r := people(t, memoryConfig(t))
+	require.NoError(t, r.cfg.AddRecipient(ctx, "ui-2026"))
+	row := sealed(t, r, ayu, Research).Sealed
+	table, err := r.Export(ctx, each([]stored{{ayu.ID, row}, {ayu.ID, row}}), study)
+	require.NoError(t, err)
+	var pseudonyms []any
+	for row, err := range table.Rows() {
+		require.NoError(t, err)
+		if pseudonyms = append(pseudonyms, row[0]); len(pseudonyms) == 1 {
+			_, err := r.cfg.Ring.Rotate(ctx, recipientDomain("ui-2026"))
+			require.NoError(t, err)
+		}
+	}
+	require.Len(t, pseudonyms, 2)
+	require.Equal(t, pseudonyms[0], pseudonyms[1])
+	table, err = r.Export(ctx, each([]stored{{ayu.ID, row}}), study)
+	require.NoError(t, err)
+	require.NotEqual(t, pseudonyms[0], readAll(t, table)[0][0], "the next table has the new ones")
+}
+
 // TestExportPages reads more than a page, and stops early without losing track.
 func TestExportPages(t *testing.T) {
 	r := people(t, memoryConfig(t))

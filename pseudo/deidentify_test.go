@@ -190,6 +190,51 @@ func TestDeidentifyAttackKeptIdentifier(t *testing.T) {
 	}
 }
 
+// TestDeidentifyAttackKeptTime: a date under a kind that a preset keeps would leave
+// to the second. Who wants that names the field.
+func TestDeidentifyAttackKeptTime(t *testing.T) {
+	ctx := context.Background()
+	domain := open(t, newRing(t, study), study)
+	type instant struct{ time.Time }
+	type reading struct {
+		Value int
+		At    instant
+	}
+	at := func(err error) {
+		t.Helper()
+		require.ErrorIs(t, err, ErrPolicy)
+		require.ErrorContains(t, err, "Onset")
+	}
+	_, err := NewDeidentifier[struct {
+		ID    string    `phi:"subject"`
+		Onset time.Time `phi:"clinical"`
+	}](ctx, domain, SafeHarbor(tableDay()))
+	at(err)
+	_, err = NewDeidentifier[struct {
+		ID    string              `phi:"subject"`
+		Onset sql.Null[time.Time] `phi:"clinical,label=HIV"`
+	}](ctx, domain, Strict(tableDay()))
+	at(err)
+	_, err = NewDeidentifier[struct {
+		ID    string              `phi:"subject"`
+		Onset map[string]*reading `phi:"sex"`
+	}](ctx, domain, SafeHarbor(tableDay()))
+	at(err)
+	type record struct {
+		ID    string       `phi:"subject"`
+		Onset []*time.Time `phi:"sensitive"`
+	}
+	p := SafeHarbor(tableDay())
+	p.Kinds["sensitive"] = FormKeep
+	_, err = NewDeidentifier[record](ctx, domain, p)
+	at(err)
+	for _, form := range []Form{FormKeep, FormDrop} {
+		p.Fields = map[string]Form{"Onset": form}
+		_, err = NewDeidentifier[record](ctx, domain, p)
+		require.NoError(t, err, form)
+	}
+}
+
 func TestDeidentifyOverrides(t *testing.T) {
 	p := SafeHarbor(tableDay())
 	p.Within = 365

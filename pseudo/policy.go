@@ -15,7 +15,7 @@ type Form string
 // the [Deidentifier] is made.
 const (
 	FormDrop     Form = "drop"     // left out, whatever it is
-	FormKeep     Form = "keep"     // copied: sex, clinical, sensitive, date, birthdate, region and clear fields; never an identifier, a free text or an untagged field
+	FormKeep     Form = "keep"     // copied: sex, clinical, sensitive, date, birthdate, region and clear fields; never an identifier, a free text or an untagged field, nor by its kind alone what holds a time.Time and is no date
 	FormToken    Form = "token"    // the token of the value in the domain, as text: kinds that may be looked up
 	FormYear     Form = "year"     // as [Year] has it: date, birthdate
 	FormMonth    Form = "month"    // "2026-03", or only the year where no more is known; the oldest as [Year] has it: date, birthdate
@@ -95,7 +95,8 @@ func (p *Policy) check(plan *phi.Plan) error {
 
 // form returns the form of a field, or why it cannot have it.
 func (p *Policy) form(f *phi.Field) (Form, error) {
-	form, named := p.Fields[f.Name]
+	form, byName := p.Fields[f.Name]
+	named := byName
 	if !named { // a clear field has no kind, and so no form by it
 		form, named = p.Kinds[Kind(f.Kind.Name)]
 	}
@@ -103,6 +104,9 @@ func (p *Policy) form(f *phi.Field) (Form, error) {
 		return FormDrop, nil
 	}
 	why := p.unfit(form, f)
+	if why == "" && form == FormKeep && !byName && f.Kind.Name != "date" && f.Kind.Name != "birthdate" && phi.HoldsTime(f.Type) {
+		why = "it holds a date, which is kept of kinds date and birthdate or where Fields names the field"
+	}
 	if why != "" {
 		return "", fmt.Errorf("%w: %s, form %q: %s", ErrPolicy, f.Go, form, why)
 	}

@@ -242,6 +242,24 @@ func TestRiskCountsPeople(t *testing.T) {
 	require.Equal(t, 2, obeys(t, r, byPerson, Rule{K: 2}).K)
 }
 
+// TestRiskCountsWhatIsWritten: the number 7 and the text "7" stand in the released
+// table alike. As two they would make two people of one, and a class diverse.
+func TestRiskCountsWhatIsWritten(t *testing.T) {
+	for _, same := range [][]any{{7, "7"}, {int64(7), 7.0}, {true, "true"}, {float32(0.1), 0.1}, {uint8(7), int16(7)}} {
+		tb := table([]string{"who", "year", "disease"},
+			[]any{same[0], "1980", same[1]}, []any{same[1], "1980", same[0]}, []any{same[0], "1980", same[0]})
+		p := plan(tb, []string{"year"}, Sensitive{Column: "disease"})
+		p.Subject, p.Keep = "who", nil
+		m, err := Measure(ctx, tb, p)
+		require.NoError(t, err)
+		require.Equal(t, 1, m.K, "%v", same)
+		require.Equal(t, 1, m.Sensitive[0].L, "%v", same)
+		require.Equal(t, 0.0, m.Sensitive[0].T, "%v", same)
+		_, err = Gate(ctx, tb, p, Rule{K: 2})
+		require.ErrorIs(t, err, ErrRefused)
+	}
+}
+
 // TestRiskLinkedRows: in each region three people, but one of them has been
 // in both, which the pseudonym shows.
 func TestRiskLinkedRows(t *testing.T) {

@@ -144,7 +144,7 @@ func (c *cursor) next(row []any) error {
 		}
 	}
 	if at := in.subject; at != nobody {
-		if c.buf, ok = appendCell(c.buf[:0], row[at]); !ok || row[at] == nil {
+		if c.buf, ok = appendText(c.buf[:0], row[at]); !ok || row[at] == nil {
 			return c.bad(at)
 		}
 		if err := c.put(c.person()); err != nil {
@@ -209,10 +209,11 @@ func (c *cursor) tracked(t *track, cell any) (ok bool) {
 		c.buf, ok = appendNumber(c.buf[:0], cell)
 		return ok
 	}
-	c.buf, ok = appendCell(c.buf[:0], cell)
-	if ok && len(t.kind.Order) > 0 && cell != nil {
-		return c.buf[0] == tagString && slices.Contains(t.kind.Order, string(c.buf[1:]))
+	if len(t.kind.Order) > 0 {
+		c.buf, ok = appendCell(c.buf[:0], cell)
+		return ok && (cell == nil || c.buf[0] == tagString && slices.Contains(t.kind.Order, string(c.buf[1:])))
 	}
+	c.buf, ok = appendText(c.buf[:0], cell)
 	return ok
 }
 
