@@ -239,6 +239,9 @@ func (x *Deidentifier[T]) shifted(d partialDate, when time.Time, full bool, subj
 	if err != nil {
 		return nil, err
 	}
+	if oldest := oldestYear(x.at); moved.Year() <= oldest {
+		return orEarlier(oldest), nil // a date that no row can truly have would tell the shift
+	}
 	if !full {
 		return moved.Format(time.DateOnly), nil
 	}

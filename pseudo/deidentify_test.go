@@ -326,6 +326,35 @@ func TestUnlinkableShiftedTable(t *testing.T) {
 	require.Equal(t, "1936 or earlier", rowOf(t, p, src)["Born"])
 }
 
+// TestUnlinkableShiftedPastTheOldest: who is just too young for the class of the
+// oldest must not be moved to a year that only that class could have. It would tell
+// that the shift goes back, and nearly how far.
+func TestUnlinkableShiftedPastTheOldest(t *testing.T) {
+	p := SafeHarbor(tableDay())
+	p.Within = 30
+	p.Kinds["date"], p.Kinds["birthdate"] = FormShifted, FormShifted
+	ctx := context.Background()
+	x, err := NewDeidentifier[chart](ctx, open(t, newRing(t, study), study), p)
+	require.NoError(t, err)
+	text, seen := "1937-01-02", map[bool]int{}
+	for i := range 40 {
+		src := chart{ID: fmt.Sprint("P-", i), Born: time.Date(1937, 1, 2, 0, 0, 0, 0, time.UTC), BornText: &text}
+		row, err := x.Row(ctx, &src)
+		require.NoError(t, err)
+		require.Equal(t, []Column{{"Born", FormShifted}, {"BornText", FormShifted}}, x.Columns()[1:3])
+		shifted, isTime := row[1].(time.Time)
+		seen[isTime]++
+		if isTime {
+			require.Equal(t, 1937, shifted.Year())
+			require.Equal(t, shifted.Format(time.DateOnly), row[2])
+			continue
+		}
+		require.Equal(t, []any{"1936 or earlier", "1936 or earlier"}, row[1:3])
+	}
+	require.NotZero(t, seen[true])
+	require.NotZero(t, seen[false])
+}
+
 // TestDeidentifyLeak: of what a preset drops or coarsens nothing is in the rows,
 // in their text, or in an error.
 func TestDeidentifyLeak(t *testing.T) {
