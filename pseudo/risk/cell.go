@@ -1,6 +1,7 @@
 package risk
 
 import (
+	"fmt"
 	"math"
 	"reflect"
 	"strconv"
@@ -14,6 +15,7 @@ const (
 	tagBool   = 'b'
 	tagInt    = 'i'
 	tagFloat  = 'f'
+	tagMark   = 'm' // why there is no value, such as pseudo.Unfit
 )
 
 // appendCell appends the key of a cell to dst. It reports false for a cell
@@ -38,6 +40,11 @@ func appendCell(dst []byte, cell any) ([]byte, bool) {
 			dst = strconv.AppendUint(append(dst, tagInt), v.Uint(), 10)
 		case reflect.Float32, reflect.Float64:
 			dst = strconv.AppendFloat(append(dst, tagFloat), v.Float(), 'g', -1, v.Type().Bits())
+		case reflect.Struct:
+			if v.NumField() > 0 {
+				return dst, false
+			}
+			dst = append(append(dst, tagMark), fmt.Sprint(cell)...)
 		default:
 			return dst, false
 		}
@@ -51,6 +58,7 @@ func appendCell(dst []byte, cell any) ([]byte, bool) {
 func appendText(dst []byte, cell any) ([]byte, bool) {
 	key, ok := appendCell(dst, cell)
 	if ok && cell != nil {
+		ok = key[len(dst)] != tagMark // is no value, and must not count as one
 		key[len(dst)] = tagString
 	}
 	return key, ok

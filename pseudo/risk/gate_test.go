@@ -410,6 +410,51 @@ func TestRiskChanged(t *testing.T) {
 	}
 }
 
+// TestRiskBands: the forms that package pseudo gives years and ages have bands.
+func TestRiskBands(t *testing.T) {
+	for _, c := range []struct {
+		width       int
+		value, want string // "" for none
+	}{
+		{10, "1984", "1980-1989"}, {10, "1936 or earlier", "1936 or earlier"}, {10, "90+", "90+"}, {20, "40-49", "40-59"}, {10, "40-49", "40-49"},
+		{20, "85-89", "80-99"}, {10, "85-94", ""}, {5, "40-49", ""}, {1, "42", "42"}, {1, "42-43", ""}, {10, "49-40", ""}, {10, "40-40", ""}, {10, "-5", ""},
+		{10, "+", ""}, {10, "x+", ""}, {10, " or earlier", ""}, {0, "90+", ""}, {10, "40-49-50", ""}, {10, "1000000000", ""}, {10, "0-1000000000", ""},
+	} {
+		got, ok := Bands(c.width)(c.value)
+		require.Equal(t, c.want, got, c)
+		require.Equal(t, c.want != "", ok, c)
+	}
+}
+
+type unfit struct{}
+
+func (unfit) String() string { return "(unfit)" }
+
+// TestRiskMark: a mark of why there is no value is a class of its own, neither NULL
+// nor the text of it, stays what it is on each level and counts as no secret.
+func TestRiskMark(t *testing.T) {
+	rows := [][]any{
+		{"1984", "x"}, {"1985", "y"}, {unfit{}, "x"}, {unfit{}, "y"}, {nil, "x"}, {nil, "y"}, {"1938", "x"}, {"1938", "y"},
+	}
+	tb := table([]string{"born", "d"}, rows...)
+	p := Plan{Quasi: []Quasi{{Column: "born", Levels: []Level{Bands(10)}, Required: true}}, Sensitive: []Sensitive{{Column: "d"}}}
+	r, err := Gate(ctx, tb, p, Rule{K: 2, L: 2})
+	require.NoError(t, err)
+	require.Equal(t, []int{1}, r.Report.Levels)
+	require.Equal(t, 4, r.Report.After.Classes)
+	require.Equal(t, [][]any{
+		{"1980-1989", "x"}, {"1980-1989", "y"}, {"(unfit)", "x"}, {"(unfit)", "y"}, {nil, "x"}, {nil, "y"}, {"1930-1939", "x"}, {"1930-1939", "y"},
+	}, collect(t, r.Rows()))
+	m, err := Measure(ctx, table([]string{"born", "d"}, []any{unfit{}, "x"}, []any{"(unfit)", "x"}, []any{nil, "x"}), p)
+	require.NoError(t, err)
+	require.Equal(t, 3, m.Classes)
+	for _, s := range []Sensitive{{Column: "d"}, {Column: "d", Numeric: true}, {Column: "d", Order: []string{"(unfit)"}}} {
+		p.Sensitive = []Sensitive{s}
+		_, err = Measure(ctx, table([]string{"born", "d"}, []any{"1984", unfit{}}), p)
+		require.ErrorIs(t, err, ErrRow)
+	}
+}
+
 func TestRiskErrors(t *testing.T) {
 	good := table([]string{"q", "d"}, []any{"1", "x"}, []any{"1", "y"})
 	q, d := []Quasi{{Column: "q"}}, []Sensitive{{Column: "d"}}
