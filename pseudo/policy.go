@@ -1,6 +1,7 @@
 package pseudo
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"time"
@@ -116,28 +117,28 @@ func (p *Policy) form(f *phi.Field) (Form, error) {
 // unfit returns why a field cannot have a form; empty if it can.
 func (p *Policy) unfit(form Form, f *phi.Field) string {
 	kind, text := f.Kind.Name, fieldType(f.Type).Kind() == reflect.String
+	const wantDate = "want a date or birthdate that is a time.Time or a text"
 	switch form {
 	case FormDrop:
 		return ""
 	case FormKeep:
 		return unless(keepable(f), "an identifier, a free text or a field without a tag is never kept")
 	case FormToken:
-		return unless(!f.Clear && f.Kind.Lookup && Kind(kind).normalizer() != "" && text, "want a text of a kind that may be looked up")
-	case FormYear, FormMonth, FormShifted:
-		if form == FormShifted && (p.Within < 1 || p.Within > maxShift) {
-			return fmt.Sprintf("want Within from 1 to %d days", maxShift)
-		}
-		return unless(dated(f) && (kind == "date" || kind == "birthdate"), "want a date or birthdate that is a time.Time or a text")
+		return unless(f.Kind.Lookup && Kind(kind).normalizer() != "" && text, "want a text of a kind that may be looked up")
+	case FormYear, FormMonth:
+		return unless(dated(f), wantDate)
+	case FormShifted:
+		return cmp.Or(unless(within(p.Within, maxShift), fmt.Sprintf("want Within from 1 to %d days", maxShift)), unless(dated(f), wantDate))
 	case FormAgeBand:
-		if p.Band < 1 || p.Band > topAge {
-			return fmt.Sprintf("want Band from 1 to %d years", topAge)
-		}
-		return unless(dated(f) && kind == "birthdate", "want a birthdate that is a time.Time or a text")
+		return cmp.Or(unless(within(p.Band, topAge), fmt.Sprintf("want Band from 1 to %d years", topAge)),
+			unless(dated(f) && kind == "birthdate", "want a birthdate that is a time.Time or a text"))
 	case FormProvince, FormRegency:
 		return unless(kind == "region" && text, "want a region that is a text")
 	}
 	return "there is no such form"
 }
+
+func within(n, most int) bool { return 1 <= n && n <= most }
 
 func unless(fits bool, why string) string {
 	if fits {
@@ -167,8 +168,9 @@ func keepable(f *phi.Field) bool {
 	return f.Clear
 }
 
-// dated reports whether a field is a time.Time or a text.
+// dated reports whether a field is a date or birthdate that is a time.Time or a
+// text.
 func dated(f *phi.Field) bool {
 	t := fieldType(f.Type)
-	return phi.IsTime(t) || t.Kind() == reflect.String
+	return (f.Kind.Name == "date" || f.Kind.Name == "birthdate") && (phi.IsTime(t) || t.Kind() == reflect.String)
 }
