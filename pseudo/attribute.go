@@ -50,16 +50,19 @@ func (e Evidence) compare(f Evidence) int {
 
 // Attribute tells for whom leaked tokens were made: it makes the tokens of
 // candidates, such as every NIK in the patients' table, in each of domains, and
-// looks them up among the leaked ones. Of the domains' readable key versions
-// those are tried that occur among them. It works on all cores, reads
-// candidates once, from one goroutine, and keeps none of them.
+// looks them up among the leaked ones. The pseudonyms of a [Deidentifier]'s table,
+// read by [ParseToken], are of kind [Subject], and the candidates are the patients'
+// ids. Of the domains' readable key versions those are tried that occur among them.
+// It works on all cores, reads candidates once, from one goroutine, and keeps none
+// of them.
 //
 // The first Evidence names the recipient. A token that fits was made under the
 // keys of that domain, which [Evidence.Chance] says almost surely; it does not
 // say who passed it on, and who may call [Domain.Token] can make tokens to
 // blame a domain. Tokens that nothing explains may be those of persons that are
 // not among the candidates, of another kind, of a version whose key is gone, or
-// noise. No result contains a candidate.
+// noise. No result contains a candidate. Of leaked digits ([Reversible.Digits])
+// make the candidates' in each domain, and compare.
 //
 // It returns [ErrUnknownKind], [ErrNoDomain], the errors of the domains' rings,
 // and that of ctx when it ends first; there is no partial result.

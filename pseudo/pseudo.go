@@ -15,12 +15,26 @@
 //
 // For a table that leaves the house a [Deidentifier] makes rows by the tags of a
 // struct and a [Policy] ([SafeHarbor], [Strict]): pseudonyms of the recipient's own
-// domain, years, age bands, provinces, dates shifted by [Domain.DateShift].
+// domain, years, age bands, provinces, dates shifted by [Domain.DateShift]. Package
+// risk has the gate that lets such a table out or not, [WriteCSV] writes it.
 //
 // A [Reversible] makes tokens that can be turned back, or translated to another
 // domain's, where an [Authority] allows it: [ReversibleToken] by AES-SIV, and
 // digits for a column that takes nothing else. [Attribute] tells for whom leaked
 // tokens were made.
+//
+// # Tags
+//
+// Index and Deidentifier read what the fields of a struct say they are. One is the
+// id of whom the record is about, `phi:"subject"`; the others have a kind:
+//
+//	may be looked up   bpjs, contact-phone, email, kk, mrn, name, nik, nik-ibu, passport, phone
+//	may not            address, birthdate, clinical, date, region, sensitive, sex, text
+//
+// as in `phi:"nik,lookup"`, and name= gives a field another stored name. A field
+// without a tag, one of kind address or text and an identifier are in no table, but
+// as a token. A name that is no kind is an error when the Index or Deidentifier is
+// made. Package envelope seals by the same tags and has the rest of their grammar.
 //
 // # What a token reveals
 //
@@ -79,7 +93,7 @@ var (
 	ErrColumns = errors.New("pseudo: not one column for each key version")
 
 	// ErrPolicy is returned for a [Policy] that does not fit the type whose fields
-	// it is for.
+	// it is for, and for a table that cannot be written.
 	ErrPolicy = errors.New("pseudo: policy does not fit")
 
 	// ErrRange is returned for a date that cannot be a birth date or be shifted, for
