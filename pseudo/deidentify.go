@@ -18,7 +18,8 @@ const pseudonymColumn = "pseudonym"
 
 // Unfit is the cell of a value that cannot take its column's form: a malformed
 // code, a birth date that lies in the future, an age band that a bare year of birth
-// does not decide. It holds nothing of the value, and prints as "(unfit)".
+// does not decide. It holds nothing of the value, and prints as "(unfit)". The gate
+// of package risk refuses it in a measured column: say there what is to stand for it.
 type Unfit struct{}
 
 // String returns "(unfit)".
@@ -27,7 +28,8 @@ func (Unfit) String() string { return "(unfit)" }
 // A Deidentifier makes rows of a table for one recipient out of records of type T,
 // by T's tags and a policy. Make one for each table: all its rows are under the key
 // version that was the domain's primary when it was made, so that a rotation
-// meanwhile does not give a patient two pseudonyms. It is safe for concurrent use.
+// meanwhile does not give a patient two pseudonyms. Labels and consents play no part
+// here: give it only records that may be released. It is safe for concurrent use.
 // A Deidentifier that did not come from [NewDeidentifier] returns [ErrNoDomain].
 type Deidentifier[T any] struct {
 	domain  *Domain

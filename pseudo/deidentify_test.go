@@ -326,6 +326,31 @@ func TestUnlinkableShiftedTable(t *testing.T) {
 	require.Equal(t, "1936 or earlier", rowOf(t, p, src)["Born"])
 }
 
+// TestDeidentifyShiftIsThePrimarys: of two readable versions a table's dates are
+// moved by the one that its pseudonyms are of, which is what DateShift says.
+func TestDeidentifyShiftIsThePrimarys(t *testing.T) {
+	ctx := context.Background()
+	ring := newRing(t, rotated)
+	domain := open(t, ring, rotated)
+	_, err := ring.Rotate(ctx, rotated)
+	require.NoError(t, err)
+	p := SafeHarbor(tableDay())
+	p.Kinds["date"], p.Within = FormShifted, 3650
+	x, err := NewDeidentifier[chart](ctx, domain, p)
+	require.NoError(t, err)
+	src := sampleChart()
+	row, err := x.Row(ctx, src)
+	require.NoError(t, err)
+	shift, err := domain.DateShift(ctx, src.ID, p.Within)
+	require.NoError(t, err)
+	want, err := shift.Apply(*src.Left)
+	require.NoError(t, err)
+	require.Contains(t, row, want)
+	pseudonym, err := ParseToken(row[0].(string))
+	require.NoError(t, err)
+	require.Equal(t, uint32(2), pseudonym.Version())
+}
+
 // TestUnlinkableShiftedPastTheOldest: who is just too young for the class of the
 // oldest must not be moved to a year that only that class could have. It would tell
 // that the shift goes back, and nearly how far.

@@ -109,7 +109,8 @@ func (r *Reversible) Tokens(ctx context.Context, kind Kind, values []string) []R
 
 // Reversed is the value that one token of several stands for, or why it cannot
 // be told. It prints, logs and is written as JSON without the value, so that a
-// list of them in a log betrays nobody; only %p prints it.
+// list of them in a log betrays nobody. What no method can stop: %p prints it, gob
+// writes it, and fmt prints it in a field that is not exported of another type.
 type Reversed struct {
 	Value string // the canonical form, as confidential as what was given
 	Err   error
