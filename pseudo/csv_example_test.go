@@ -30,7 +30,7 @@ func ExampleWriteCSV() {
 	day := func(y int) time.Time { return time.Date(y, 7, 1, 0, 0, 0, 0, time.UTC) }
 	patients := []Patient{
 		{"P-1", "9271060312000001", day(1981), "31.71.01.1001", "female", "J45"},
-		{"P-2", "9204014804000002", day(1984), "317401", "female", "A15"},
+		{"P-2", "9204014804000002", day(1984), "Jakarta", "female", "A15"},
 		{"P-3", "9104224509000003", day(1931), "3578", "male", "J45"},
 		{"P-4", "9271060312000004", day(1929), "", "male", "A15"},
 	}

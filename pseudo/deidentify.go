@@ -18,8 +18,8 @@ const pseudonymColumn = "pseudonym"
 
 // Unfit is the cell of a value that cannot take its column's form: a malformed
 // code, a birth date that lies in the future, an age band that a bare year of birth
-// does not decide. It holds nothing of the value, and prints as "(unfit)". The gate
-// of package risk refuses it in a measured column: say there what is to stand for it.
+// does not decide. It holds nothing of the value, and prints as "(unfit)". For
+// the gate of package risk it is a quasi-identifier's value of its own.
 type Unfit struct{}
 
 // String returns "(unfit)".

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/rahasia/rahasia/pseudo"
-	"github.com/rahasia/rahasia/pseudo/risk"
 )
 
 // A table for one recipient: its own pseudonyms, no identifiers, dates moved.
@@ -52,67 +51,6 @@ func ExampleDeidentifier() {
 	// [pseudonym Born Region Sex Admitted Left Diagnosis]
 	// 40-49 31 female [J45]
 	// days of stay: 3 on the true days: false
-}
-
-// The k gate is the last step before a table leaves. It measures no [pseudo.Unfit]:
-// what is to stand for one is for the recipient's table to say, here NULL.
-func ExampleDeidentifier_gate() {
-	type Stay struct {
-		ID        string `phi:"subject"`
-		Number    string `phi:"record"`
-		Born      string `phi:"birthdate"`
-		Region    string `phi:"region"`
-		Diagnosis string `phi:"clinical"`
-	}
-	stays := []Stay{
-		{"P-1", "1", "1984-03-10", "31.71", "J45"}, {"P-2", "1", "1985", "31.73", "I10"}, {"P-3", "1", "1985-01", "Jakarta", "J45"},
-		{"P-4", "1", "1982-07-01", "31.71", "E11"}, {"P-5", "1", "1931-12-24", "92.71", "J45"}, {"P-1", "2", "1984-03-10", "31.71", "I10"},
-	}
-	ctx := context.Background()
-	domain, err := pseudo.Open(ctx, newRing(ctx, "research/ui-2026"), "research/ui-2026")
-	if err != nil {
-		log.Fatal(err)
-	}
-	x, err := pseudo.NewDeidentifier[Stay](ctx, domain, pseudo.Strict(time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)))
-	if err != nil {
-		log.Fatal(err)
-	}
-	table := risk.Table{Rows: func(yield func([]any, error) bool) {
-		for i := range stays {
-			row, err := x.Row(ctx, &stays[i])
-			for at, cell := range row {
-				if cell == (pseudo.Unfit{}) {
-					row[at] = nil
-				}
-			}
-			if !yield(row, err) {
-				return
-			}
-		}
-	}}
-	for _, c := range x.Columns() {
-		table.Columns = append(table.Columns, c.Name)
-	}
-	release, err := risk.Gate(ctx, table, risk.Plan{
-		Subject: "pseudonym", Quasi: []risk.Quasi{{Column: "Born", Required: true}, {Column: "Region"}}, Sensitive: []risk.Sensitive{{Column: "Diagnosis"}},
-	}, risk.Rule{K: 4, L: 2, Suppress: 0.2})
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println("rows left out:", release.Report.Suppressed, "k:", release.Report.After.K)
-	for row, err := range release.Rows() {
-		if err != nil {
-			log.Fatal(err)
-		}
-		fmt.Println(row[1:])
-	}
-	// Output:
-	// rows left out: 1 k: 4
-	// [40-49 * J45]
-	// [40-49 * I10]
-	// [40-49 * J45]
-	// [40-49 * E11]
-	// [40-49 * I10]
 }
 
 // A policy that would let an identifier through is refused before there is a row.
