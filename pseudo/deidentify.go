@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rahasia/rahasia/internal/phi"
@@ -47,10 +48,10 @@ type deidentified struct {
 }
 
 // NewDeidentifier returns the de-identifier of T's fields for the recipient whose
-// domain it is. A policy that does not fit T is [ErrPolicy]: a kind or a field that
-// is not there, a form that does not fit, a zero At, or two columns of tokens of one
-// kind, which could be joined although only one is about the patient. The other
-// errors are those of the domain and of T's tags.
+// domain it is; a lookup domain is [ErrNoDomain]. A policy that does not fit T is
+// [ErrPolicy]: a kind or a field that is not there, a form that does not fit, a zero
+// At, or two columns of tokens of one kind, which could be joined although only one
+// is about the patient. The other errors are those of the domain and of T's tags.
 func NewDeidentifier[T any](ctx context.Context, domain *Domain, policy Policy) (*Deidentifier[T], error) {
 	plan, err := phi.For(reflect.TypeFor[T]())
 	if err != nil {
@@ -59,6 +60,9 @@ func NewDeidentifier[T any](ctx context.Context, domain *Domain, policy Policy) 
 	p, err := domain.current(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if strings.HasPrefix(domain.name, lookupPrefix) {
+		return nil, fmt.Errorf("%w: %q is a lookup domain, whose tokens would join the table to the database", ErrNoDomain, domain.name)
 	}
 	if err := policy.check(plan); err != nil {
 		return nil, err

@@ -276,6 +276,34 @@ func TestDeidentifyAbsent(t *testing.T) {
 	require.Equal(t, []string{}, got["Diagnosis"], "an empty list is not none")
 }
 
+// TestDeidentifyAttackStaleNull: what is left in a sql.Null that is not valid is NULL
+// in every form.
+func TestDeidentifyAttackStaleNull(t *testing.T) {
+	p := SafeHarbor(tableDay())
+	p.Within = 30
+	for _, form := range []Form{FormYear, FormMonth, FormShifted, FormKeep} {
+		p.Fields = map[string]Form{"Phone": FormToken, "Admitted": form}
+		src := sampleChart()
+		src.Phone.Valid, src.Admitted.Valid = false, false
+		got := rowOf(t, p, src)
+		require.Contains(t, got, "Phone")
+		require.Nil(t, got["Phone"])
+		require.Contains(t, got, "Admitted")
+		require.Nil(t, got["Admitted"], form)
+	}
+}
+
+// TestDeidentifyAttackLookupDomain: a table in a lookup domain would have the tokens
+// of the database's own columns, and whoever has both joins them.
+func TestDeidentifyAttackLookupDomain(t *testing.T) {
+	ctx := context.Background()
+	name := LookupDomain("patient", "NIK")
+	x, err := NewDeidentifier[chart](ctx, open(t, newRing(t, name), name), SafeHarbor(tableDay()))
+	require.ErrorIs(t, err, ErrNoDomain)
+	require.ErrorContains(t, err, name)
+	require.Nil(t, x)
+}
+
 // TestDeidentifyUnfit: what cannot take its form is neither given as it is nor
 // shown as absent, and does not stop the table.
 func TestDeidentifyUnfit(t *testing.T) {
@@ -330,9 +358,9 @@ func TestUnlinkableShiftedTable(t *testing.T) {
 // moved by the one that its pseudonyms are of, which is what DateShift says.
 func TestDeidentifyShiftIsThePrimarys(t *testing.T) {
 	ctx := context.Background()
-	ring := newRing(t, rotated)
-	domain := open(t, ring, rotated)
-	_, err := ring.Rotate(ctx, rotated)
+	ring := newRing(t, study)
+	domain := open(t, ring, study)
+	_, err := ring.Rotate(ctx, study)
 	require.NoError(t, err)
 	p := SafeHarbor(tableDay())
 	p.Kinds["date"], p.Within = FormShifted, 3650
@@ -422,8 +450,8 @@ func TestDeidentifyLeak(t *testing.T) {
 func TestDeidentifyErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
-		ring := newRing(t, rotated)
-		domain := open(t, ring, rotated)
+		ring := newRing(t, study)
+		domain := open(t, ring, study)
 		var none *Deidentifier[chart]
 		for _, x := range []*Deidentifier[chart]{none, {}} {
 			_, err := x.Row(ctx, sampleChart())
@@ -453,13 +481,13 @@ func TestDeidentifyErrors(t *testing.T) {
 		token, err := domain.Token(ctx, Subject, "P-1")
 		require.NoError(t, err)
 		require.Equal(t, token.String(), first[0])
-		_, err = ring.Rotate(ctx, rotated)
+		_, err = ring.Rotate(ctx, study)
 		require.NoError(t, err)
 		again, err := x.Row(ctx, sampleChart())
 		require.NoError(t, err)
 		require.Equal(t, first, again, "one table, one key version")
 		time.Sleep(90 * time.Second)
-		require.NoError(t, ring.SetState(ctx, rotated, 1, keyring.Suspended))
+		require.NoError(t, ring.SetState(ctx, study, 1, keyring.Suspended))
 		row, err := x.Row(ctx, sampleChart())
 		require.ErrorIs(t, err, keyring.ErrUnknownVersion)
 		require.Nil(t, row)
