@@ -1,5 +1,11 @@
 // Package pseudo makes stand-ins for the identifiers of a person.
 //
+//	err := ring.CreateKeyset(ctx, "research/ui-2026")            // once, for each domain
+//	domain, err := pseudo.Open(ctx, ring, "research/ui-2026")    // at every start
+//	token, err := domain.Token(ctx, pseudo.NIK, "9271 0603 1200 0001")
+//
+// The ring is that of package keyring, whose example makes and opens one.
+//
 // A [Domain] is one recipient or one purpose: the lookup column of a field
 // ("lookup/patient/NIK"), a study ("research/ui-2026"), an insurer. Each has a
 // keyset of its own in the ring, so the tokens that two domains give to one
