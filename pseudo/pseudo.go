@@ -91,6 +91,10 @@ var (
 	// key versions made it: suspend or destroy one of them.
 	ErrVersions = errors.New("pseudo: two readable key versions cannot be told apart")
 
+	// ErrNotRepresentable is returned for a value that has no format-preserving
+	// token: what is no NIK by day and month, or of a kind that has no such form.
+	ErrNotRepresentable = errors.New("pseudo: no format-preserving token")
+
 	// ErrField is returned for the name of a field that carries no lookup token.
 	ErrField = errors.New("pseudo: not a lookup field")
 

@@ -200,7 +200,7 @@ func (r *Reversible) begin(ctx context.Context, reversal Reversal) (p *plan[reve
 		return nil, 0, err
 	}
 	if r.authorize == nil {
-		return nil, 0, fmt.Errorf("pseudo: domain %q: %w", r.Name(), ErrNoAuthority)
+		return nil, 0, fmt.Errorf("%w: domain %q", ErrNoAuthority, r.Name())
 	}
 	if reversal.Count == 0 {
 		return nil, 0, nil
