@@ -32,7 +32,7 @@
 //	identity   address, region               dropped
 //	identity   birthdate                     its year; a time.Time, or a text as YYYY-MM-DD, YYYY-MM or YYYY
 //	identity   sex                           kept
-//	clinical   clinical                      kept
+//	clinical   clinical                      kept, unless its type has a time.Time in it
 //	clinical   date                          its year; likewise
 //	clinical   text                          dropped
 //	sensitive  sensitive                     dropped
