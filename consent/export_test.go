@@ -188,6 +188,34 @@ func TestExportCells(t *testing.T) {
 	require.Equal(t, [][]any{{"2026", "2025", 71, 60.5, "2019", "B"}, {nil, nil, nil, nil, nil, ""}}, got)
 }
 
+// TestExportOfAnOlderType: a record that was sealed before its type had a field has
+// nothing there, which is not the field's zero.
+func TestExportOfAnOlderType(t *testing.T) {
+	type older struct {
+		ID  string `phi:"subject"`
+		Sex string `phi:"sex"`
+	}
+	type newer struct {
+		ID      string `phi:"subject"`
+		Sex     string `phi:"sex"`
+		Allergy string `phi:"clinical"`
+	}
+	cfg := memoryConfig(t)
+	ctx := context.Background()
+	require.NoError(t, cfg.AddRecipient(ctx, "ui-2026"))
+	before, err := NewRecords[older]("chart", cfg)
+	require.NoError(t, err)
+	r, err := NewRecords[newer]("chart", cfg)
+	require.NoError(t, err)
+	_, err = cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Research}})
+	require.NoError(t, err)
+	row, err := before.Seal(ctx, &older{ID: "p", Sex: "female"}, careTag)
+	require.NoError(t, err)
+	table, err := r.Export(ctx, func(yield func(*newer, envelope.Sealed) bool) { yield(&newer{ID: "p"}, row.Sealed) }, study)
+	require.NoError(t, err)
+	require.Equal(t, []any{"female", nil}, readAll(t, table)[0][1:])
+}
+
 // TestExportKeepsNoTime: a date under a kind that is kept is no column, not given to
 // the second.
 func TestExportKeepsNoTime(t *testing.T) {
