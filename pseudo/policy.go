@@ -104,7 +104,7 @@ func (p *Policy) form(f *phi.Field) (Form, error) {
 		return FormDrop, nil
 	}
 	why := p.unfit(form, f)
-	if why == "" && form == FormKeep && !byName && f.Kind.Name != "date" && f.Kind.Name != "birthdate" && phi.HoldsTime(f.Type) {
+	if why == "" && form == FormKeep && !byName && !isDateKind(f) && phi.HoldsTime(f.Type) {
 		why = "it holds a date, which is kept of kinds date and birthdate or where Fields names the field"
 	}
 	if why != "" {
@@ -127,7 +127,7 @@ func (p *Policy) unfit(form Form, f *phi.Field) string {
 		if form == FormShifted && (p.Within < 1 || p.Within > maxShift) {
 			return fmt.Sprintf("want Within from 1 to %d days", maxShift)
 		}
-		return unless(dated(f) && (kind == "date" || kind == "birthdate"), "want a date or birthdate that is a time.Time or a text")
+		return unless(dated(f) && isDateKind(f), "want a date or birthdate that is a time.Time or a text")
 	case FormAgeBand:
 		if p.Band < 1 || p.Band > topAge {
 			return fmt.Sprintf("want Band from 1 to %d years", topAge)
@@ -166,6 +166,8 @@ func keepable(f *phi.Field) bool {
 	}
 	return f.Clear
 }
+
+func isDateKind(f *phi.Field) bool { return f.Kind.Name == "date" || f.Kind.Name == "birthdate" }
 
 // dated reports whether a field is a time.Time or a text.
 func dated(f *phi.Field) bool {
