@@ -147,6 +147,20 @@ func TestExportDateWithoutYear(t *testing.T) {
 	require.Equal(t, Withheld{"Born", NotGeneral}, readAll(t, table)[0][1])
 }
 
+// TestExportCountsByItsClock: who the oldest are is for the configuration's clock to say.
+func TestExportCountsByItsClock(t *testing.T) {
+	cfg := memoryConfig(t)
+	cfg.Now = func() time.Time { return noon.AddDate(100, 0, 0) }
+	r := people(t, cfg)
+	require.NoError(t, cfg.AddRecipient(context.Background(), "ui-2026"))
+	p := ayu
+	p.Born = time.Date(2030, 5, 6, 0, 0, 0, 0, time.UTC)
+	row := sealed(t, r, p, Research)
+	table, err := r.Export(context.Background(), each([]stored{{p.ID, row.Sealed}}), study)
+	require.NoError(t, err)
+	require.Equal(t, "2036 or earlier", readAll(t, table)[0][1])
+}
+
 type visit struct {
 	ID     string          `phi:"subject"`
 	Visit  string          `phi:"record"`

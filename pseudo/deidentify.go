@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,8 +51,9 @@ type deidentified struct {
 // NewDeidentifier returns the de-identifier of T's fields for the recipient whose
 // domain it is; a lookup domain is [ErrNoDomain]. A policy that does not fit T is
 // [ErrPolicy]: a kind or a field that is not there, a form that does not fit, a zero
-// At, or two columns of tokens of one kind, which could be joined although only one
-// is about the patient. The other errors are those of the domain and of T's tags.
+// At, a date that is kept beside a shifted one, or two columns of tokens of one kind,
+// which could be joined although only one is about the patient. The other errors are
+// those of the domain and of T's tags.
 func NewDeidentifier[T any](ctx context.Context, domain *Domain, policy Policy) (*Deidentifier[T], error) {
 	plan, err := phi.For(reflect.TypeFor[T]())
 	if err != nil {
@@ -92,7 +94,24 @@ func NewDeidentifier[T any](ctx context.Context, domain *Domain, policy Policy) 
 			x.fields = append(x.fields, deidentified{f, form})
 		}
 	}
+	if err := keptBesideShifted(x.fields); err != nil {
+		return nil, err
+	}
 	return x, nil
+}
+
+// keptBesideShifted refuses a date as it is beside a shifted one: an admission and a
+// discharge a few days apart tell the shift, and with it all dates of the patient.
+func keptBesideShifted(fields []deidentified) error {
+	if !slices.ContainsFunc(fields, func(f deidentified) bool { return f.form == FormShifted }) {
+		return nil
+	}
+	for _, f := range fields {
+		if f.form == FormKeep && (isDateKind(f.field) || phi.HoldsTime(f.field.Type)) {
+			return fmt.Errorf("%w: %s: a date that is kept tells how far the others are shifted", ErrPolicy, f.field.Go)
+		}
+	}
+	return nil
 }
 
 // Format writes the name of the domain, whatever the verb.

@@ -276,6 +276,34 @@ func TestDeidentifyAbsent(t *testing.T) {
 	require.Equal(t, []string{}, got["Diagnosis"], "an empty list is not none")
 }
 
+// TestDeidentifyAttackKeptBesideShifted: one date as it is beside a shifted one of
+// the same stay tells the shift, and with it all dates of the patient.
+func TestDeidentifyAttackKeptBesideShifted(t *testing.T) {
+	ctx := context.Background()
+	domain := open(t, newRing(t, study), study)
+	type stay struct {
+		ID       string    `phi:"subject"`
+		Admitted time.Time `phi:"date"`
+		Left     string    `phi:"date"`
+		Scanned  time.Time `phi:"clinical"`
+		Entered  time.Time `phi:"clear"`
+		Code     string    `phi:"clinical"`
+	}
+	for name, fits := range map[string]bool{"Left": false, "Scanned": false, "Entered": false, "Code": true} {
+		p := Policy{At: tableDay(), Within: 365, Fields: map[string]Form{"Admitted": FormShifted, name: FormKeep}}
+		x, err := NewDeidentifier[stay](ctx, domain, p)
+		require.Equal(t, fits, err == nil, name)
+		if !fits {
+			require.ErrorIs(t, err, ErrPolicy)
+			require.ErrorContains(t, err, name)
+			require.Nil(t, x)
+		}
+		p.Fields["Admitted"] = FormYear
+		_, err = NewDeidentifier[stay](ctx, domain, p)
+		require.NoError(t, err, name)
+	}
+}
+
 // TestDeidentifyAttackStaleNull: what is left in a sql.Null that is not valid is NULL
 // in every form.
 func TestDeidentifyAttackStaleNull(t *testing.T) {

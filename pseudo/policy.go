@@ -105,7 +105,7 @@ func (p *Policy) form(f *phi.Field) (Form, error) {
 		return FormDrop, nil
 	}
 	why := p.unfit(form, f)
-	if why == "" && form == FormKeep && !byName && f.Kind.Name != "date" && f.Kind.Name != "birthdate" && phi.HoldsTime(f.Type) {
+	if why == "" && form == FormKeep && !byName && !isDateKind(f) && phi.HoldsTime(f.Type) {
 		why = "it holds a date, which is kept of kinds date and birthdate or where Fields names the field"
 	}
 	if why != "" {
@@ -168,9 +168,11 @@ func keepable(f *phi.Field) bool {
 	return f.Clear
 }
 
+func isDateKind(f *phi.Field) bool { return f.Kind.Name == "date" || f.Kind.Name == "birthdate" }
+
 // dated reports whether a field is a date or birthdate that is a time.Time or a
 // text.
 func dated(f *phi.Field) bool {
 	t := fieldType(f.Type)
-	return (f.Kind.Name == "date" || f.Kind.Name == "birthdate") && (phi.IsTime(t) || t.Kind() == reflect.String)
+	return isDateKind(f) && (phi.IsTime(t) || t.Kind() == reflect.String)
 }
