@@ -1,6 +1,7 @@
 package pseudo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,23 +71,17 @@ func NewDeidentifier[T any](ctx context.Context, domain *Domain, policy Policy) 
 		return nil, err
 	}
 	x := &Deidentifier[T]{domain: domain, version: p.versions[0], plan: plan, at: policy.At, band: policy.Band}
-	tokens := map[string]bool{}
 	for _, fields := range [][]phi.Field{plan.Fields, plan.Clear} {
 		for i := range fields {
 			f := &fields[i]
 			form, err := policy.form(f)
-			switch {
-			case err != nil:
+			if err != nil {
 				return nil, err
-			case form == FormDrop:
+			}
+			if form == FormDrop {
 				continue
-			case f.Name == pseudonymColumn:
-				return nil, fmt.Errorf("%w: %s is named like the first column", ErrPolicy, f.Go)
-			case form == FormToken && tokens[f.Kind.Name]:
-				return nil, fmt.Errorf("%w: %s: a second column of tokens of kind %q", ErrPolicy, f.Go, f.Kind.Name)
-			case form == FormToken:
-				tokens[f.Kind.Name] = true
-			case form == FormShifted:
+			}
+			if form == FormShifted {
 				if x.shifter, err = domain.shifterAt(p, x.version, policy.Within); err != nil {
 					return nil, err
 				}
@@ -94,10 +89,25 @@ func NewDeidentifier[T any](ctx context.Context, domain *Domain, policy Policy) 
 			x.fields = append(x.fields, deidentified{f, form})
 		}
 	}
-	if err := keptBesideShifted(x.fields); err != nil {
+	if err := cmp.Or(distinct(x.fields), keptBesideShifted(x.fields)); err != nil {
 		return nil, err
 	}
 	return x, nil
+}
+
+// distinct refuses a second column of tokens of one kind, and a second pseudonym.
+func distinct(fields []deidentified) error {
+	tokens := map[string]bool{}
+	for _, f := range fields {
+		if f.field.Name == pseudonymColumn {
+			return fmt.Errorf("%w: %s is named like the first column", ErrPolicy, f.field.Go)
+		}
+		if f.form == FormToken && tokens[f.field.Kind.Name] {
+			return fmt.Errorf("%w: %s: a second column of tokens of kind %q", ErrPolicy, f.field.Go, f.field.Kind.Name)
+		}
+		tokens[f.field.Kind.Name] = tokens[f.field.Kind.Name] || f.form == FormToken
+	}
+	return nil
 }
 
 // keptBesideShifted refuses a date as it is beside a shifted one: an admission and a
