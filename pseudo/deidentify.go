@@ -89,14 +89,14 @@ func NewDeidentifier[T any](ctx context.Context, domain *Domain, policy Policy) 
 			x.fields = append(x.fields, deidentified{f, form})
 		}
 	}
-	if err := cmp.Or(distinct(x.fields), keptBesideShifted(x.fields)); err != nil {
+	if err := cmp.Or(namedTwice(x.fields), keptBesideShifted(x.fields)); err != nil {
 		return nil, err
 	}
 	return x, nil
 }
 
-// distinct refuses a second column of tokens of one kind, and a second pseudonym.
-func distinct(fields []deidentified) error {
+// namedTwice refuses a second column of tokens of one kind, and a second pseudonym.
+func namedTwice(fields []deidentified) error {
 	tokens := map[string]bool{}
 	for _, f := range fields {
 		if f.field.Name == pseudonymColumn {
