@@ -109,9 +109,9 @@ func guardFormula(s string) string {
 
 // Export gives the records of in as a table for req.Recipient: direct
 // identifiers left out, dates as years (withheld where a field of another kind
-// holds a time.Time), and in the column "pseudonym" a token
-// of the patient in the recipient's own domain ([Config.AddRecipient]), so two
-// recipients' tables have no pseudonym in common. in yields for each record a
+// holds a time.Time), and in the column "pseudonym" a token of the patient in the
+// recipient's own domain ([Config.AddRecipient]), so two recipients' tables have no
+// pseudonym in common. in yields for each record a
 // T with its ids set and its row; where it can fail, check that before you use
 // the table. A record of which the type's columns would be given, but for a label
 // of its own, is left out whole: a gap would show the label. A record whose patient does not allow the
