@@ -49,12 +49,12 @@ func (t *Table) WriteCSV(w io.Writer) error { return pseudo.WriteCSV(w, t.Column
 // identifiers left out, dates as years (and a time.Time in a field of another kind
 // not at all), and in the column "pseudonym" a token of the patient in the
 // recipient's own domain ([Config.AddRecipient]), so two recipients' tables have no
-// pseudonym in common. in yields for each record a
-// T with its ids set and its row; where it can fail, check that before you use
-// the table. A record of which the type's columns would be given, but for a label
-// of its own, is left out whole: a gap would show the label. A record whose patient does not allow the
-// export is left out and counted; each one that is given or left out has its
-// entry in the audit log before its row is yielded.
+// pseudonym in common. in yields for each record a T with its ids set and its row;
+// where it can fail, check that before you use the table. A record of which the
+// type's columns would be given, but for a label of its own, is left out whole: a
+// gap would show the label. A record whose patient does not allow the export is left
+// out and counted; each one that is given or left out has its entry in the audit log
+// before its row is yielded.
 //
 // Rows come in the order of in: give it an order that says nothing, or two
 // recipients join their tables line by line.
@@ -63,10 +63,11 @@ func (t *Table) WriteCSV(w io.Writer) error { return pseudo.WriteCSV(w, t.Column
 // birth year, sex and diagnosis may recognise the row. No k-anonymity is
 // checked.
 //
-// Errors: [ErrRequest], [*DeniedError] for a role that may see none of the
-// columns, keyring.ErrNoKeyset for a recipient that was not added; while reading, what [Records.Open] returns,
-// and keyring.ErrUnknownVersion where the recipient's keyset was rotated and the old
-// version suspended meanwhile.
+// Errors: [ErrRequest], [*DeniedError] for a role that may see none of the columns,
+// keyring.ErrNoKeyset for a recipient that was not added, [pseudo.ErrPolicy] for a
+// type with a field that is stored as "pseudonym"; while reading, what
+// [Records.Open] returns, and keyring.ErrUnknownVersion where the recipient's keyset
+// was rotated and the old version suspended meanwhile.
 func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Sealed], req Request) (*Table, error) {
 	err := req.check()
 	if err == nil && (req.Recipient == "" || in == nil) {

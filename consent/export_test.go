@@ -77,6 +77,12 @@ func TestExport(t *testing.T) {
 	require.Equal(t, "ui-2026", e.Recipient)
 	require.Len(t, slices.DeleteFunc(entries(t, r.cfg.Log), func(e Entry) bool { return e.Action != "export" }), 4)
 
+	domain, err := pseudo.Open(ctx, r.cfg.Ring, "recipient/ui-2026") // on which the pseudonyms of earlier tables depend
+	require.NoError(t, err)
+	token, err := domain.Token(ctx, pseudo.Subject, ayu.ID)
+	require.NoError(t, err)
+	require.Equal(t, token.String(), got[0][0])
+
 	other := study
 	other.Recipient = "ugm-2026"
 	table, err = r.Export(ctx, each(rows), other)

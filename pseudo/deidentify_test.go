@@ -233,6 +233,10 @@ func TestDeidentifyAttackKeptTime(t *testing.T) {
 		_, err = NewDeidentifier[record](ctx, domain, p)
 		require.NoError(t, err, form)
 	}
+	p = SafeHarbor(tableDay())
+	p.Kinds["date"], p.Kinds["birthdate"] = FormKeep, FormKeep
+	_, err = NewDeidentifier[chart](ctx, domain, p)
+	require.NoError(t, err, "who says that dates are kept has said it")
 }
 
 func TestDeidentifyOverrides(t *testing.T) {

@@ -140,8 +140,8 @@ func (in *intake) report(attributes []attribute, best *candidate) Report {
 // other columns, is what the table holds; NULL stays NULL below the star. It
 // reads the table again each time it is ranged over, and ends with
 // [ErrChanged] when that is not the table that was measured, of which
-// [Plan.Keep] is no part, and which is known for sure only at the end. So nothing may be published before Rows has ended
-// without an error. An error ends it.
+// [Plan.Keep] is no part, and which is known for sure only at the end. So nothing
+// may be published before Rows has ended without an error. An error ends it.
 func (r *Release) Rows() iter.Seq2[[]any, error] {
 	if r == nil || r.rows == nil {
 		return func(yield func([]any, error) bool) { yield(nil, fmt.Errorf("%w: no release", ErrPlan)) }

@@ -489,6 +489,7 @@ func TestRiskErrors(t *testing.T) {
 		"not a number":     {secretTable(), Plan{Quasi: q, Sensitive: []Sensitive{{Column: "d", Numeric: true}}}, Rule{K: 2}, ErrRow},
 		"infinite":         {table(good.Columns, []any{"1", "Inf"}), Plan{Quasi: q, Sensitive: []Sensitive{{Column: "d", Numeric: true}}}, Rule{K: 2}, ErrRow},
 		"not in order":     {secretTable(), Plan{Quasi: q, Sensitive: []Sensitive{{Column: "d", Order: []string{"mild"}}}}, Rule{K: 2}, ErrRow},
+		"number in order":  {table(good.Columns, []any{"1", 1}), Plan{Quasi: q, Sensitive: []Sensitive{{Column: "d", Order: []string{"1"}}}}, Rule{K: 2}, ErrRow}, // beside "1" it would be a second value
 		"nobody's row":     {table(good.Columns, []any{"1", nil}), Plan{Quasi: q, Subject: "d"}, Rule{K: 2}, ErrRow},
 		"refused":          {secretTable(), Plan{Quasi: []Quasi{{Column: "q", Required: true}}, Sensitive: d}, Rule{K: 2}, ErrRefused},
 		"few rows":         {secretTable(), Plan{Quasi: q, Sensitive: d}, Rule{K: 4}, ErrRefused},
