@@ -1,6 +1,7 @@
 package pseudo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,24 +10,19 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rahasia/rahasia/internal/phi"
-	"github.com/rahasia/rahasia/keyring"
 )
 
 // pseudonymColumn is the name of a table's first column.
 const pseudonymColumn = "pseudonym"
 
-// A Column is one column of a de-identified table.
-type Column struct {
-	Name string // the field's stored name; "pseudonym" for the first
-	Form Form
-}
-
 // Unfit is the cell of a value that cannot take its column's form: a malformed
 // code, a birth date that lies in the future, an age band that a bare year of birth
-// does not decide. It holds nothing of the value, and prints as "(unfit)".
+// does not decide. It holds nothing of the value, and prints as "(unfit)". For
+// the gate of package risk it is a quasi-identifier's value of its own.
 type Unfit struct{}
 
 // String returns "(unfit)".
@@ -35,7 +31,8 @@ func (Unfit) String() string { return "(unfit)" }
 // A Deidentifier makes rows of a table for one recipient out of records of type T,
 // by T's tags and a policy. Make one for each table: all its rows are under the key
 // version that was the domain's primary when it was made, so that a rotation
-// meanwhile does not give a patient two pseudonyms. It is safe for concurrent use.
+// meanwhile does not give a patient two pseudonyms. Labels and consents play no part
+// here: give it only records that may be released. It is safe for concurrent use.
 // A Deidentifier that did not come from [NewDeidentifier] returns [ErrNoDomain].
 type Deidentifier[T any] struct {
 	domain  *Domain
@@ -53,10 +50,11 @@ type deidentified struct {
 }
 
 // NewDeidentifier returns the de-identifier of T's fields for the recipient whose
-// domain it is. A policy that does not fit T is [ErrPolicy]: a kind or a field that
-// is not there, a form that does not fit, a zero At, or two columns of tokens of one
-// kind, which could be joined although only one is about the patient. The other
-// errors are those of the domain and of T's tags.
+// domain it is; a lookup domain is [ErrNoDomain]. A policy that does not fit T is
+// [ErrPolicy]: a kind or a field that is not there, a form that does not fit, a zero
+// At, a date that is kept beside a shifted one, or two columns of tokens of one kind,
+// which could be joined although only one is about the patient. The other errors are
+// those of the domain and of T's tags.
 func NewDeidentifier[T any](ctx context.Context, domain *Domain, policy Policy) (*Deidentifier[T], error) {
 	plan, err := phi.For(reflect.TypeFor[T]())
 	if err != nil {
@@ -66,27 +64,24 @@ func NewDeidentifier[T any](ctx context.Context, domain *Domain, policy Policy) 
 	if err != nil {
 		return nil, err
 	}
+	if strings.HasPrefix(domain.name, lookupPrefix) {
+		return nil, fmt.Errorf("%w: %q is a lookup domain, whose tokens would join the table to the database", ErrNoDomain, domain.name)
+	}
 	if err := policy.check(plan); err != nil {
 		return nil, err
 	}
 	x := &Deidentifier[T]{domain: domain, version: p.versions[0], plan: plan, at: policy.At, band: policy.Band}
-	tokens := map[string]bool{}
 	for _, fields := range [][]phi.Field{plan.Fields, plan.Clear} {
 		for i := range fields {
 			f := &fields[i]
 			form, err := policy.form(f)
-			switch {
-			case err != nil:
+			if err != nil {
 				return nil, err
-			case form == FormDrop:
+			}
+			if form == FormDrop {
 				continue
-			case f.Name == pseudonymColumn:
-				return nil, fmt.Errorf("%w: %s is named like the first column", ErrPolicy, f.Go)
-			case form == FormToken && tokens[f.Kind.Name]:
-				return nil, fmt.Errorf("%w: %s: a second column of tokens of kind %q", ErrPolicy, f.Go, f.Kind.Name)
-			case form == FormToken:
-				tokens[f.Kind.Name] = true
-			case form == FormShifted:
+			}
+			if form == FormShifted {
 				if x.shifter, err = domain.shifterAt(p, x.version, policy.Within); err != nil {
 					return nil, err
 				}
@@ -94,7 +89,39 @@ func NewDeidentifier[T any](ctx context.Context, domain *Domain, policy Policy) 
 			x.fields = append(x.fields, deidentified{f, form})
 		}
 	}
+	if err := cmp.Or(namedTwice(x.fields), keptBesideShifted(x.fields)); err != nil {
+		return nil, err
+	}
 	return x, nil
+}
+
+// namedTwice refuses a second column of tokens of one kind, and a second pseudonym.
+func namedTwice(fields []deidentified) error {
+	tokens := map[string]bool{}
+	for _, f := range fields {
+		if f.field.Name == pseudonymColumn {
+			return fmt.Errorf("%w: %s is named like the first column", ErrPolicy, f.field.Go)
+		}
+		if f.form == FormToken && tokens[f.field.Kind.Name] {
+			return fmt.Errorf("%w: %s: a second column of tokens of kind %q", ErrPolicy, f.field.Go, f.field.Kind.Name)
+		}
+		tokens[f.field.Kind.Name] = tokens[f.field.Kind.Name] || f.form == FormToken
+	}
+	return nil
+}
+
+// keptBesideShifted refuses a date as it is beside a shifted one: an admission and a
+// discharge a few days apart tell the shift, and with it all dates of the patient.
+func keptBesideShifted(fields []deidentified) error {
+	if !slices.ContainsFunc(fields, func(f deidentified) bool { return f.form == FormShifted }) {
+		return nil
+	}
+	for _, f := range fields {
+		if f.form == FormKeep && (isDateKind(f.field) || phi.HoldsTime(f.field.Type)) {
+			return fmt.Errorf("%w: %s: a date that is kept tells how far the others are shifted", ErrPolicy, f.field.Go)
+		}
+	}
+	return nil
 }
 
 // Format writes the name of the domain, whatever the verb.
@@ -110,16 +137,16 @@ func (x *Deidentifier[T]) text() string {
 	return "pseudo.Deidentifier(" + x.domain.Name() + ")"
 }
 
-// Columns returns the columns of the table: "pseudonym", the token of the subject
-// in the domain as text, and then those fields of T that are not dropped, sealed
-// ones first, in the order of their declaration.
-func (x *Deidentifier[T]) Columns() []Column {
+// Columns returns the names of the table's columns: "pseudonym", the token of the
+// subject in the domain as text, and then the stored names of those fields of T that
+// are not dropped, sealed ones first, in the order of their declaration.
+func (x *Deidentifier[T]) Columns() []string {
 	if x == nil || x.domain == nil {
 		return nil
 	}
-	columns := append(make([]Column, 0, 1+len(x.fields)), Column{pseudonymColumn, FormToken})
+	columns := append(make([]string, 0, 1+len(x.fields)), pseudonymColumn)
 	for _, f := range x.fields {
-		columns = append(columns, Column{f.field.Name, f.form})
+		columns = append(columns, f.field.Name)
 	}
 	return columns
 }
@@ -153,13 +180,13 @@ func (x *Deidentifier[T]) Row(ctx context.Context, src *T) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := slices.Index(p.versions, x.version)
-	if at < 0 {
-		return nil, fmt.Errorf("pseudo: domain %q, version %d: %w", x.domain.name, x.version, keyring.ErrUnknownVersion)
+	keys, err := p.at(x.version)
+	if err != nil {
+		return nil, err
 	}
-	row := append(make([]any, 0, 1+len(x.fields)), p.token(at, place, subject).String())
+	row := append(make([]any, 0, 1+len(x.fields)), keys.token(place, subject).String())
 	for i := range x.fields {
-		cell, err := x.cell(&x.fields[i], root, subject, p, at)
+		cell, err := x.cell(&x.fields[i], root, subject, keys)
 		switch {
 		case errors.Is(err, ErrRange) || errors.As(err, new(*FormatError)):
 			cell = Unfit{}
@@ -173,7 +200,7 @@ func (x *Deidentifier[T]) Row(ctx context.Context, src *T) ([]any, error) {
 
 // cell makes the form of one field. A value that cannot take it is ErrRange or a
 // FormatError.
-func (x *Deidentifier[T]) cell(f *deidentified, root reflect.Value, subject string, p *plan, at int) (any, error) {
+func (x *Deidentifier[T]) cell(f *deidentified, root reflect.Value, subject string, keys *tokenKeys) (any, error) {
 	v, ok := plainValue(f.field, root)
 	if !ok {
 		return nil, nil
@@ -190,7 +217,7 @@ func (x *Deidentifier[T]) cell(f *deidentified, root reflect.Value, subject stri
 		if err != nil {
 			return nil, err
 		}
-		return p.token(at, place, normal).String(), nil
+		return keys.token(place, normal).String(), nil
 	case FormProvince:
 		return truncateRegion(v.String(), 2)
 	case FormRegency:
@@ -246,6 +273,9 @@ func (x *Deidentifier[T]) shifted(d partialDate, when time.Time, full bool, subj
 	moved, err := s.Apply(when)
 	if err != nil {
 		return nil, err
+	}
+	if oldest := oldestYear(x.at); moved.Year() <= oldest {
+		return orEarlier(oldest), nil // a date that no row can truly have would tell the shift
 	}
 	if !full {
 		return moved.Format(time.DateOnly), nil
