@@ -9,7 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
+	"sync"
 
 	"github.com/rahasia/rahasia/envelope"
 	"github.com/rahasia/rahasia/internal/phi"
@@ -25,6 +25,7 @@ type Records[T any] struct {
 	plan  *phi.Plan
 	codec *envelope.Codec[T]
 	index *pseudo.Index[T]
+	form  func() (*form, error) // of what intakes send; a type that cannot be sent is an error there only
 }
 
 // Row is a sealed record as an application stores it: the bytes for one
@@ -55,19 +56,9 @@ func newRecords[T any](ctx context.Context, name string, cfg *Config) (*Records[
 	if err := cfg.check(ctx); err != nil {
 		return nil, err
 	}
-	if !typeName(name) {
-		return nil, fmt.Errorf("record type: %w", ErrLimit)
-	}
-	plan, err := phi.For(reflect.TypeFor[T]())
+	plan, err := planOf(name, reflect.TypeFor[T]())
 	if err != nil {
 		return nil, err
-	}
-	for i := range plan.Fields {
-		for _, l := range labelsOf(&plan.Fields[i]) {
-			if !l.known() {
-				return nil, fmt.Errorf("%s: label: %w", plan.Fields[i].Go, ErrCode)
-			}
-		}
 	}
 	if cfg.Provision {
 		names := append(slices.Clone(plan.Compartments), auditCompartment)
@@ -83,7 +74,7 @@ func newRecords[T any](ctx context.Context, name string, cfg *Config) (*Records[
 	if _, err := cfg.Ring.Keyset(ctx, auditCompartment); err != nil {
 		return nil, err
 	}
-	r := &Records[T]{name: name, cfg: cfg, plan: plan}
+	r := &Records[T]{name: name, cfg: cfg, plan: plan, form: sync.OnceValues(func() (*form, error) { return newForm(name, plan) })}
 	if r.codec, err = envelope.NewCodec[T](name, cfg.Ring); err != nil {
 		return nil, err
 	}
@@ -91,6 +82,25 @@ func newRecords[T any](ctx context.Context, name string, cfg *Config) (*Records[
 		return nil, err
 	}
 	return r, nil
+}
+
+// planOf is the plan of a record type whose name and labels are known to be good.
+func planOf(name string, t reflect.Type) (*phi.Plan, error) {
+	if !typeName(name) {
+		return nil, fmt.Errorf("record type: %w", ErrLimit)
+	}
+	plan, err := phi.For(t)
+	if err != nil {
+		return nil, err
+	}
+	for i := range plan.Fields {
+		for _, l := range labelsOf(&plan.Fields[i]) {
+			if !l.known() {
+				return nil, fmt.Errorf("%s: label: %w", plan.Fields[i].Go, ErrCode)
+			}
+		}
+	}
+	return plan, nil
 }
 
 // typeName reports whether s can name a record type: it is a part of the names
@@ -377,10 +387,8 @@ func (r *Records[T]) newSections(x *released) (map[string][]byte, error) {
 		tag.describe(&about)
 		facts, facts.Sensitivity = tag, labels
 	}
-	t := Tag{Purpose: facts.Purpose, Basis: facts.Basis, Consent: facts.Consent, Policy: facts.Policy, Confidentiality: facts.Confidentiality, Sensitivity: facts.Sensitivity, Author: about.Author, Related: about.Related, Time: about.Time}
-	if facts.Retain != 0 {
-		t.Retain = time.Unix(facts.Retain, 0)
-	}
+	t := facts.tag()
+	t.Author, t.Related, t.Time = about.Author, about.Related, about.Time
 	tags, err := t.sections(r.plan)
 	for _, c := range there {
 		delete(tags, c)
@@ -414,12 +422,16 @@ func (r *Records[T]) ids(src *T) (subject, record string) {
 	if src == nil {
 		return "", ""
 	}
-	v := reflect.ValueOf(src).Elem()
-	subject = v.FieldByIndex(r.plan.Subject.Index).String()
-	if r.plan.Record == nil {
+	return idsIn(r.plan, reflect.ValueOf(src).Elem())
+}
+
+// idsIn are the ids of the record v; where a patient has one, the subject's is its.
+func idsIn(plan *phi.Plan, v reflect.Value) (subject, record string) {
+	subject = v.FieldByIndex(plan.Subject.Index).String()
+	if plan.Record == nil {
 		return subject, subject
 	}
-	return subject, v.FieldByIndex(r.plan.Record.Index).String()
+	return subject, v.FieldByIndex(plan.Record.Index).String()
 }
 
 func (r *Records[T]) entry(action string, req Request) *logBody {
