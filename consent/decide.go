@@ -76,6 +76,7 @@ const (
 	ExportOnly    Reason = "this purpose sees pseudonyms only: use Export"
 	CannotFulfil  Reason = "the consent obliges to something that is not done here"
 	Erased        Reason = "the patient was erased"
+	Retained      Reason = "the patient's records are kept out of service, as a law obliges to"
 	NotAuthentic  Reason = "the row does not open as the record that was asked for"
 	NotFoundBy    Reason = "the record is not the one that the token names"
 	Unreadable    Reason = "the record cannot be read"

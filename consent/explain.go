@@ -168,6 +168,7 @@ func reasonInIndonesian(r Reason) (text string, ok bool) {
 		ExportOnly:     "tujuan ini hanya boleh melihat pseudonim: gunakan Export",
 		CannotFulfil:   "persetujuan mewajibkan sesuatu yang tidak dilakukan di sini",
 		Erased:         "data pasien telah dimusnahkan",
+		Retained:       "rekam pasien disimpan di luar layanan, sebagaimana diwajibkan oleh hukum",
 		NotAuthentic:   "baris ini tidak terbuka sebagai rekam yang diminta",
 		NotFoundBy:     "rekam ini bukan yang ditunjuk oleh token",
 		Unreadable:     "rekam tidak dapat dibaca",

@@ -15,7 +15,6 @@ import (
 
 	"github.com/rahasia/rahasia/envelope"
 	"github.com/rahasia/rahasia/internal/phi"
-	"github.com/rahasia/rahasia/keyring"
 	"github.com/rahasia/rahasia/pseudo"
 )
 
@@ -215,7 +214,7 @@ func (e *export[T]) decide(ctx context.Context, of *T, row envelope.Sealed) (*re
 	if refusal == nil {
 		return x, nil
 	}
-	if errors.Is(refusal, ErrDenied) || errors.Is(refusal, keyring.ErrShredded) {
+	if errors.Is(refusal, ErrDenied) || gone(refusal) {
 		return x, nil
 	}
 	return nil, errors.Join(refusal, r.cfg.Log.append(ctx, x.entry))
@@ -267,7 +266,7 @@ func (e *export[T]) given(ctx context.Context, p *exported[T]) (bool, error) {
 		return false, nil
 	}
 	same, err := e.records.unchanged(ctx, p.of, p.x)
-	if same || err != nil && !errors.Is(err, keyring.ErrShredded) {
+	if same || err != nil && !gone(err) {
 		return same, err
 	}
 	e.records.failed(ctx, p.x)

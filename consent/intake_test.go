@@ -241,7 +241,7 @@ func TestIntakeRefuses(t *testing.T) {
 	changed[len(changed)-1] ^= 1
 	_, err = accepting(t, r, db, inbox, changed)
 	require.ErrorIs(t, err, envelope.ErrOpen)
-	_, err = cfg.Erase(ctx, ayu.ID)
+	_, err = cfg.Erase(ctx, ayu.ID, "clerk")
 	require.NoError(t, err)
 	_, err = accepting(t, r, db, inbox, item)
 	require.ErrorIs(t, err, keyring.ErrShredded, "what is about an erased patient comes too late")

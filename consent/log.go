@@ -47,7 +47,7 @@ type Entry struct {
 	Actor     string
 	Role      string
 	Purpose   Purpose
-	Action    string // seal, open, lookup, update, export, give, withdraw, unrepresent, erase, start
+	Action    string // seal, accept, open, lookup, update, export, rebind, give, withdraw, unrepresent, review, retain, return, erase, start
 	Type      string // record type
 	Fields    []string
 	Withheld  []string
@@ -56,7 +56,7 @@ type Entry struct {
 	Decision  string // id of the decision
 	Recipient string // of an export
 
-	Article       string // of the legal basis, where Reason is ByLaw
+	Article       string // of the legal basis, where Reason is ByLaw; what a retention or an erasure before its time rests on
 	Justification string // of an emergency
 
 	// Set by [Log.History] only, which asks by subject: they die with the patient's keys.

@@ -276,7 +276,7 @@ func (r *Records[T]) lookup(ctx context.Context, field, value string, req Reques
 // [ErrTag], [ErrTampered]; envelope.ErrOpen for a row that is not this record's
 // or was changed, envelope.ErrType and envelope.ErrCompartment for one whose type
 // has changed; keyring.ErrNotGranted; keyring.ErrShredded for an erased
-// patient, unless the consents refuse already.
+// patient, *keyring.RetainedError for a retained one.
 func (r *Records[T]) Open(ctx context.Context, out *T, row envelope.Sealed, req Request) error {
 	r.wipe(out)
 	x, err := r.release(ctx, out, row, asked{action: "open", req: req})
@@ -472,10 +472,10 @@ func (c *Config) roleMay(role, compartment string) bool {
 }
 
 // subjectKey returns the key under which entries name the patient, or a nil
-// key where there is none to name: a patient without records, or an erased one.
+// key where there is none to name: a patient without records, an erased or a retained one.
 func (c *Config) subjectKey(ctx context.Context, subject string) (*keyring.SubjectKey, error) {
 	keys, err := c.Ring.Subject(ctx, subject, auditCompartment)
-	if errors.Is(err, keyring.ErrNoSubjectKey) || errors.Is(err, keyring.ErrShredded) {
+	if errors.Is(err, keyring.ErrNoSubjectKey) || gone(err) {
 		return nil, nil
 	}
 	if err != nil {

@@ -119,8 +119,8 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 	if err != nil {
 		return nil, err
 	}
-	if _, err := r.cfg.Ring.Subject(ctx, subject, auditCompartment); errors.Is(err, keyring.ErrShredded) {
-		x.entry.Reason = Erased // whatever the consents say
+	if _, err := r.cfg.Ring.Subject(ctx, subject, auditCompartment); gone(err) {
+		x.entry.Reason = goneReason(err) // whatever the consents say
 		return x, err
 	}
 	x.consents = slices.Clone(consents)
@@ -153,8 +153,8 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 // reasonOf names the errors of opening a manifest for the log.
 func reasonOf(err error) Reason {
 	switch {
-	case errors.Is(err, keyring.ErrShredded):
-		return Erased
+	case gone(err):
+		return goneReason(err)
 	case errors.Is(err, ErrTokenMismatch):
 		return NotFoundBy
 	case errors.Is(err, keyring.ErrNotGranted):
