@@ -2,14 +2,10 @@ package consent
 
 import (
 	"context"
-	"database/sql/driver"
-	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"reflect"
 	"slices"
 	"time"
 
@@ -21,22 +17,17 @@ import (
 // Table is a de-identified table, made for one recipient. Its rows are made
 // while they are read, in a bounded number at a time.
 type Table struct {
-	Columns []Column
+	Columns []string // "pseudonym", then stored names of fields
 
 	rows       func(yield func([]any, error) bool)
 	suppressed int
 }
 
-// Column is one column of a [Table].
-type Column struct {
-	Name string
-	Form string // pseudonym, year or keep: what the values are
-}
-
 // Rows yields the rows, one cell a column. A cell is nil where the record holds no
-// value, a [Withheld] where the field may not be seen, a string in the columns
-// pseudonym and year, and the field's own Go value in a column keep. An error ends the table:
-// a row that does not open, or an audit entry that was not written. Read it once.
+// value, a [Withheld] where the field may not be seen or its value makes no year, a
+// string in the column pseudonym and for the year of a date, and elsewhere the
+// field's own Go value, not behind a pointer. An error ends the table: a row that
+// does not open, or an audit entry that was not written. Read it once.
 func (t *Table) Rows() iter.Seq2[[]any, error] {
 	if t.rows == nil {
 		return func(func([]any, error) bool) {}
@@ -49,62 +40,9 @@ func (t *Table) Rows() iter.Seq2[[]any, error] {
 // erased before the row was read.
 func (t *Table) Suppressed() int { return t.suppressed }
 
-// WriteCSV writes the table as CSV (RFC 4180) with a header line. An absent
-// value is an empty cell, a withheld one reads "(withheld)", a list is a JSON
-// array. A text that a spreadsheet would run as a formula gets a "'" in front.
-func (t *Table) WriteCSV(w io.Writer) error {
-	out := csv.NewWriter(w)
-	line := make([]string, len(t.Columns))
-	for i, c := range t.Columns {
-		line[i] = c.Name
-	}
-	if err := out.Write(line); err != nil {
-		return err
-	}
-	for row, err := range t.Rows() {
-		if err != nil {
-			return err
-		}
-		for i, cell := range row {
-			line[i] = ""
-			if cell == nil {
-				continue
-			}
-			if line[i], err = cellText(cell); err != nil {
-				return fmt.Errorf("consent: column %s: %w", t.Columns[i].Name, err)
-			}
-		}
-		if err := out.Write(line); err != nil {
-			return err
-		}
-	}
-	out.Flush()
-	return out.Error()
-}
-
-// cellText writes one value as it is and several as a JSON array, so that they
-// can be told apart.
-func cellText(cell any) (string, error) {
-	switch reflect.TypeOf(cell).Kind() {
-	case reflect.Slice, reflect.Array, reflect.Map:
-		b, err := json.Marshal(cell)
-		if err != nil {
-			return "", envelope.ErrType // json's own text may hold the value
-		}
-		return string(b), nil
-	case reflect.String:
-		return guardFormula(fmt.Sprint(cell)), nil
-	}
-	return fmt.Sprint(cell), nil
-}
-
-// guardFormula keeps a spreadsheet from running what a patient typed.
-func guardFormula(s string) string {
-	if s != "" && (s[0] == '=' || s[0] == '+' || s[0] == '-' || s[0] == '@' || s[0] == '\t' || s[0] == '\r') {
-		return "'" + s
-	}
-	return s
-}
+// WriteCSV writes the table as [pseudo.WriteCSV] does. A withheld value reads
+// "(withheld)".
+func (t *Table) WriteCSV(w io.Writer) error { return pseudo.WriteCSV(w, t.Columns, t.Rows()) }
 
 // Export gives the records of in as a table for req.Recipient: direct
 // identifiers left out, dates as years, and in the column "pseudonym" a token
@@ -134,18 +72,19 @@ func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Seale
 	if err == nil {
 		domain, err = pseudo.Open(ctx, r.cfg.Ring, recipientDomain(req.Recipient))
 	}
+	var deidentified *pseudo.Deidentifier[T]
+	if err == nil {
+		deidentified, err = pseudo.NewDeidentifier[T](ctx, domain, exportPolicy(r.cfg.now()))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("consent: export %s: %w", r.name, err)
 	}
-	x := &export[T]{records: r, domain: domain, req: req, table: &Table{Columns: []Column{{"pseudonym", "pseudonym"}}}}
-	for i := range r.plan.Fields {
-		if f := &r.plan.Fields[i]; f.Kind.Form != phi.Drop {
-			x.fields = append(x.fields, f)
-			x.names = append(x.names, f.Name)
-			x.table.Columns = append(x.table.Columns, Column{f.Name, string(f.Kind.Form)})
-		}
-	}
-	if !slices.ContainsFunc(x.fields, func(f *phi.Field) bool { return r.cfg.roleMay(req.Role, f.Compartment) }) {
+	x := &export[T]{records: r, deidentified: deidentified, req: req, table: &Table{Columns: deidentified.Columns()}}
+	x.names = x.table.Columns[1:]
+	if !slices.ContainsFunc(x.names, func(name string) bool {
+		f, ok := r.plan.Field(name)
+		return ok && r.cfg.roleMay(req.Role, f.Compartment)
+	}) {
 		b := r.entry("export", req)
 		b.Outcome, b.Reason = "refused", RoleForbids
 		if !r.cfg.roleKnown(req.Role) {
@@ -160,15 +99,24 @@ func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Seale
 	return x.table, nil
 }
 
+// exportPolicy is what the kinds' forms say. It knows no province: what single
+// rows show of a place is for a k gate, and none stands before an export yet.
+func exportPolicy(at time.Time) pseudo.Policy {
+	p := pseudo.Policy{At: at, Kinds: map[pseudo.Kind]pseudo.Form{}}
+	for _, k := range phi.Kinds() {
+		p.Kinds[pseudo.Kind(k.Name)] = pseudo.Form(k.Form)
+	}
+	return p
+}
+
 // export is one export under way.
 type export[T any] struct {
-	records *Records[T]
-	domain  *pseudo.Domain
-	req     Request
-	table   *Table
-	fields  []*phi.Field // of the columns after the first
-	names   []string
-	page    []exported[T]
+	records      *Records[T]
+	deidentified *pseudo.Deidentifier[T]
+	req          Request
+	table        *Table
+	names        []string // of the columns after the first
+	page         []exported[T]
 }
 
 // exported is a record of the page that waits for its audit entry.
@@ -285,63 +233,28 @@ func (e *export[T]) row(ctx context.Context, p *exported[T]) ([]any, error) {
 	if err := r.codec.OpenFields(p.x.reading, &rec, p.x.fields...); err != nil {
 		return nil, err
 	}
-	subject, _ := r.ids(&rec)
-	pseudonym, err := e.domain.Token(ctx, pseudo.Subject, subject)
+	row, err := e.deidentified.Row(ctx, &rec)
 	if err != nil {
 		return nil, err
 	}
-	row := make([]any, 1, len(e.fields)+1)
-	row[0] = pseudonym.String()
-	for _, f := range e.fields {
-		cell, err := e.cell(&rec, f, p.x)
-		if err != nil {
-			return nil, err
-		}
-		row = append(row, cell)
+	for i, name := range e.names {
+		row[i+1] = e.cell(row[i+1], name, p.x)
 	}
 	return row, nil
 }
 
-func (e *export[T]) cell(rec *T, f *phi.Field, x *released) (any, error) {
+// cell is what the record's reader gets of a de-identified cell.
+func (e *export[T]) cell(cell any, field string, x *released) any {
 	for _, w := range x.withheld {
-		if w.Field == f.Name {
-			return w, nil
+		if w.Field == field {
+			return w
 		}
 	}
-	if !x.reading.Has(f.Name) {
-		return nil, nil
+	if !x.reading.Has(field) {
+		return nil // what was not opened is zero in the record
 	}
-	v, err := plain(rec, f)
-	if v == nil || err != nil || f.Kind.Form == phi.Keep {
-		return v, err
+	if _, unfit := cell.(pseudo.Unfit); unfit {
+		return Withheld{field, NotGeneral}
 	}
-	if f.Kind.Form == phi.Year && reflect.TypeOf(v).Kind() == reflect.String {
-		return Withheld{f.Name, NotGeneral}, nil // a date as text waits for pseudo.Deidentifier here
-	}
-	t, ok := v.(time.Time)
-	if !ok || f.Kind.Form != phi.Year {
-		return nil, fmt.Errorf("%s: form %s: %w", f.Go, f.Kind.Form, envelope.ErrType)
-	}
-	year, err := pseudo.Year(t, e.records.cfg.now())
-	if err != nil {
-		return Withheld{f.Name, NotGeneral}, nil // a date that makes no year must not stop the table, nor pass as it is
-	}
-	return year, nil
-}
-
-// plain returns the Go value of a field behind its pointer or sql.Null, and
-// nil where there is none.
-func plain[T any](rec *T, f *phi.Field) (any, error) {
-	v, ok := f.Value(reflect.ValueOf(rec).Elem())
-	if !ok || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, nil
-	}
-	if null, ok := v.Interface().(driver.Valuer); ok {
-		got, err := null.Value()
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.Go, envelope.ErrType)
-		}
-		return got, nil
-	}
-	return reflect.Indirect(v).Interface(), nil
+	return cell
 }

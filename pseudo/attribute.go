@@ -75,7 +75,7 @@ func Attribute(ctx context.Context, domains []*Domain, kind Kind, leaked []Token
 			return Attribution{}, err
 		}
 		for i, version := range p.versions {
-			c.add(d.name, version, p.macs[i][place])
+			c.add(d.name, version, p.keys[i].macs[place])
 		}
 		c.addLost(d.name, p.keyset)
 	}

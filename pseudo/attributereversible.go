@@ -36,7 +36,7 @@ func AttributeReversible(ctx context.Context, domains []*Reversible, kind Kind, 
 			}
 			e, lost := lostEvidence(r.Name(), p.keyset, version)
 			if !lost {
-				e = Evidence{Domain: r.Name(), Version: version, Places: p.opened(place, leaked, places)}
+				e = Evidence{Domain: r.Name(), Version: version, Places: opened(p, place, leaked, places)}
 			}
 			e.Leaked = countDifferent(leaked, places)
 			e.Explained = countDifferent(leaked, e.Places)
@@ -60,11 +60,11 @@ func AttributeReversible(ctx context.Context, domains []*Reversible, kind Kind, 
 }
 
 // opened returns those of places whose tokens open.
-func (p *reversiblePlan) opened(place int, tokens []ReversibleToken, places []int) []int {
+func opened(p *plan[reversibleKeys], place int, tokens []ReversibleToken, places []int) []int {
 	opens := make([]bool, len(places))
 	inParts(len(places), func(from, to int) {
 		for i := from; i < to; i++ {
-			_, err := p.open(place, tokens[places[i]])
+			_, err := openToken(p, place, tokens[places[i]])
 			opens[i] = err == nil
 		}
 	})

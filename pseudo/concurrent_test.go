@@ -59,7 +59,7 @@ func TestConcurrent(t *testing.T) {
 			return err == nil && got[0] == Reversed{Value: w.value}
 		default:
 			got, err := r.Translate(ctx, d, NIK, []ReversibleToken{w.reversible})
-			return err == nil && got[0] == Result{Token: w.token}
+			return err == nil && got[0] == Result[Token]{Token: w.token}
 		}
 	}
 	var wg sync.WaitGroup
@@ -100,7 +100,7 @@ func TestBatches(t *testing.T) {
 			if tokens[i], err = r.Token(ctx, NIK, v); reversible[i].Token != tokens[i] || (reversible[i].Err == nil) != (err == nil) {
 				t.Fatal("another reversible token", n, i)
 			}
-			if numbers[i], err = r.Digits(ctx, NIK, v); digits[i].Digits != numbers[i] || (digits[i].Err == nil) != (err == nil) {
+			if numbers[i], err = r.Digits(ctx, NIK, v); digits[i].Token != numbers[i] || (digits[i].Err == nil) != (err == nil) {
 				t.Fatal("other digits", n, i)
 			}
 		}

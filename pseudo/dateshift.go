@@ -87,7 +87,7 @@ type shifter struct {
 	within int
 }
 
-func (d *Domain) shifterAt(p *plan, version uint32, within int) (shifter, error) {
+func (d *Domain) shifterAt(p *plan[tokenKeys], version uint32, within int) (shifter, error) {
 	if within < 1 || within > maxShift {
 		return shifter{}, fmt.Errorf("%w: want a shift within 1 to %d days", ErrRange, maxShift)
 	}

@@ -7,22 +7,14 @@ import (
 	"io"
 	"log/slog"
 	"reflect"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/rahasia/rahasia/internal/phi"
-	"github.com/rahasia/rahasia/keyring"
 )
 
 // pseudonymColumn is the name of a table's first column.
 const pseudonymColumn = "pseudonym"
-
-// A Column is one column of a de-identified table.
-type Column struct {
-	Name string // the field's stored name; "pseudonym" for the first
-	Form Form
-}
 
 // Unfit is the cell of a value that cannot take its column's form: a malformed
 // code, a birth date that lies in the future, an age band that a bare year of birth
@@ -110,16 +102,16 @@ func (x *Deidentifier[T]) text() string {
 	return "pseudo.Deidentifier(" + x.domain.Name() + ")"
 }
 
-// Columns returns the columns of the table: "pseudonym", the token of the subject
-// in the domain as text, and then those fields of T that are not dropped, sealed
-// ones first, in the order of their declaration.
-func (x *Deidentifier[T]) Columns() []Column {
+// Columns returns the names of the table's columns: "pseudonym", the token of the
+// subject in the domain as text, and then the stored names of those fields of T that
+// are not dropped, sealed ones first, in the order of their declaration.
+func (x *Deidentifier[T]) Columns() []string {
 	if x == nil || x.domain == nil {
 		return nil
 	}
-	columns := append(make([]Column, 0, 1+len(x.fields)), Column{pseudonymColumn, FormToken})
+	columns := append(make([]string, 0, 1+len(x.fields)), pseudonymColumn)
 	for _, f := range x.fields {
-		columns = append(columns, Column{f.field.Name, f.form})
+		columns = append(columns, f.field.Name)
 	}
 	return columns
 }
@@ -153,13 +145,13 @@ func (x *Deidentifier[T]) Row(ctx context.Context, src *T) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := slices.Index(p.versions, x.version)
-	if at < 0 {
-		return nil, fmt.Errorf("pseudo: domain %q, version %d: %w", x.domain.name, x.version, keyring.ErrUnknownVersion)
+	keys, err := p.at(x.version)
+	if err != nil {
+		return nil, err
 	}
-	row := append(make([]any, 0, 1+len(x.fields)), p.token(at, place, subject).String())
+	row := append(make([]any, 0, 1+len(x.fields)), keys.token(place, subject).String())
 	for i := range x.fields {
-		cell, err := x.cell(&x.fields[i], root, subject, p, at)
+		cell, err := x.cell(&x.fields[i], root, subject, keys)
 		switch {
 		case errors.Is(err, ErrRange) || errors.As(err, new(*FormatError)):
 			cell = Unfit{}
@@ -173,7 +165,7 @@ func (x *Deidentifier[T]) Row(ctx context.Context, src *T) ([]any, error) {
 
 // cell makes the form of one field. A value that cannot take it is ErrRange or a
 // FormatError.
-func (x *Deidentifier[T]) cell(f *deidentified, root reflect.Value, subject string, p *plan, at int) (any, error) {
+func (x *Deidentifier[T]) cell(f *deidentified, root reflect.Value, subject string, keys *tokenKeys) (any, error) {
 	v, ok := plainValue(f.field, root)
 	if !ok {
 		return nil, nil
@@ -190,7 +182,7 @@ func (x *Deidentifier[T]) cell(f *deidentified, root reflect.Value, subject stri
 		if err != nil {
 			return nil, err
 		}
-		return p.token(at, place, normal).String(), nil
+		return keys.token(place, normal).String(), nil
 	case FormProvince:
 		return truncateRegion(v.String(), 2)
 	case FormRegency:

@@ -48,7 +48,7 @@ func ExampleDeidentifier() {
 	fmt.Println(row[1], row[2], row[3], row[6])
 	fmt.Println("days of stay:", left.Sub(admitted).Hours()/24, "on the true days:", admitted.Equal(day(2026, 6, 1)))
 	// Output:
-	// [{pseudonym token} {Born ageband} {Region province} {Sex keep} {Admitted shifted} {Left shifted} {Diagnosis keep}]
+	// [pseudonym Born Region Sex Admitted Left Diagnosis]
 	// 40-49 31 female [J45]
 	// days of stay: 3 on the true days: false
 }

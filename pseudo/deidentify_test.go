@@ -66,7 +66,7 @@ func rowOf(t testing.TB, policy Policy, src *chart) map[string]any {
 	require.Len(t, row, len(columns))
 	cells := map[string]any{}
 	for i, c := range columns {
-		cells[c.Name] = row[i]
+		cells[c] = row[i]
 	}
 	_, err = ParseToken(cells["pseudonym"].(string))
 	require.NoError(t, err)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -22,14 +21,13 @@ const tokenLabel = "rahasia/token/v1"
 type Domain struct {
 	name   string
 	keyset func(context.Context) (*keyring.Keyset, error) // a closure: printing a Domain must not walk a ring
-	plan   atomic.Pointer[plan]
+	plan   atomic.Pointer[plan[tokenKeys]]
 }
 
-// A plan is what one keyset of the domain gives.
-type plan struct {
-	keyset   *keyring.Keyset
-	versions []uint32     // the readable ones, the primary first
-	macs     [][kinds]mac // in the order of versions
+// tokenKeys are the keys of one version, each at the place of its kind.
+type tokenKeys struct {
+	version uint32
+	macs    [kinds]mac
 }
 
 // Open returns the domain of a name, whose keyset must exist in ring: see
@@ -82,35 +80,17 @@ func (d *Domain) Token(ctx context.Context, kind Kind, value string) (Token, err
 	if err != nil {
 		return Token{}, err
 	}
-	return p.token(0, place, normal), nil
-}
-
-// A Result is the token of one value of several, or why it has none.
-type Result struct {
-	Token Token
-	Err   error
+	return p.keys[0].token(place, normal), nil
 }
 
 // Tokens returns what [Domain.Token] returns for each of values, in their
 // order. A value that is refused does not keep the others from their tokens. A
 // long list is worked off on all cores.
-func (d *Domain) Tokens(ctx context.Context, kind Kind, values []string) []Result {
-	results := make([]Result, len(values))
+func (d *Domain) Tokens(ctx context.Context, kind Kind, values []string) []Result[Token] {
 	p, err := d.current(ctx)
-	inParts(len(values), func(from, to int) {
-		for i := from; i < to; i++ {
-			normal, place, bad := kind.normalize(values[i])
-			switch {
-			case bad != nil:
-				results[i].Err = bad
-			case err != nil:
-				results[i].Err = err
-			default:
-				results[i].Token = p.token(0, place, normal)
-			}
-		}
+	return forEach(kind, values, err, func(place int, normal string) (Token, error) {
+		return p.keys[0].token(place, normal), nil
 	})
-	return results
 }
 
 // TokenAt returns the token of value under one key version: to check what was
@@ -125,11 +105,11 @@ func (d *Domain) TokenAt(ctx context.Context, version uint32, kind Kind, value s
 	if err != nil {
 		return Token{}, err
 	}
-	at := slices.Index(p.versions, version)
-	if at < 0 {
-		return Token{}, fmt.Errorf("pseudo: domain %q, version %d: %w", d.name, version, keyring.ErrUnknownVersion)
+	keys, err := p.at(version)
+	if err != nil {
+		return Token{}, err
 	}
-	return p.token(at, place, normal), nil
+	return keys.token(place, normal), nil
 }
 
 // Lookup returns the token of value under every readable key version, the
@@ -151,55 +131,33 @@ func (d *Domain) Lookup(ctx context.Context, kind Kind, value string) ([]Token, 
 	if err != nil {
 		return nil, err
 	}
-	tokens := make([]Token, len(p.versions))
+	tokens := make([]Token, len(p.keys))
 	for i := range tokens {
-		tokens[i] = p.token(i, place, normal)
+		tokens[i] = p.keys[i].token(place, normal)
 	}
 	return tokens, nil
 }
 
-// current returns the plan of the keyset as the ring has it now. The ring is
-// asked every time, so that a rotation, a destroyed version and a closed ring
-// are noticed as soon as it knows of them.
-func (d *Domain) current(ctx context.Context) (*plan, error) {
-	if d == nil || d.keyset == nil {
+func (d *Domain) current(ctx context.Context) (*plan[tokenKeys], error) {
+	if d == nil {
 		return nil, ErrNoDomain
 	}
-	ks, err := d.keyset(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("pseudo: domain %q: %w", d.name, err)
-	}
-	if p := d.plan.Load(); p != nil && p.keyset == ks {
-		return p, nil
-	}
-	p, err := newPlan(ks, d.name)
-	if err != nil {
-		return nil, err
-	}
-	d.plan.Store(p)
-	return p, nil
+	return current(ctx, d, &d.plan, newTokenKeys)
 }
 
-func newPlan(ks *keyring.Keyset, domain string) (*plan, error) {
-	p := &plan{keyset: ks, versions: ks.Versions()}
-	p.macs = make([][kinds]mac, len(p.versions))
-	for i, version := range p.versions {
-		for j, kind := range all() {
-			key, err := ks.Derive(version, tokenLabel, domain, string(kind), kind.normalizer())
-			if err != nil {
-				return nil, fmt.Errorf("pseudo: domain %q, version %d: %w", domain, version, err)
-			}
-			p.macs[i][j] = newMAC(key)
+func newTokenKeys(version uint32, _ string, derive deriver) (k tokenKeys, err error) {
+	k.version = version
+	for place, kind := range all() {
+		key, err := derive(tokenLabel, kind)
+		if err != nil {
+			return tokenKeys{}, err
 		}
+		k.macs[place] = newMAC(key)
 	}
-	if len(p.versions) == 0 || slices.Contains(p.versions, 0) {
-		return nil, fmt.Errorf("pseudo: domain %q: %w", domain, keyring.ErrUnknownVersion) // version 0 marks the zero Token
-	}
-	return p, nil
+	return k, nil
 }
 
-// token returns the token of a canonical form of the kind at a place of all,
-// under the i-th version.
-func (p *plan) token(i, place int, normal string) Token {
-	return Token{version: p.versions[i], mac: p.macs[i][place].sum(normal)}
+// token returns the token of a canonical form of the kind at a place of all.
+func (k *tokenKeys) token(place int, normal string) Token {
+	return Token{version: k.version, mac: k.macs[place].sum(normal)}
 }

@@ -154,9 +154,9 @@ func TestVectors(t *testing.T) {
 		h.Write([]byte(normal))
 		require.Equal(t, v.HMAC, hex.EncodeToString(h.Sum(nil)))
 
-		p := &plan{versions: []uint32{v.Version}, macs: make([][kinds]mac, 1)}
-		p.macs[0][place] = newMAC(key)
-		tok := p.token(0, place, normal)
+		keys := tokenKeys{version: v.Version}
+		keys.macs[place] = newMAC(key)
+		tok := keys.token(place, normal)
 		require.Equal(t, v.Binary, hex.EncodeToString(tok.Bytes()))
 		require.Equal(t, v.Text, tok.String())
 	}

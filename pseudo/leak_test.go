@@ -75,9 +75,9 @@ func TestLeak(t *testing.T) {
 	p := d.plan.Load()
 
 	for name, v := range map[string]any{
-		"domain": d, "index": x, "plan": p, "plan value": *p, "mac": p.macs[0][0], "field": x.fields[0], "fields": x.fields,
+		"domain": d, "index": x, "plan": p, "plan value": *p, "mac": p.keys[0].macs[0], "field": x.fields[0], "fields": x.fields,
 		"nested": struct{ d *Domain }{d}, "exported": &struct{ D *Domain }{d}, "slice": []*Domain{d}, "map": map[string]*Domain{"a": d},
-		"nested index": struct{ x *Index[patient] }{x}, "nested plan": struct{ p plan }{*p}, "result": Result{sample(), nil},
+		"nested index": struct{ x *Index[patient] }{x}, "nested plan": struct{ p plan[tokenKeys] }{*p}, "result": Result[Token]{sample(), nil},
 	} {
 		for _, out := range printed(v) {
 			for _, needle := range needles {

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 
 	"github.com/rahasia/rahasia/internal/lp"
-	"github.com/rahasia/rahasia/internal/secret"
 	"github.com/rahasia/rahasia/internal/siv"
 	"github.com/rahasia/rahasia/keyring"
 )
@@ -34,15 +33,14 @@ const reversibleLabel = "rahasia/reversible/v1"
 type Reversible struct {
 	domain    *Domain
 	authorize func(context.Context, Reversal) error // a closure: printing must not walk into an Authority
-	plan      atomic.Pointer[reversiblePlan]
+	plan      atomic.Pointer[plan[reversibleKeys]]
 }
 
-// A reversiblePlan is what one keyset of the domain gives.
-type reversiblePlan struct {
-	keyset   *keyring.Keyset
-	versions []uint32            // the readable ones, the primary first
-	ciphers  [][kinds]siv.Cipher // in the order of versions
-	formats  []formats           // likewise
+// reversibleKeys are the keys of one version, each at the place of its kind.
+type reversibleKeys struct {
+	version uint32
+	ciphers [kinds]siv.Cipher
+	formats formats
 }
 
 // OpenReversible returns the reversible side of a domain, whose keyset must
@@ -96,35 +94,17 @@ func (r *Reversible) Token(ctx context.Context, kind Kind, value string) (Revers
 	if err != nil {
 		return ReversibleToken{}, err
 	}
-	return p.seal(place, normal), nil
-}
-
-// A ReversibleResult is the token of one value of several, or why it has none.
-type ReversibleResult struct {
-	Token ReversibleToken
-	Err   error
+	return p.keys[0].seal(place, normal), nil
 }
 
 // Tokens returns what [Reversible.Token] returns for each of values, in their
 // order. A value that is refused does not keep the others from their tokens. A
 // long list is worked off on all cores.
-func (r *Reversible) Tokens(ctx context.Context, kind Kind, values []string) []ReversibleResult {
-	results := make([]ReversibleResult, len(values))
+func (r *Reversible) Tokens(ctx context.Context, kind Kind, values []string) []Result[ReversibleToken] {
 	p, err := r.current(ctx)
-	inParts(len(values), func(from, to int) {
-		for i := from; i < to; i++ {
-			normal, place, bad := kind.normalize(values[i])
-			switch {
-			case bad != nil:
-				results[i].Err = bad
-			case err != nil:
-				results[i].Err = err
-			default:
-				results[i].Token = p.seal(place, normal)
-			}
-		}
+	return forEach(kind, values, err, func(place int, normal string) (ReversibleToken, error) {
+		return p.keys[0].seal(place, normal), nil
 	})
-	return results
 }
 
 // Reversed is the value that one token of several stands for, or why it cannot
@@ -168,7 +148,7 @@ func (r *Reversible) Reverse(ctx context.Context, kind Kind, tokens []Reversible
 	results := make([]Reversed, len(tokens))
 	inParts(len(tokens), func(from, to int) {
 		for i := from; i < to; i++ {
-			results[i].Value, results[i].Err = p.open(place, tokens[i])
+			results[i].Value, results[i].Err = openToken(p, place, tokens[i])
 		}
 	})
 	return results, nil
@@ -182,7 +162,7 @@ func (r *Reversible) Reverse(ctx context.Context, kind Kind, tokens []Reversible
 //
 // Who may translate and also knows values can pair them with tokens of both
 // domains.
-func (r *Reversible) Translate(ctx context.Context, to *Domain, kind Kind, tokens []ReversibleToken) ([]Result, error) {
+func (r *Reversible) Translate(ctx context.Context, to *Domain, kind Kind, tokens []ReversibleToken) ([]Result[Token], error) {
 	if _, err := to.current(ctx); err != nil {
 		return nil, err
 	}
@@ -194,15 +174,15 @@ func (r *Reversible) Translate(ctx context.Context, to *Domain, kind Kind, token
 	if err != nil {
 		return nil, err
 	}
-	results := make([]Result, len(tokens))
+	results := make([]Result[Token], len(tokens))
 	inParts(len(tokens), func(from, to int) {
 		for i := from; i < to; i++ {
-			normal, err := p.open(place, tokens[i])
+			normal, err := openToken(p, place, tokens[i])
 			if err != nil {
 				results[i].Err = err
 				continue
 			}
-			results[i].Token = target.token(0, place, normal)
+			results[i].Token = target.keys[0].token(place, normal)
 		}
 	})
 	return results, nil
@@ -211,7 +191,7 @@ func (r *Reversible) Translate(ctx context.Context, to *Domain, kind Kind, token
 // begin is the one way to what turns tokens back: it asks the authority, and
 // reads the keys after the answer, so that a version that was destroyed
 // meanwhile opens nothing. Without tokens there is nothing to ask.
-func (r *Reversible) begin(ctx context.Context, reversal Reversal) (p *reversiblePlan, place int, err error) {
+func (r *Reversible) begin(ctx context.Context, reversal Reversal) (p *plan[reversibleKeys], place int, err error) {
 	if r == nil || r.domain == nil {
 		return nil, 0, ErrNoDomain
 	}
@@ -244,82 +224,49 @@ func placeOf(kind Kind) (int, error) {
 	return 0, ErrUnknownKind
 }
 
-// current returns the plan of the keyset as the ring has it now, as
-// [Domain.current] does.
-func (r *Reversible) current(ctx context.Context) (*reversiblePlan, error) {
+func (r *Reversible) current(ctx context.Context) (*plan[reversibleKeys], error) {
 	if r == nil || r.domain == nil {
 		return nil, ErrNoDomain
 	}
-	d := r.domain
-	ks, err := d.keyset(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("pseudo: domain %q: %w", d.name, err)
-	}
-	if p := r.plan.Load(); p != nil && p.keyset == ks {
-		return p, nil
-	}
-	p, err := newReversiblePlan(ks, d.name)
-	if err != nil {
-		return nil, err
-	}
-	r.plan.Store(p)
-	return p, nil
+	return current(ctx, r.domain, &r.plan, newReversibleKeys)
 }
 
-func newReversiblePlan(ks *keyring.Keyset, domain string) (*reversiblePlan, error) {
-	p := &reversiblePlan{keyset: ks, versions: ks.Versions()}
-	if len(p.versions) == 0 || slices.Contains(p.versions, 0) {
-		return nil, fmt.Errorf("pseudo: domain %q: %w", domain, keyring.ErrUnknownVersion) // version 0 marks the zero token
-	}
-	p.ciphers = make([][kinds]siv.Cipher, len(p.versions))
-	p.formats = make([]formats, len(p.versions))
-	for i, version := range p.versions {
-		derive := func(label string, kind Kind, part ...string) (secret.Key, error) {
-			key, err := ks.Derive(version, label, append([]string{domain, string(kind), kind.normalizer()}, part...)...)
-			if err != nil {
-				return secret.Key{}, fmt.Errorf("pseudo: domain %q, version %d: %w", domain, version, err)
-			}
-			return key, nil
+func newReversibleKeys(version uint32, domain string, derive deriver) (k reversibleKeys, err error) {
+	k.version = version
+	for place, kind := range all() {
+		mac, err := derive(reversibleLabel, kind, "mac")
+		if err != nil {
+			return reversibleKeys{}, err
 		}
-		for j, kind := range all() {
-			mac, err := derive(reversibleLabel, kind, "mac")
-			if err != nil {
-				return nil, err
-			}
-			ctr, err := derive(reversibleLabel, kind, "ctr")
-			if err != nil {
-				return nil, err
-			}
-			if p.ciphers[i][j], err = siv.New(mac, ctr, lp.Append(nil, domain, string(kind))); err != nil {
-				return nil, err
-			}
+		ctr, err := derive(reversibleLabel, kind, "ctr")
+		if err != nil {
+			return reversibleKeys{}, err
 		}
-		var err error
-		if p.formats[i], err = newFormats(version, derive); err != nil {
-			return nil, err
+		if k.ciphers[place], err = siv.New(mac, ctr, lp.Append(nil, domain, string(kind))); err != nil {
+			return reversibleKeys{}, err
 		}
 	}
-	return p, nil
+	k.formats, err = newFormats(version, derive)
+	return k, err
 }
 
-// seal returns the token of a canonical form of the kind at a place of all,
-// under the primary version.
-func (p *reversiblePlan) seal(place int, normal string) ReversibleToken {
+// seal returns the token of a canonical form of the kind at a place of all.
+func (k *reversibleKeys) seal(place int, normal string) ReversibleToken {
 	var buf [2 * inlineSize]byte
-	return newReversibleToken(p.versions[0], p.ciphers[0][place].Seal(buf[:0], normal))
+	return newReversibleToken(k.version, k.ciphers[place].Seal(buf[:0], normal))
 }
 
-// open returns the canonical form that t stands for as the kind at a place.
-func (p *reversiblePlan) open(place int, t ReversibleToken) (string, error) {
+// openToken returns the canonical form that t stands for as the kind at a place.
+func openToken(p *plan[reversibleKeys], place int, t ReversibleToken) (string, error) {
 	if t.IsZero() {
 		return "", fmt.Errorf("%w: zero token", ErrToken)
 	}
-	i := slices.Index(p.versions, t.version)
-	if i < 0 {
-		return "", fmt.Errorf("pseudo: version %d: %w", t.version, keyring.ErrUnknownVersion)
+	keys, err := p.at(t.version)
+	if err != nil {
+		return "", err
 	}
 	var sealed, plain [2 * inlineSize]byte
-	normal, err := p.ciphers[i][place].Open(plain[:0], t.appendSealed(sealed[:0]))
+	normal, err := keys.ciphers[place].Open(plain[:0], t.appendSealed(sealed[:0]))
 	if err != nil {
 		return "", fmt.Errorf("%w: this domain did not make it for this kind", ErrToken)
 	}

@@ -132,7 +132,7 @@ func ExampleReversible_Tokens() {
 	niks := []string{"9271060312000001", "927106131200"}
 	for i, r := range partner.Tokens(ctx, pseudo.NIK, niks) {
 		digits := partner.DigitsAll(ctx, pseudo.NIK, niks)[i]
-		fmt.Println(!r.Token.IsZero(), r.Err, len(digits.Digits), digits.Err)
+		fmt.Println(!r.Token.IsZero(), r.Err, len(digits.Token), digits.Err)
 	}
 	// Output:
 	// true <nil> 16 <nil>

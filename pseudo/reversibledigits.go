@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/rahasia/rahasia/internal/secret"
 	"github.com/rahasia/rahasia/keyring"
 )
 
@@ -19,7 +18,7 @@ type formats [kinds]*format
 // hasDigits reports whether a kind has a format-preserving form.
 func hasDigits(kind Kind) bool { return kind == NIK || kind == BPJS }
 
-func newFormats(version uint32, derive func(label string, kind Kind, part ...string) (secret.Key, error)) (f formats, err error) {
+func newFormats(version uint32, derive deriver) (f formats, err error) {
 	for place, kind := range all() {
 		if !hasDigits(kind) {
 			continue
@@ -60,42 +59,23 @@ func (r *Reversible) Digits(ctx context.Context, kind Kind, value string) (strin
 	if err != nil {
 		return "", err
 	}
-	if err := p.canTell(kind, place, r.Name()); err != nil {
+	if err := canTell(p, kind, place); err != nil {
 		return "", err
 	}
-	return p.formats[0][place].seal(normal)
-}
-
-// A DigitsResult is the format-preserving token of one value of several, or why
-// it has none.
-type DigitsResult struct {
-	Digits string
-	Err    error
+	return p.keys[0].formats[place].seal(normal)
 }
 
 // DigitsAll returns what [Reversible.Digits] returns for each of values, in
 // their order. A value that is refused does not keep the others from their
 // tokens. A long list is worked off on all cores.
-func (r *Reversible) DigitsAll(ctx context.Context, kind Kind, values []string) []DigitsResult {
-	results := make([]DigitsResult, len(values))
+func (r *Reversible) DigitsAll(ctx context.Context, kind Kind, values []string) []Result[string] {
 	p, err := r.current(ctx)
-	inParts(len(values), func(from, to int) {
-		for i := from; i < to; i++ {
-			normal, place, bad := kind.normalize(values[i])
-			if bad == nil {
-				bad = err
-			}
-			if bad == nil {
-				bad = p.canTell(kind, place, r.Name())
-			}
-			if bad != nil {
-				results[i].Err = bad
-				continue
-			}
-			results[i].Digits, results[i].Err = p.formats[0][place].seal(normal)
+	return forEach(kind, values, err, func(place int, normal string) (string, error) {
+		if err := canTell(p, kind, place); err != nil {
+			return "", err
 		}
+		return p.keys[0].formats[place].seal(normal)
 	})
-	return results
 }
 
 // ReverseDigits returns what each of the format-preserving tokens stands for,
@@ -109,20 +89,20 @@ func (r *Reversible) ReverseDigits(ctx context.Context, kind Kind, digits []stri
 		return nil, err
 	} else if p, err := r.current(ctx); err != nil {
 		return nil, err
-	} else if err := p.canTell(kind, place, r.Name()); err != nil {
+	} else if err := canTell(p, kind, place); err != nil {
 		return nil, err // nothing to ask the authority for
 	}
 	p, place, err := r.begin(ctx, Reversal{Kind: kind, Count: len(digits)})
 	if err != nil || len(digits) == 0 {
 		return nil, err
 	}
-	if err := p.canTell(kind, place, r.Name()); err != nil {
+	if err := canTell(p, kind, place); err != nil {
 		return nil, err
 	}
 	results := make([]Reversed, len(digits))
 	inParts(len(digits), func(from, to int) {
 		for i := from; i < to; i++ {
-			results[i].Value, results[i].Err = p.openDigits(kind, place, digits[i])
+			results[i].Value, results[i].Err = openDigits(p, kind, place, digits[i])
 		}
 	})
 	return results, nil
@@ -130,24 +110,24 @@ func (r *Reversible) ReverseDigits(ctx context.Context, kind Kind, digits []stri
 
 // canTell returns an error unless the kind at a place has a format and each of
 // its tokens shows which readable version made it.
-func (p *reversiblePlan) canTell(kind Kind, place int, domain string) error {
-	if p.formats[0][place] == nil {
+func canTell(p *plan[reversibleKeys], kind Kind, place int) error {
+	if p.keys[0].formats[place] == nil {
 		return fmt.Errorf("pseudo: %s has no format-preserving form: %w", kind, ErrNotRepresentable)
 	}
 	var taken [nikSlots]bool
 	for i, version := range p.versions {
 		slot := version % nikSlots
 		if kind != NIK && i > 0 || taken[slot] {
-			return fmt.Errorf("pseudo: domain %q, version %d: %w", domain, version, ErrVersions)
+			return fmt.Errorf("pseudo: domain %q, version %d: %w", p.domain, version, ErrVersions)
 		}
 		taken[slot] = true
 	}
 	return nil
 }
 
-func (p *reversiblePlan) openDigits(kind Kind, place int, digits string) (string, error) {
+func openDigits(p *plan[reversibleKeys], kind Kind, place int, digits string) (string, error) {
 	if kind != NIK {
-		return p.formats[0][place].open(digits)
+		return p.keys[0].formats[place].open(digits)
 	}
 	slot, ok := formatVersion(digits)
 	if !ok {
@@ -155,8 +135,8 @@ func (p *reversiblePlan) openDigits(kind Kind, place int, digits string) (string
 	}
 	for i, version := range p.versions {
 		if version%nikSlots == slot {
-			return p.formats[i][place].open(digits)
+			return p.keys[i].formats[place].open(digits)
 		}
 	}
-	return "", fmt.Errorf("pseudo: no version is %d modulo %d: %w", slot, nikSlots, keyring.ErrUnknownVersion)
+	return "", fmt.Errorf("pseudo: domain %q: no version is %d modulo %d: %w", p.domain, slot, nikSlots, keyring.ErrUnknownVersion)
 }

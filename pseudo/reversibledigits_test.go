@@ -21,7 +21,7 @@ func TestDigits(t *testing.T) {
 	for i, v := range values {
 		one, err := r.Digits(ctx, NIK, v)
 		require.Equal(t, err, results[i].Err)
-		require.Equal(t, one, results[i].Digits)
+		require.Equal(t, one, results[i].Token)
 		digits = append(digits, one)
 	}
 	require.Empty(t, a.asked)
@@ -140,11 +140,11 @@ func TestDigitsCanTell(t *testing.T) {
 		{NIK, []uint32{4, 3, 2, 1}, false}, {NIK, []uint32{9, 3}, false}, {NIK, []uint32{1<<32 - 1, 1}, true},
 		{BPJS, []uint32{7}, true}, {BPJS, []uint32{2, 1}, false}, {BPJS, []uint32{4, 1}, false},
 	} {
-		p := &reversiblePlan{versions: c.versions, formats: make([]formats, len(c.versions))}
-		for i := range p.formats {
-			p.formats[i][0] = f
+		p := &plan[reversibleKeys]{domain: study, versions: c.versions, keys: make([]reversibleKeys, len(c.versions))}
+		for i := range p.keys {
+			p.keys[i].formats[0] = f
 		}
-		err := p.canTell(c.kind, 0, study)
+		err := canTell(p, c.kind, 0)
 		if c.ok {
 			require.NoError(t, err, c)
 		} else {

@@ -61,7 +61,7 @@ func (d *Domain) Columns(ctx context.Context, kind Kind, value string) (a, b sql
 		if column.Valid {
 			return none, none, fmt.Errorf("%w: domain %q has %d readable versions", ErrColumns, d.name, len(p.versions))
 		}
-		*column = sql.Null[Token]{V: p.token(i, place, normal), Valid: true}
+		*column = sql.Null[Token]{V: p.keys[i].token(place, normal), Valid: true}
 	}
 	return a, b, nil
 }

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Form is what a de-identified export makes of a field.
+// Form is what an export of package consent makes of a field: a form of package
+// pseudo, whose policies may choose others.
 type Form string
 
 // The forms. A form that is not listed drops the field.
@@ -57,7 +58,7 @@ func Kinds() []Kind {
 		{"nik-ibu", identity, Drop, true, ""},
 		{"passport", identity, Drop, true, ""},
 		{"phone", identity, Drop, true, ""},
-		{"region", identity, Drop, false, lowEntropy}, // until a generaliser exists
+		{"region", identity, Drop, false, lowEntropy}, // until a k gate stands before an export
 		{"sensitive", sensitive, Drop, false, lowEntropy},
 		{"sex", identity, Keep, false, lowEntropy},
 		{"text", clinical, Drop, false, freeText},
