@@ -31,6 +31,7 @@ type Request struct {
 	FoundBy pseudo.Token
 
 	Recipient string // Export: for whom the table is made; see Config.AddRecipient
+	Gate      Gate   // Export: what the table must obey before a row of it is given
 }
 
 // Data describes what a request wants to see. What is left empty besides the
@@ -83,6 +84,7 @@ const (
 	MaySearch     Reason = "the role may search this field"
 	NoRole        Reason = "the request names no role, or one that is not configured"
 	NotGeneral    Reason = "the value cannot be generalised"
+	TooFew        Reason = "too few patients in the table are alike"
 )
 
 // Decision is the answer of [Policy.Decide].

@@ -175,6 +175,7 @@ func reasonInIndonesian(r Reason) (text string, ok bool) {
 		MaySearch:      "peran ini boleh mencari pada isian ini",
 		NoRole:         "permintaan tidak menyebut peran, atau peran itu tidak dikenal",
 		NotGeneral:     "nilai ini tidak dapat digeneralisasi",
+		TooFew:         "terlalu sedikit pasien dalam tabel ini yang serupa",
 	}[r]
 	return text, ok
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/rahasia/rahasia/pseudo"
 )
 
-var study = Request{Purpose: Research, Actor: "irb-12", Recipient: "ui-2026"}
+var study = Request{Purpose: Research, Actor: "irb-12", Recipient: "ui-2026", Gate: Gate{Ungated: "a test of what a row shows"}}
 
 type stored struct {
 	id  string

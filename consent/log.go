@@ -57,7 +57,8 @@ type Entry struct {
 	Recipient string // of an export
 
 	Article       string // of the legal basis, where Reason is ByLaw; what a retention or an erasure before its time rests on
-	Justification string // of an emergency
+	Justification string // of an emergency, or of an export without a gate
+	K             int    // that the table of an export must obey; 0: it had no gate
 
 	// Set by [Log.History] only, which asks by subject: they die with the patient's keys.
 	Subject, Record string
@@ -83,6 +84,7 @@ type logBody struct {
 
 	Article       string `cbor:"16,keyasint,omitempty"`
 	Justification string `cbor:"17,keyasint,omitempty"`
+	K             int    `cbor:"18,keyasint,omitempty"` // of an export's gate
 }
 
 // OpenLog opens the log of ring in db, a SQLite database whose tables it makes

@@ -454,7 +454,7 @@ func (req *Request) check() error {
 	case !text(string(req.Purpose), req.Actor, req.Role, req.Recipient, req.Justification):
 		return ErrLimit
 	}
-	return nil
+	return req.Gate.check()
 }
 
 // roleKnown reports whether a request may name this role.

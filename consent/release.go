@@ -98,9 +98,14 @@ func (r *Records[T]) unchanged(ctx context.Context, of *T, x *released) (bool, e
 // that the caller is told is another; where this entry cannot be written either,
 // the log says too much and not too little.
 func (r *Records[T]) failed(ctx context.Context, x *released) {
+	_ = r.cfg.Log.append(context.WithoutCancel(ctx), r.notDone(x))
+}
+
+// notDone is the entry of what x's entry announced and did not happen.
+func (r *Records[T]) notDone(x *released) *logBody {
 	b := *x.entry
 	b.Time, b.Outcome, b.Fields, b.Withheld = r.cfg.now().UnixNano(), "failed", nil, nil
-	_ = r.cfg.Log.append(context.WithoutCancel(ctx), &b)
+	return &b
 }
 
 // decide fills in the whole answer, its entry included. An error beside an
