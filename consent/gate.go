@@ -17,8 +17,8 @@ import (
 // leaves nobody out; see risk.Gate.
 type Gate struct {
 	// K is how many people at least must agree in all columns by which a patient
-	// may be known, from 2; zero is 11: the European Medicines Agency asks that at
-	// most 9 in 100 can be told (policy 0070, external guidance, 2018), and one in
+	// may be known, from 2; zero is 11: where clinical data are published, regulators
+	// ask for a risk of at most 0.09 (EMA policy 0070, Health Canada), and one in
 	// 11 is fewer.
 	K int
 

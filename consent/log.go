@@ -51,13 +51,13 @@ type Entry struct {
 	Type      string // record type
 	Fields    []string
 	Withheld  []string
-	Outcome   string // done, refused; or failed, of an act whose entry said done before
+	Outcome   string // done, refused; failed, of an act whose entry said done before; justified or unjustified, of a review
 	Reason    Reason
-	Decision  string // id of the decision
+	Decision  string // id of the decision; of a review, the one that it is about
 	Recipient string // of an export
 
 	Article       string // of the legal basis, where Reason is ByLaw; what a retention or an erasure before its time rests on
-	Justification string // of an emergency, or of an export without a gate
+	Justification string // of an emergency, or of an export without a gate; the note of a review
 	K             int    // that the table of an export must obey; 0: it had no gate
 
 	// Set by [Log.History] only, which asks by subject: they die with the patient's keys.

@@ -203,6 +203,7 @@ type decider struct {
 
 type answer struct {
 	data   Data // as far as fields of one record differ in it
+	calm   bool // an emergency does not reach it
 	reason Reason
 }
 
@@ -231,7 +232,7 @@ func (d *decider) byType(x *released, wanted []*phi.Field) []*phi.Field {
 		case !d.cfg.Ring.Granted(f.Compartment):
 			reason = KeyNotGranted
 		default:
-			reason = d.decide(Data{Sensitivity: labelsOf(f), Type: d.kind, Record: d.record, later: true})
+			reason = d.decide(Data{Sensitivity: labelsOf(f), Type: d.kind, Record: d.record, later: true}, f.Compartment)
 		}
 		if reason == Permitted {
 			open = append(open, f)
@@ -266,7 +267,7 @@ func (r *Records[T]) decideByRecord(ctx context.Context, d *decider, x *released
 		tag := x.tags[f.Compartment]
 		data := record
 		data.Confidentiality, data.Sensitivity = tag.labels(f)
-		if reason := d.decide(data); reason != Permitted {
+		if reason := d.decide(data, f.Compartment); reason != Permitted {
 			// By its type it was permitted: any other word would tell of a label.
 			x.withheld, x.byRecord = append(x.withheld, Withheld{f.Name, NoConsent}), true
 			continue
@@ -355,14 +356,19 @@ func (r *Records[T]) checkFoundBy(ctx context.Context, req Request, of *T, readi
 	return nil
 }
 
-// decide answers for one set of labels.
-func (d *decider) decide(data Data) Reason {
+// decide answers for one set of labels in a compartment.
+func (d *decider) decide(data Data, compartment string) Reason {
+	calm := !d.cfg.Policy.Emergency.reaches(compartment)
 	for i := range d.known {
-		if a := &d.known[i]; a.data.later == data.later && a.data.Confidentiality == data.Confidentiality && slices.Equal(a.data.Sensitivity, data.Sensitivity) {
+		if a := &d.known[i]; a.calm == calm && a.data.later == data.later && a.data.Confidentiality == data.Confidentiality && slices.Equal(a.data.Sensitivity, data.Sensitivity) {
 			return a.reason
 		}
 	}
-	dec := d.cfg.Policy.Decide(d.consents, d.req, data, d.now)
+	req := d.req
+	if calm {
+		req.Justification = "" // declares no emergency
+	}
+	dec := d.cfg.Policy.Decide(d.consents, req, data, d.now)
 	reason := dec.Reason
 	if dec.Permit {
 		reason = d.discharge(dec.Obligations)
@@ -374,7 +380,7 @@ func (d *decider) decide(data Data) Reason {
 	if dec.Consent != "" && !slices.Contains(d.basis, dec.Consent) {
 		d.basis = append(d.basis, dec.Consent)
 	}
-	d.known = append(d.known, answer{data, reason})
+	d.known = append(d.known, answer{data, calm, reason})
 	return reason
 }
 
