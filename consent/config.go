@@ -27,6 +27,10 @@ type Config struct {
 	// basis, in an emergency. The zero Policy allows nothing.
 	Policy Policy
 
+	// Observe opens for some weeks what is denied only because no patient has been
+	// asked yet. The zero Observe opens nothing.
+	Observe Observe
+
 	// Provision lets NewRecords create the keysets that its type needs and
 	// the ring lacks. OpenDir sets it. A service that is granted keysets by
 	// somebody else leaves it false, and a missing keyset is an error.
@@ -291,6 +295,9 @@ func (c *Config) now() time.Time {
 func (c *Config) whole() error {
 	if c == nil || c.Ring == nil || c.Ledger == nil || c.Log == nil {
 		return ErrConfig
+	}
+	if err := c.Observe.check(c.now()); err != nil {
+		return fmt.Errorf("observe: %w", err)
 	}
 	return c.Policy.check()
 }

@@ -60,6 +60,7 @@ const (
 	Permitted   Reason = "permitted by the patient's consent"
 	ByLaw       Reason = "permitted on another legal basis than consent"
 	InEmergency Reason = "permitted in an emergency, to be reviewed"
+	WouldDeny   Reason = "no consent covers this: it is opened for as long as this service only observes"
 	Prohibited  Reason = "processing is suspended or prohibited"
 	NoConsent   Reason = "no live consent covers this purpose and data"
 	Refused     Reason = "the patient refused this"

@@ -154,6 +154,7 @@ func reasonInIndonesian(r Reason) (text string, ok bool) {
 		Permitted:      "diizinkan oleh persetujuan pasien",
 		ByLaw:          "diizinkan atas dasar hukum lain, bukan persetujuan",
 		InEmergency:    "diizinkan dalam keadaan darurat, akan ditinjau",
+		WouldDeny:      "tidak ada persetujuan untuk ini: dibuka selama layanan ini masih dalam masa pengamatan",
 		Prohibited:     "pemrosesan ditunda atau dilarang",
 		NoConsent:      "tidak ada persetujuan berlaku yang mencakup tujuan dan data ini",
 		Refused:        "pasien menolaknya",

@@ -293,6 +293,7 @@ func (r *Records[T]) fill(ctx context.Context, out *T, x *released) error {
 		r.wipe(out)
 		return r.wrap("open", err)
 	}
+	r.observed(x)
 	if len(x.withheld) > 0 {
 		return &WithheldError{Type: r.name, Purpose: x.entry.Purpose, Fields: x.withheld, Decision: x.entry.Decision}
 	}
@@ -341,6 +342,7 @@ func (r *Records[T]) update(ctx context.Context, old envelope.Sealed, src *T, re
 		r.failed(ctx, x)
 		return Row{}, err
 	}
+	r.observed(x)
 	return Row{Sealed: sealed, Tokens: tokens}, nil
 }
 

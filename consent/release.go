@@ -369,12 +369,14 @@ func (d *decider) decide(data Data, compartment string) Reason {
 		req.Justification = "" // declares no emergency
 	}
 	dec := d.cfg.Policy.Decide(d.consents, req, data, d.now)
+	if d.cfg.Observe.lets(d, dec) {
+		a := newAsking(&req, &data, d.now)
+		dec = Decision{Permit: true, Reason: WouldDeny, Obligations: obliged(nil, &a)}
+	}
 	reason := dec.Reason
 	if dec.Permit {
 		reason = d.discharge(dec.Obligations)
-		if d.by == "" || dec.Reason == InEmergency || d.by == Permitted {
-			d.by = dec.Reason
-		}
+		d.by = first(d.by, dec.Reason)
 		d.article = cmp.Or(d.article, dec.Article)
 	}
 	if dec.Consent != "" && !slices.Contains(d.basis, dec.Consent) {
