@@ -212,7 +212,7 @@ func actionOf(verb string) Action {
 	switch verb {
 	case "export":
 		return Disclose
-	case "update":
+	case "update", "rebind":
 		return Correct
 	}
 	return Access
@@ -280,7 +280,7 @@ func (r *Records[T]) decideByRecord(ctx context.Context, d *decider, x *released
 
 // sections are the compartments that have to be opened; none is all of them.
 func (r *Records[T]) sections(d *decider, open []*phi.Field) []string {
-	if d.action == "update" {
+	if d.action == "update" || d.action == "rebind" {
 		return nil // what is not named is carried, and so must be whole
 	}
 	var out []string
