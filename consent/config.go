@@ -27,6 +27,10 @@ type Config struct {
 	// basis, in an emergency. The zero Policy allows nothing.
 	Policy Policy
 
+	// Observe opens for some weeks what is denied only because no patient has been
+	// asked yet. The zero Observe opens nothing.
+	Observe Observe
+
 	// Provision lets NewRecords create the keysets that its type needs and
 	// the ring lacks. OpenDir sets it. A service that is granted keysets by
 	// somebody else leaves it false, and a missing keyset is an error.
@@ -240,49 +244,6 @@ func (c *Config) end(ctx context.Context, action, subject, id, by string, closes
 	return c.inOrder(ctx, closes(given), func() error { return event(ctx, subject, id, c.now()) }, entry)
 }
 
-// Erase destroys the patient's keys in every compartment of the ring: every
-// record, wherever a copy of it lies, is unreadable from then on, and so is the
-// patient's name in the audit log, whose entries stay. The receipt says what is
-// gone and what is not yet: the application deletes the token columns of the
-// patient's rows itself. Erasing cannot be undone, not by an old copy of the key
-// store either; see keyring.Ring.Shred. For a subject that nothing is known of
-// it returns keyring.ErrNoSubjectKey; besides: [ErrAudit], [ErrConfig],
-// keyring.ErrNotGranted.
-func (c *Config) Erase(ctx context.Context, subject string) (keyring.Receipt, error) {
-	err := c.whole()
-	var receipt keyring.Receipt
-	if err == nil {
-		receipt, err = c.erase(ctx, subject)
-	}
-	if err != nil {
-		return keyring.Receipt{}, fmt.Errorf("consent: erase: %w", err)
-	}
-	return receipt, nil
-}
-
-func (c *Config) erase(ctx context.Context, subject string) (keyring.Receipt, error) {
-	entry, err := c.ledgerEntry(ctx, "erase", subject, "", "")
-	if err != nil {
-		return keyring.Receipt{}, err
-	}
-	if entry.Subject == nil { // nobody to name: it may be a mistyped id
-		receipt, err := c.Ring.Shred(ctx, subject)
-		if err != nil {
-			return keyring.Receipt{}, err
-		}
-		return receipt, c.Log.append(context.WithoutCancel(ctx), entry)
-	}
-	if err := c.Log.append(ctx, entry); err != nil { // before: the patient can be named only while the key lives
-		return keyring.Receipt{}, err
-	}
-	receipt, err := c.Ring.Shred(ctx, subject)
-	if err != nil {
-		entry.Outcome = "failed"
-		return keyring.Receipt{}, errors.Join(err, c.Log.append(context.WithoutCancel(ctx), entry))
-	}
-	return receipt, nil
-}
-
 // ledgerEntry makes the entry of an act on a patient's consents or keys.
 func (c *Config) ledgerEntry(ctx context.Context, action, subject, id string, p Purpose) (*logBody, error) {
 	b := &logBody{
@@ -290,8 +251,8 @@ func (c *Config) ledgerEntry(ctx context.Context, action, subject, id string, p 
 		Decision: envelope.NewID(), Ledger: c.Ledger.chain().Len(),
 	}
 	keys, err := c.auditKey(ctx, action, subject)
-	if action != "give" && (errors.Is(err, keyring.ErrShredded) || errors.Is(err, keyring.ErrNoSubjectKey)) {
-		return b, nil // logged without the name, which nobody can know any more
+	if action != "give" && (gone(err) || errors.Is(err, keyring.ErrNoSubjectKey)) {
+		return b, nil // logged without the name, which nobody can know any more, or not now
 	}
 	if err != nil {
 		return nil, err
@@ -334,6 +295,9 @@ func (c *Config) now() time.Time {
 func (c *Config) whole() error {
 	if c == nil || c.Ring == nil || c.Ledger == nil || c.Log == nil {
 		return ErrConfig
+	}
+	if err := c.Observe.check(c.now()); err != nil {
+		return fmt.Errorf("observe: %w", err)
 	}
 	return c.Policy.check()
 }

@@ -31,6 +31,7 @@ type Request struct {
 	FoundBy pseudo.Token
 
 	Recipient string // Export: for whom the table is made; see Config.AddRecipient
+	Gate      Gate   // Export: what the table must obey before a row of it is given
 }
 
 // Data describes what a request wants to see. What is left empty besides the
@@ -59,6 +60,7 @@ const (
 	Permitted   Reason = "permitted by the patient's consent"
 	ByLaw       Reason = "permitted on another legal basis than consent"
 	InEmergency Reason = "permitted in an emergency, to be reviewed"
+	WouldDeny   Reason = "no consent covers this: it is opened for as long as this service only observes"
 	Prohibited  Reason = "processing is suspended or prohibited"
 	NoConsent   Reason = "no live consent covers this purpose and data"
 	Refused     Reason = "the patient refused this"
@@ -76,12 +78,14 @@ const (
 	ExportOnly    Reason = "this purpose sees pseudonyms only: use Export"
 	CannotFulfil  Reason = "the consent obliges to something that is not done here"
 	Erased        Reason = "the patient was erased"
+	Retained      Reason = "the patient's records are kept out of service, as a law obliges to"
 	NotAuthentic  Reason = "the row does not open as the record that was asked for"
 	NotFoundBy    Reason = "the record is not the one that the token names"
 	Unreadable    Reason = "the record cannot be read"
 	MaySearch     Reason = "the role may search this field"
 	NoRole        Reason = "the request names no role, or one that is not configured"
 	NotGeneral    Reason = "the value cannot be generalised"
+	TooFew        Reason = "too few patients in the table are alike"
 )
 
 // Decision is the answer of [Policy.Decide].

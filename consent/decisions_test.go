@@ -238,8 +238,8 @@ func (v *vector) explained(t *testing.T, cs []Consent, e Explanation) {
 // TestReasonsInIndonesian: each reason has its text, so that no refusal is told in half a language.
 func TestReasonsInIndonesian(t *testing.T) {
 	for _, r := range []Reason{
-		Permitted, ByLaw, InEmergency, Prohibited, NoConsent, Refused, NotYet, Expired, Ended, Superseded, NotRepresented, Unknown, RoleForbids,
-		KeyNotGranted, ExportOnly, CannotFulfil, Erased, NotAuthentic, NotFoundBy, Unreadable, MaySearch, NoRole, NotGeneral,
+		Permitted, ByLaw, InEmergency, WouldDeny, Prohibited, NoConsent, Refused, NotYet, Expired, Ended, Superseded, NotRepresented, Unknown, RoleForbids,
+		KeyNotGranted, ExportOnly, CannotFulfil, Erased, Retained, NotAuthentic, NotFoundBy, Unreadable, MaySearch, NoRole, NotGeneral, TooFew,
 	} {
 		require.NotEqual(t, string(r), r.In(Indonesian), r)
 		require.Equal(t, string(r), r.In(English))

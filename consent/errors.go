@@ -27,6 +27,7 @@ var (
 	ErrDenied        = errors.New("denied")
 	ErrTokenMismatch = errors.New("the record is not the one that the lookup token names")
 	ErrAudit         = errors.New("the audit entry could not be written")
+	ErrReview        = errors.New("no emergency of this decision awaits a review by this one")
 	ErrTampered      = evidence.ErrTampered
 )
 

@@ -154,6 +154,7 @@ func reasonInIndonesian(r Reason) (text string, ok bool) {
 		Permitted:      "diizinkan oleh persetujuan pasien",
 		ByLaw:          "diizinkan atas dasar hukum lain, bukan persetujuan",
 		InEmergency:    "diizinkan dalam keadaan darurat, akan ditinjau",
+		WouldDeny:      "tidak ada persetujuan untuk ini: dibuka selama layanan ini masih dalam masa pengamatan",
 		Prohibited:     "pemrosesan ditunda atau dilarang",
 		NoConsent:      "tidak ada persetujuan berlaku yang mencakup tujuan dan data ini",
 		Refused:        "pasien menolaknya",
@@ -168,12 +169,14 @@ func reasonInIndonesian(r Reason) (text string, ok bool) {
 		ExportOnly:     "tujuan ini hanya boleh melihat pseudonim: gunakan Export",
 		CannotFulfil:   "persetujuan mewajibkan sesuatu yang tidak dilakukan di sini",
 		Erased:         "data pasien telah dimusnahkan",
+		Retained:       "rekam pasien disimpan di luar layanan, sebagaimana diwajibkan oleh hukum",
 		NotAuthentic:   "baris ini tidak terbuka sebagai rekam yang diminta",
 		NotFoundBy:     "rekam ini bukan yang ditunjuk oleh token",
 		Unreadable:     "rekam tidak dapat dibaca",
 		MaySearch:      "peran ini boleh mencari pada isian ini",
 		NoRole:         "permintaan tidak menyebut peran, atau peran itu tidak dikenal",
 		NotGeneral:     "nilai ini tidak dapat digeneralisasi",
+		TooFew:         "terlalu sedikit pasien dalam tabel ini yang serupa",
 	}[r]
 	return text, ok
 }

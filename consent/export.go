@@ -11,12 +11,13 @@ import (
 
 	"github.com/rahasia/rahasia/envelope"
 	"github.com/rahasia/rahasia/internal/phi"
-	"github.com/rahasia/rahasia/keyring"
 	"github.com/rahasia/rahasia/pseudo"
+	"github.com/rahasia/rahasia/pseudo/risk"
 )
 
 // Table is a de-identified table, made for one recipient. Its rows are made
-// while they are read, in a bounded number at a time.
+// when they are read: all of them, in memory, before the first is given, because
+// the gate must have seen all; without a gate a hundred at a time.
 type Table struct {
 	Columns []string // "pseudonym", then stored names of fields
 
@@ -27,8 +28,11 @@ type Table struct {
 // Rows yields the rows, one cell a column. A cell is nil where the record holds no
 // value, a [Withheld] where the field may not be seen or its value makes no year, a
 // string in the column pseudonym and for the year of a date, and elsewhere the
-// field's own Go value, not behind a pointer. An error ends the table: a row that
-// does not open, or an audit entry that was not written. Read it once.
+// field's own Go value, not behind a pointer; what the gate has generalised is a
+// string. An error ends the table: a row that does not open, an audit entry that was
+// not written, risk.ErrRefused where the gate refuses, before any row, and
+// risk.ErrChanged where a patient withdrew since, after which the rows that were
+// given must not be used: make another table. Read it once.
 func (t *Table) Rows() iter.Seq2[[]any, error] {
 	if t.rows == nil {
 		return func(func([]any, error) bool) {}
@@ -37,8 +41,8 @@ func (t *Table) Rows() iter.Seq2[[]any, error] {
 }
 
 // Suppressed is the number of records left out so far, because their
-// patient's consents do not allow this export, or the patient withdrew or was
-// erased before the row was read.
+// patient's consents do not allow this export, the patient withdrew or was
+// erased before the row was read, or too few others are like it for the gate.
 func (t *Table) Suppressed() int { return t.suppressed }
 
 // WriteCSV writes the table as [pseudo.WriteCSV] does. A withheld value reads
@@ -59,11 +63,12 @@ func (t *Table) WriteCSV(w io.Writer) error { return pseudo.WriteCSV(w, t.Column
 // Rows come in the order of in: give it an order that says nothing, or two
 // recipients join their tables line by line.
 //
-// The rows are pseudonymous and still personal data: who knows a patient's
-// birth year, sex and diagnosis may recognise the row. No k-anonymity is
-// checked.
+// No row is given before the whole table obeys req.Gate, unless its Ungated says
+// why. The rows are pseudonymous and still personal data: who knows of a patient
+// what the gate does not measure, such as a rare diagnosis, may recognise the row.
 //
-// Errors: [ErrRequest], [*DeniedError] for a role that may see none of the columns,
+// Errors: [ErrRequest], risk.ErrPlan for a gate that names a column twice or one
+// that is not there, [*DeniedError] for a role that may see none of the columns,
 // keyring.ErrNoKeyset for a recipient that was not added, [pseudo.ErrPolicy] for a
 // type with a field that is stored as "pseudonym"; while reading, what
 // [Records.Open] returns, and keyring.ErrUnknownVersion where the recipient's keyset
@@ -86,6 +91,9 @@ func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Seale
 	}
 	x := &export[T]{records: r, deidentified: deidentified, req: req, table: &Table{Columns: deidentified.Columns()}}
 	x.names = slices.Clone(x.table.Columns[1:]) // the table's are the caller's
+	if x.plan, err = req.Gate.plan(r.plan, x.table.Columns); err != nil {
+		return nil, x.wrap(err)
+	}
 	if !slices.ContainsFunc(x.names, func(name string) bool {
 		f, ok := r.plan.Field(name)
 		return ok && r.cfg.roleMay(req.Role, f.Compartment)
@@ -100,12 +108,16 @@ func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Seale
 		}
 		return nil, r.denied(b)
 	}
-	x.table.rows = func(yield func([]any, error) bool) { x.run(ctx, in, yield) }
+	x.table.rows = func(yield func([]any, error) bool) { x.gated(ctx, in, yield) }
+	if req.Gate.Ungated != "" {
+		x.table.rows = func(yield func([]any, error) bool) {
+			x.run(ctx, in, func(_ *exported[T], row []any, err error) bool { return yield(row, err) })
+		}
+	}
 	return x.table, nil
 }
 
-// exportPolicy is what the kinds' forms say. It knows no province: what single
-// rows show of a place is for a k gate, and none stands before an export yet.
+// exportPolicy is what the kinds' forms say.
 func exportPolicy(plan *phi.Plan, at time.Time) pseudo.Policy {
 	p := pseudo.Policy{At: at, Kinds: map[pseudo.Kind]pseudo.Form{}, Fields: map[string]pseudo.Form{}}
 	for _, k := range phi.Kinds() {
@@ -126,16 +138,18 @@ type export[T any] struct {
 	req          Request
 	table        *Table
 	names        []string // of the columns after the first
+	plan         risk.Plan
 	page         []exported[T]
 }
 
-// exported is a record of the page that waits for its audit entry.
+// exported is a record that waits for its audit entry, or for the gate.
 type exported[T any] struct {
 	of *T
 	x  *released
 }
 
-func (e *export[T]) run(ctx context.Context, in iter.Seq2[*T, envelope.Sealed], yield func([]any, error) bool) {
+// run makes the rows of all records that are given.
+func (e *export[T]) run(ctx context.Context, in iter.Seq2[*T, envelope.Sealed], yield func(*exported[T], []any, error) bool) {
 	for who, row := range in {
 		of := new(T)
 		if who != nil { // a copy of the ids: the sequence may use one variable for all
@@ -143,7 +157,7 @@ func (e *export[T]) run(ctx context.Context, in iter.Seq2[*T, envelope.Sealed], 
 		}
 		x, err := e.decide(ctx, of, row)
 		if err != nil {
-			yield(nil, e.wrap(err))
+			yield(nil, nil, e.wrap(err))
 			return
 		}
 		e.page = append(e.page, exported[T]{of, x})
@@ -161,6 +175,7 @@ func (e *export[T]) decide(ctx context.Context, of *T, row envelope.Sealed) (*re
 	if x == nil {
 		return nil, refusal
 	}
+	x.entry.K, x.entry.Justification = e.req.Gate.k(), e.req.Gate.Ungated
 	if refusal == nil && x.byRecord {
 		// A gap that other records do not have would tell who carries a label.
 		x.fields, x.entry.Reason = nil, NoConsent
@@ -172,7 +187,7 @@ func (e *export[T]) decide(ctx context.Context, of *T, row envelope.Sealed) (*re
 	if refusal == nil {
 		return x, nil
 	}
-	if errors.Is(refusal, ErrDenied) || errors.Is(refusal, keyring.ErrShredded) {
+	if errors.Is(refusal, ErrDenied) || gone(refusal) {
 		return x, nil
 	}
 	return nil, errors.Join(refusal, r.cfg.Log.append(ctx, x.entry))
@@ -180,7 +195,7 @@ func (e *export[T]) decide(ctx context.Context, of *T, row envelope.Sealed) (*re
 
 // flush writes the page's entries, and only then opens its records and yields
 // their rows. It reports whether the reader wants more.
-func (e *export[T]) flush(ctx context.Context, yield func([]any, error) bool) bool {
+func (e *export[T]) flush(ctx context.Context, yield func(*exported[T], []any, error) bool) bool {
 	page := e.page
 	e.page = nil
 	if len(page) == 0 {
@@ -191,13 +206,13 @@ func (e *export[T]) flush(ctx context.Context, yield func([]any, error) bool) bo
 		entries[i] = page[i].x.entry
 	}
 	if err := e.records.cfg.Log.append(ctx, entries...); err != nil {
-		yield(nil, e.wrap(err))
+		yield(nil, nil, e.wrap(err))
 		return false
 	}
 	for i := range page {
 		given, err := e.given(ctx, &page[i])
 		if err != nil {
-			yield(nil, e.wrap(err))
+			yield(nil, nil, e.wrap(err))
 			return false
 		}
 		if !given {
@@ -206,10 +221,10 @@ func (e *export[T]) flush(ctx context.Context, yield func([]any, error) bool) bo
 		}
 		row, err := e.row(ctx, &page[i])
 		if err != nil {
-			yield(nil, e.wrap(err))
+			yield(nil, nil, e.wrap(err))
 			return false
 		}
-		if !yield(row, nil) {
+		if !yield(&page[i], row, nil) {
 			return false
 		}
 	}
@@ -224,7 +239,7 @@ func (e *export[T]) given(ctx context.Context, p *exported[T]) (bool, error) {
 		return false, nil
 	}
 	same, err := e.records.unchanged(ctx, p.of, p.x)
-	if same || err != nil && !errors.Is(err, keyring.ErrShredded) {
+	if same || err != nil && !gone(err) {
 		return same, err
 	}
 	e.records.failed(ctx, p.x)

@@ -20,7 +20,7 @@ import (
 	"github.com/rahasia/rahasia/pseudo"
 )
 
-var study = Request{Purpose: Research, Actor: "irb-12", Recipient: "ui-2026"}
+var study = Request{Purpose: Research, Actor: "irb-12", Recipient: "ui-2026", Gate: Gate{Ungated: "a test of what a row shows"}}
 
 type stored struct {
 	id  string
@@ -344,7 +344,7 @@ func TestTooLateToExport(t *testing.T) {
 			_, err := c.Give(ctx, Consent{Subject: id, Purposes: []Purpose{Research}, Refused: true})
 			return err
 		},
-		"erasure": func(c *Config, id string) error { _, err := c.Erase(ctx, id); return err },
+		"erasure": func(c *Config, id string) error { _, err := c.Erase(ctx, id, "clerk"); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := people(t, memoryConfig(t))
@@ -380,7 +380,7 @@ func TestExportOfTheErased(t *testing.T) {
 	r := people(t, memoryConfig(t))
 	require.NoError(t, r.cfg.AddRecipient(ctx, "ui-2026"))
 	row := sealed(t, r, ayu, Research)
-	_, err := r.cfg.Erase(ctx, ayu.ID)
+	_, err := r.cfg.Erase(ctx, ayu.ID, "clerk")
 	require.NoError(t, err)
 	table, err := r.Export(ctx, each([]stored{{ayu.ID, row.Sealed}}), study)
 	require.NoError(t, err)

@@ -274,7 +274,7 @@ func TestObligations(t *testing.T) {
 			row := sealed(t, r, ayu)
 			_, err := r.cfg.Give(ctx, Consent{Subject: ayu.ID, Purposes: []Purpose{Operations}, Obligations: []Obligation{o}})
 			require.NoError(t, err)
-			req := Request{Purpose: Operations, Actor: "a", Recipient: "ui-2026"}
+			req := Request{Purpose: Operations, Actor: "a", Recipient: "ui-2026", Gate: study.Gate}
 			_, errOpen := open(r, ayu.ID, row.Sealed, req)
 			_, errUpdate := r.Update(ctx, row.Sealed, &ayu, req, "Name")
 			if want.open == Permitted {

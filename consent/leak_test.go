@@ -96,7 +96,7 @@ func TestErrorsNameTheFieldNotTheValue(t *testing.T) {
 	add(err)
 	_, err = open(r, ayu.ID, row.Sealed[:20], care)
 	add(err)
-	_, err = r.cfg.Erase(ctx, ayu.ID)
+	_, err = r.cfg.Erase(ctx, ayu.ID, "clerk")
 	require.NoError(t, err)
 	_, err = open(r, ayu.ID, row.Sealed, care)
 	add(err)

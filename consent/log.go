@@ -47,17 +47,18 @@ type Entry struct {
 	Actor     string
 	Role      string
 	Purpose   Purpose
-	Action    string // seal, open, lookup, update, export, give, withdraw, unrepresent, erase, start
+	Action    string // seal, accept, open, lookup, update, export, rebind, give, withdraw, unrepresent, review, retain, return, erase, start
 	Type      string // record type
 	Fields    []string
 	Withheld  []string
-	Outcome   string // done, refused; or failed, of an act whose entry said done before
+	Outcome   string // done, refused; failed, of an act whose entry said done before; justified or unjustified, of a review
 	Reason    Reason
-	Decision  string // id of the decision
+	Decision  string // id of the decision; of a review, the one that it is about
 	Recipient string // of an export
 
-	Article       string // of the legal basis, where Reason is ByLaw
-	Justification string // of an emergency
+	Article       string // of the legal basis, where Reason is ByLaw; what a retention or an erasure before its time rests on
+	Justification string // of an emergency, or of an export without a gate; the note of a review
+	K             int    // that the table of an export must obey; 0: it had no gate
 
 	// Set by [Log.History] only, which asks by subject: they die with the patient's keys.
 	Subject, Record string
@@ -83,6 +84,7 @@ type logBody struct {
 
 	Article       string `cbor:"16,keyasint,omitempty"`
 	Justification string `cbor:"17,keyasint,omitempty"`
+	K             int    `cbor:"18,keyasint,omitempty"` // of an export's gate
 }
 
 // OpenLog opens the log of ring in db, a SQLite database whose tables it makes

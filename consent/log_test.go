@@ -221,7 +221,7 @@ func TestNoAuditNoPlaintext(t *testing.T) {
 	all, err = r.cfg.Ledger.Of(ctx, ayu.ID)
 	require.NoError(t, err)
 	require.False(t, all[0].Withdrawn.IsZero(), "a withdrawal bites whether or not the log can be written")
-	_, err = r.cfg.Erase(ctx, ayu.ID)
+	_, err = r.cfg.Erase(ctx, ayu.ID, "clerk")
 	require.ErrorIs(t, err, ErrAudit)
 }
 

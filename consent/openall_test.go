@@ -37,7 +37,7 @@ func TestOpenAll(t *testing.T) {
 	part := sealed(t, r, named("p-2"), Treatment)
 	silent := sealed(t, r, named("p-3"))
 	gone := sealed(t, r, named("p-4"), Treatment)
-	_, err = r.cfg.Erase(ctx, "p-4")
+	_, err = r.cfg.Erase(ctx, "p-4", "clerk")
 	require.NoError(t, err)
 	rows := func(yield func(*person, envelope.Sealed) bool) {
 		_ = yield(&person{ID: "p-1", Name: "another's"}, whole.Sealed) && yield(&person{ID: "p-2", Name: "another's"}, part.Sealed) &&
@@ -155,7 +155,7 @@ func TestOpenAllTooLate(t *testing.T) {
 	ctx := context.Background()
 	for name, late := range map[string]func(c *Config, id string) error{
 		"withdrawn": func(c *Config, id string) error { return c.WithdrawAll(ctx, id, "clerk") },
-		"erased":    func(c *Config, id string) error { _, err := c.Erase(ctx, id); return err },
+		"erased":    func(c *Config, id string) error { _, err := c.Erase(ctx, id, "clerk"); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := people(t, memoryConfig(t))

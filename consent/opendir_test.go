@@ -172,7 +172,7 @@ func TestOldKeyStore(t *testing.T) {
 
 	cfg, err = OpenDir(ctx, dir)
 	require.NoError(t, err)
-	_, err = cfg.Erase(ctx, ayu.ID)
+	_, err = cfg.Erase(ctx, ayu.ID, "clerk")
 	require.NoError(t, err)
 	require.NoError(t, cfg.Close())
 	for _, f := range []string{"keys.db", "keys.db-wal", "keys.db-shm"} {
@@ -248,7 +248,7 @@ func TestReplayDir(t *testing.T) {
 	cfg, err = OpenDir(ctx, dir)
 	require.NoError(t, err)
 	for _, id := range []string{ayu.ID, budi.ID} {
-		_, err = cfg.Erase(ctx, id)
+		_, err = cfg.Erase(ctx, id, "clerk")
 		require.NoError(t, err)
 	}
 	require.NoError(t, cfg.Close())

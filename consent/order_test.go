@@ -308,7 +308,7 @@ func TestOneConnection(t *testing.T) {
 		_, err = cfg.Log.History(ctx, p.ID)
 		require.NoError(t, err)
 		require.NoError(t, cfg.Withdraw(ctx, p.ID, id, "clerk"))
-		_, err = cfg.Erase(ctx, p.ID)
+		_, err = cfg.Erase(ctx, p.ID, "clerk")
 		require.NoError(t, err)
 		_, err = cfg.Log.Verify(ctx)
 		require.NoError(t, err)
@@ -335,7 +335,7 @@ func TestFailedIsSaid(t *testing.T) {
 
 	whole := r.cfg.Ring
 	r.cfg.Ring = whole.Only(auditCompartment)
-	_, err = r.cfg.Erase(ctx, ayu.ID)
+	_, err = r.cfg.Erase(ctx, ayu.ID, "clerk")
 	require.ErrorIs(t, err, keyring.ErrNotGranted)
 	r.cfg.Ring = whole
 	e := last(t, r.cfg.Log)

@@ -34,6 +34,12 @@ type Emergency struct {
 	// the role and believes it.
 	Roles []string
 
+	// Compartments are what an emergency opens, the least that care needs; none:
+	// every one that the role may open. What lies in others opens as for a request
+	// that declares nothing. [Policy.Decide] does not know compartments: [Records]
+	// sees to it.
+	Compartments []string
+
 	OverRefusals bool          // break-glass opens against the patient's refusal as well; never against a Hold
 	For          time.Duration // how long the permit holds; zero is 15 minutes
 }
@@ -57,7 +63,7 @@ func (p *Policy) check() error {
 			return fmt.Errorf("policy: basis %d: %w", i, err)
 		}
 	}
-	if p.Emergency.For < 0 || !text(p.Emergency.Roles...) {
+	if p.Emergency.For < 0 || !text(p.Emergency.Roles...) || !text(p.Emergency.Compartments...) {
 		return fmt.Errorf("policy: emergency: %w", ErrLimit)
 	}
 	return nil
@@ -68,6 +74,11 @@ func (p *Policy) check() error {
 func (p *Policy) emergency(a *asking) bool {
 	return p != nil && (a.req.Purpose == BreakGlass || a.req.Purpose == EmergencyTreatment) &&
 		a.req.Justification != "" && slices.Contains(p.Emergency.Roles, a.req.Role)
+}
+
+// reaches reports whether an emergency opens what lies in a compartment.
+func (e *Emergency) reaches(compartment string) bool {
+	return len(e.Compartments) == 0 || slices.Contains(e.Compartments, compartment)
 }
 
 // overrides reports whether the request breaks the glass over refusals.

@@ -271,7 +271,7 @@ func TestReceiptErrors(t *testing.T) {
 	require.NoError(t, err)
 	_, err = cfg.Receipt(ctx, "p", far, clinicNotice)
 	require.ErrorIs(t, err, ErrLimit)
-	_, err = cfg.Erase(ctx, "p")
+	_, err = cfg.Erase(ctx, "p", "clerk")
 	require.NoError(t, err)
 	_, err = cfg.Receipt(ctx, "p", id, clinicNotice)
 	require.ErrorIs(t, err, keyring.ErrShredded)

@@ -5,11 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
-	"time"
+	"sync"
 
 	"github.com/rahasia/rahasia/envelope"
 	"github.com/rahasia/rahasia/internal/phi"
@@ -25,6 +24,7 @@ type Records[T any] struct {
 	plan  *phi.Plan
 	codec *envelope.Codec[T]
 	index *pseudo.Index[T]
+	form  func() (*form, error) // of what intakes send; a type that cannot be sent is an error there only
 }
 
 // Row is a sealed record as an application stores it: the bytes for one
@@ -55,19 +55,9 @@ func newRecords[T any](ctx context.Context, name string, cfg *Config) (*Records[
 	if err := cfg.check(ctx); err != nil {
 		return nil, err
 	}
-	if !typeName(name) {
-		return nil, fmt.Errorf("record type: %w", ErrLimit)
-	}
-	plan, err := phi.For(reflect.TypeFor[T]())
+	plan, err := planOf(name, reflect.TypeFor[T]())
 	if err != nil {
 		return nil, err
-	}
-	for i := range plan.Fields {
-		for _, l := range labelsOf(&plan.Fields[i]) {
-			if !l.known() {
-				return nil, fmt.Errorf("%s: label: %w", plan.Fields[i].Go, ErrCode)
-			}
-		}
 	}
 	if cfg.Provision {
 		names := append(slices.Clone(plan.Compartments), auditCompartment)
@@ -83,7 +73,7 @@ func newRecords[T any](ctx context.Context, name string, cfg *Config) (*Records[
 	if _, err := cfg.Ring.Keyset(ctx, auditCompartment); err != nil {
 		return nil, err
 	}
-	r := &Records[T]{name: name, cfg: cfg, plan: plan}
+	r := &Records[T]{name: name, cfg: cfg, plan: plan, form: sync.OnceValues(func() (*form, error) { return newForm(name, plan) })}
 	if r.codec, err = envelope.NewCodec[T](name, cfg.Ring); err != nil {
 		return nil, err
 	}
@@ -91,6 +81,25 @@ func newRecords[T any](ctx context.Context, name string, cfg *Config) (*Records[
 		return nil, err
 	}
 	return r, nil
+}
+
+// planOf is the plan of a record type whose name and labels are known to be good.
+func planOf(name string, t reflect.Type) (*phi.Plan, error) {
+	if !typeName(name) {
+		return nil, fmt.Errorf("record type: %w", ErrLimit)
+	}
+	plan, err := phi.For(t)
+	if err != nil {
+		return nil, err
+	}
+	for i := range plan.Fields {
+		for _, l := range labelsOf(&plan.Fields[i]) {
+			if !l.known() {
+				return nil, fmt.Errorf("%s: label: %w", plan.Fields[i].Go, ErrCode)
+			}
+		}
+	}
+	return plan, nil
 }
 
 // typeName reports whether s can name a record type: it is a part of the names
@@ -266,7 +275,7 @@ func (r *Records[T]) lookup(ctx context.Context, field, value string, req Reques
 // [ErrTag], [ErrTampered]; envelope.ErrOpen for a row that is not this record's
 // or was changed, envelope.ErrType and envelope.ErrCompartment for one whose type
 // has changed; keyring.ErrNotGranted; keyring.ErrShredded for an erased
-// patient, unless the consents refuse already.
+// patient, *keyring.RetainedError for a retained one.
 func (r *Records[T]) Open(ctx context.Context, out *T, row envelope.Sealed, req Request) error {
 	r.wipe(out)
 	x, err := r.release(ctx, out, row, asked{action: "open", req: req})
@@ -283,109 +292,11 @@ func (r *Records[T]) fill(ctx context.Context, out *T, x *released) error {
 		r.wipe(out)
 		return r.wrap("open", err)
 	}
+	r.observed(x)
 	if len(x.withheld) > 0 {
 		return &WithheldError{Type: r.name, Purpose: x.entry.Purpose, Fields: x.withheld, Decision: x.entry.Decision}
 	}
 	return nil
-}
-
-// Update seals the record anew with the named fields taken from src and every
-// other one carried over as it is, the withheld and the unknown ones included,
-// so that who may see a part of a record cannot erase the rest. It releases
-// nothing by carrying. The request must be permitted for each named field, and
-// the service must hold the keys of all compartments of the row. src names the
-// record by its ids; old is the row as it is stored.
-//
-// Store the result only where the row is still old (… WHERE sealed = old), or
-// two writers lose an update. Errors as for [Records.Open], [*DeniedError]
-// where one of the named fields is not permitted, and envelope.ErrField.
-func (r *Records[T]) Update(ctx context.Context, old envelope.Sealed, src *T, req Request, fields ...string) (Row, error) {
-	row, err := r.update(ctx, old, src, req, fields)
-	if err != nil {
-		return Row{}, r.wrap("update", err)
-	}
-	return row, nil
-}
-
-func (r *Records[T]) update(ctx context.Context, old envelope.Sealed, src *T, req Request, fields []string) (Row, error) {
-	if subject, _ := r.ids(src); subject == "" {
-		return Row{}, ErrSubject
-	}
-	if len(fields) == 0 {
-		return Row{}, fmt.Errorf("no field named: %w", envelope.ErrField)
-	}
-	tokens, err := r.changedTokens(ctx, src, fields)
-	if err != nil {
-		return Row{}, err
-	}
-	x, err := r.release(ctx, src, old, asked{"update", req, fields, true})
-	if err != nil {
-		return Row{}, err
-	}
-	tags, err := r.newSections(x)
-	if err != nil {
-		return Row{}, err
-	}
-	sealed, err := r.codec.Reseal(ctx, x.reading, src, x.fields, tags)
-	if err != nil {
-		r.failed(ctx, x)
-		return Row{}, err
-	}
-	return Row{Sealed: sealed, Tokens: tokens}, nil
-}
-
-// changedTokens are the tokens of the named lookup fields; the zero token for
-// one that holds no value any more. The other fields of src may be anything.
-func (r *Records[T]) changedTokens(ctx context.Context, src *T, fields []string) (map[string]pseudo.Token, error) {
-	var named T
-	r.setIDs(&named, src)
-	from, to := reflect.ValueOf(src).Elem(), reflect.ValueOf(&named).Elem()
-	tokens := map[string]pseudo.Token{}
-	for i := range r.plan.Fields {
-		f := &r.plan.Fields[i]
-		if !f.Lookup || !slices.Contains(fields, f.Name) {
-			continue
-		}
-		tokens[f.Name] = pseudo.Token{}
-		if v, ok := f.Value(from); ok {
-			f.Make(to).Set(v)
-		}
-	}
-	if len(tokens) == 0 {
-		return tokens, nil
-	}
-	got, err := r.index.Tokens(ctx, &named)
-	if err != nil {
-		return nil, err
-	}
-	maps.Copy(tokens, got)
-	return tokens, nil
-}
-
-// newSections are the tags of the compartments that the type has gained since
-// the row was sealed: the facts of collection that the row states elsewhere.
-func (r *Records[T]) newSections(x *released) (map[string][]byte, error) {
-	there := x.reading.Compartments()
-	var facts sectionTag
-	var about Data
-	for _, c := range there {
-		tag, err := readTag(x.tags, x.reading, c)
-		if err != nil {
-			return nil, err
-		}
-		labels := append(tag.Sensitivity, facts.Sensitivity...)
-		tag.describe(&about)
-		facts, facts.Sensitivity = tag, labels
-	}
-	t := Tag{Purpose: facts.Purpose, Basis: facts.Basis, Consent: facts.Consent, Policy: facts.Policy, Confidentiality: facts.Confidentiality, Sensitivity: facts.Sensitivity, Author: about.Author, Related: about.Related, Time: about.Time}
-	if facts.Retain != 0 {
-		t.Retain = time.Unix(facts.Retain, 0)
-	}
-	tags, err := t.sections(r.plan)
-	for _, c := range there {
-		delete(tags, c)
-	}
-	return tags, err
 }
 
 // wipe clears the sealed fields of out.
@@ -414,12 +325,16 @@ func (r *Records[T]) ids(src *T) (subject, record string) {
 	if src == nil {
 		return "", ""
 	}
-	v := reflect.ValueOf(src).Elem()
-	subject = v.FieldByIndex(r.plan.Subject.Index).String()
-	if r.plan.Record == nil {
+	return idsIn(r.plan, reflect.ValueOf(src).Elem())
+}
+
+// idsIn are the ids of the record v; where a patient has one, the subject's is its.
+func idsIn(plan *phi.Plan, v reflect.Value) (subject, record string) {
+	subject = v.FieldByIndex(plan.Subject.Index).String()
+	if plan.Record == nil {
 		return subject, subject
 	}
-	return subject, v.FieldByIndex(r.plan.Record.Index).String()
+	return subject, v.FieldByIndex(plan.Record.Index).String()
 }
 
 func (r *Records[T]) entry(action string, req Request) *logBody {
@@ -442,7 +357,7 @@ func (req *Request) check() error {
 	case !text(string(req.Purpose), req.Actor, req.Role, req.Recipient, req.Justification):
 		return ErrLimit
 	}
-	return nil
+	return req.Gate.check()
 }
 
 // roleKnown reports whether a request may name this role.
@@ -460,10 +375,10 @@ func (c *Config) roleMay(role, compartment string) bool {
 }
 
 // subjectKey returns the key under which entries name the patient, or a nil
-// key where there is none to name: a patient without records, or an erased one.
+// key where there is none to name: a patient without records, an erased or a retained one.
 func (c *Config) subjectKey(ctx context.Context, subject string) (*keyring.SubjectKey, error) {
 	keys, err := c.Ring.Subject(ctx, subject, auditCompartment)
-	if errors.Is(err, keyring.ErrNoSubjectKey) || errors.Is(err, keyring.ErrShredded) {
+	if errors.Is(err, keyring.ErrNoSubjectKey) || gone(err) {
 		return nil, nil
 	}
 	if err != nil {

@@ -391,9 +391,9 @@ func TestErase(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, before, 3)
 
-	_, err = r.cfg.Erase(ctx, "p-ayo")
+	_, err = r.cfg.Erase(ctx, "p-ayo", "clerk")
 	require.ErrorIs(t, err, keyring.ErrNoSubjectKey, "a mistyped id is not an erasure")
-	receipt, err := r.cfg.Erase(ctx, ayu.ID)
+	receipt, err := r.cfg.Erase(ctx, ayu.ID, "clerk")
 	require.NoError(t, err)
 	require.Contains(t, receipt.Compartments, "clinical")
 	_, err = open(r, ayu.ID, row.Sealed, care)

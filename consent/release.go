@@ -1,12 +1,10 @@
 package consent
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/rahasia/rahasia/envelope"
 	"github.com/rahasia/rahasia/internal/phi"
@@ -98,9 +96,14 @@ func (r *Records[T]) unchanged(ctx context.Context, of *T, x *released) (bool, e
 // that the caller is told is another; where this entry cannot be written either,
 // the log says too much and not too little.
 func (r *Records[T]) failed(ctx context.Context, x *released) {
+	_ = r.cfg.Log.append(context.WithoutCancel(ctx), r.notDone(x))
+}
+
+// notDone is the entry of what x's entry announced and did not happen.
+func (r *Records[T]) notDone(x *released) *logBody {
 	b := *x.entry
 	b.Time, b.Outcome, b.Fields, b.Withheld = r.cfg.now().UnixNano(), "failed", nil, nil
-	_ = r.cfg.Log.append(context.WithoutCancel(ctx), &b)
+	return &b
 }
 
 // decide fills in the whole answer, its entry included. An error beside an
@@ -119,8 +122,8 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 	if err != nil {
 		return nil, err
 	}
-	if _, err := r.cfg.Ring.Subject(ctx, subject, auditCompartment); errors.Is(err, keyring.ErrShredded) {
-		x.entry.Reason = Erased // whatever the consents say
+	if _, err := r.cfg.Ring.Subject(ctx, subject, auditCompartment); gone(err) {
+		x.entry.Reason = goneReason(err) // whatever the consents say
 		return x, err
 	}
 	x.consents = slices.Clone(consents)
@@ -153,8 +156,8 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 // reasonOf names the errors of opening a manifest for the log.
 func reasonOf(err error) Reason {
 	switch {
-	case errors.Is(err, keyring.ErrShredded):
-		return Erased
+	case gone(err):
+		return goneReason(err)
 	case errors.Is(err, ErrTokenMismatch):
 		return NotFoundBy
 	case errors.Is(err, keyring.ErrNotGranted):
@@ -180,38 +183,6 @@ func (r *Records[T]) wanted(fields []string) ([]*phi.Field, error) {
 	return out, nil
 }
 
-// decider holds one request's answers, so that fields with the same labels are
-// decided on once.
-type decider struct {
-	cfg      *Config
-	consents []Consent
-	req      Request
-	action   string
-	kind     string // record type
-	record   string // record id
-	now      time.Time
-	basis    []string // ids of the consents that decided
-	by       Reason   // what the permits rest on; of several the one that is looked at first in a review
-	article  string   // of a legal basis
-	known    []answer
-}
-
-type answer struct {
-	data   Data // as far as fields of one record differ in it
-	reason Reason
-}
-
-// actionOf is what a verb of Records does with data, for the decision.
-func actionOf(verb string) Action {
-	switch verb {
-	case "export":
-		return Disclose
-	case "update":
-		return Correct
-	}
-	return Access
-}
-
 // byType withholds what role, keys or the type's own labels forbid, and
 // returns the rest.
 func (d *decider) byType(x *released, wanted []*phi.Field) []*phi.Field {
@@ -226,7 +197,7 @@ func (d *decider) byType(x *released, wanted []*phi.Field) []*phi.Field {
 		case !d.cfg.Ring.Granted(f.Compartment):
 			reason = KeyNotGranted
 		default:
-			reason = d.decide(Data{Sensitivity: labelsOf(f), Type: d.kind, Record: d.record, later: true})
+			reason = d.decide(Data{Sensitivity: labelsOf(f), Type: d.kind, Record: d.record, later: true}, f.Compartment)
 		}
 		if reason == Permitted {
 			open = append(open, f)
@@ -261,7 +232,7 @@ func (r *Records[T]) decideByRecord(ctx context.Context, d *decider, x *released
 		tag := x.tags[f.Compartment]
 		data := record
 		data.Confidentiality, data.Sensitivity = tag.labels(f)
-		if reason := d.decide(data); reason != Permitted {
+		if reason := d.decide(data, f.Compartment); reason != Permitted {
 			// By its type it was permitted: any other word would tell of a label.
 			x.withheld, x.byRecord = append(x.withheld, Withheld{f.Name, NoConsent}), true
 			continue
@@ -274,7 +245,7 @@ func (r *Records[T]) decideByRecord(ctx context.Context, d *decider, x *released
 
 // sections are the compartments that have to be opened; none is all of them.
 func (r *Records[T]) sections(d *decider, open []*phi.Field) []string {
-	if d.action == "update" {
+	if d.action == "update" || d.action == "rebind" {
 		return nil // what is not named is carried, and so must be whole
 	}
 	var out []string
@@ -348,52 +319,6 @@ func (r *Records[T]) checkFoundBy(ctx context.Context, req Request, of *T, readi
 		return ErrTokenMismatch
 	}
 	return nil
-}
-
-// decide answers for one set of labels.
-func (d *decider) decide(data Data) Reason {
-	for i := range d.known {
-		if a := &d.known[i]; a.data.later == data.later && a.data.Confidentiality == data.Confidentiality && slices.Equal(a.data.Sensitivity, data.Sensitivity) {
-			return a.reason
-		}
-	}
-	dec := d.cfg.Policy.Decide(d.consents, d.req, data, d.now)
-	reason := dec.Reason
-	if dec.Permit {
-		reason = d.discharge(dec.Obligations)
-		if d.by == "" || dec.Reason == InEmergency || d.by == Permitted {
-			d.by = dec.Reason
-		}
-		d.article = cmp.Or(d.article, dec.Article)
-	}
-	if dec.Consent != "" && !slices.Contains(d.basis, dec.Consent) {
-		d.basis = append(d.basis, dec.Consent)
-	}
-	d.known = append(d.known, answer{data, reason})
-	return reason
-}
-
-// discharge reports whether the action does what the permit obliges to. An
-// obligation that nothing here discharges refuses, whatever it is.
-func (d *decider) discharge(obligations []Obligation) Reason {
-	for _, o := range obligations {
-		switch o {
-		case "AUDIT", "AUDTR": // every release is
-		case "ENCRYPT", "ENCRYPTR": // every row is; a table is not
-			if d.action == "export" {
-				return CannotFulfil
-			}
-		case Pseudonymise, Deidentify:
-			if d.action != "export" {
-				return ExportOnly
-			}
-		default:
-			if !slices.Contains(d.req.Fulfils, o) {
-				return CannotFulfil
-			}
-		}
-	}
-	return Permitted
 }
 
 // finish completes an entry: what was given, what not, and about whom.

@@ -2,6 +2,7 @@ package consent
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -77,21 +78,12 @@ type sectionTag struct {
 // sections encodes t for each compartment of the plan.
 func (t *Tag) sections(plan *phi.Plan) (map[string][]byte, error) {
 	out := make(map[string][]byte, len(plan.Compartments))
+	labelled, facts := labelledSections(plan), t.facts()
 	for _, c := range plan.Compartments {
-		s := sectionTag{Purpose: t.Purpose, Basis: t.Basis, Consent: t.Consent, Policy: t.Policy, Confidentiality: t.Confidentiality}
-		if s.Confidentiality == "" {
-			s.Confidentiality = Normal
-		}
-		if !t.Retain.IsZero() {
-			s.Retain = t.Retain.Unix()
-		}
-		if labelled := labelledSections(plan); slices.Contains(labelled, c) {
-			s.Sensitivity = slices.Compact(slices.Sorted(slices.Values(t.Sensitivity)))
-			s.Author, s.Related = t.Author, slices.Compact(slices.Sorted(slices.Values(t.Related)))
-			if !t.Time.IsZero() {
-				at := t.Time.Unix()
-				s.Time = &at
-			}
+		s := facts
+		s.Sensitivity, s.Author, s.Related, s.Time = nil, "", nil, nil
+		if slices.Contains(labelled, c) {
+			s.Sensitivity, s.Author, s.Related, s.Time = facts.Sensitivity, facts.Author, facts.Related, facts.Time
 		}
 		for i := range plan.Fields {
 			f := &plan.Fields[i]
@@ -110,6 +102,40 @@ func (t *Tag) sections(plan *phi.Plan) (map[string][]byte, error) {
 		out[c] = b
 	}
 	return out, nil
+}
+
+// facts are t as one section states all of it, for which they need not be split.
+func (t *Tag) facts() sectionTag {
+	s := sectionTag{
+		Purpose: t.Purpose, Basis: t.Basis, Consent: t.Consent, Policy: t.Policy, Confidentiality: cmp.Or(t.Confidentiality, Normal),
+		Sensitivity: sorted(t.Sensitivity), Author: t.Author, Related: sorted(t.Related),
+	}
+	if !t.Retain.IsZero() {
+		s.Retain = t.Retain.Unix()
+	}
+	if !t.Time.IsZero() {
+		at := t.Time.Unix()
+		s.Time = &at
+	}
+	return s
+}
+
+// sorted is a sorted copy without repeats, nil where there is nothing.
+func sorted[S ~string](list []S) []S { return slices.Compact(slices.Sorted(slices.Values(list))) }
+
+// tag is the tag that s states.
+func (s *sectionTag) tag() Tag {
+	t := Tag{
+		Purpose: s.Purpose, Basis: s.Basis, Consent: s.Consent, Policy: s.Policy, Confidentiality: s.Confidentiality,
+		Sensitivity: s.Sensitivity, Author: s.Author, Related: s.Related,
+	}
+	if s.Retain != 0 {
+		t.Retain = time.Unix(s.Retain, 0)
+	}
+	if s.Time != nil {
+		t.Time = time.Unix(*s.Time, 0)
+	}
+	return t
 }
 
 // labelledSections are the compartments that carry a record's own labels: those

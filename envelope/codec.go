@@ -145,3 +145,15 @@ func (c *Codec[T]) Reseal(ctx context.Context, r *Reading, src *T, fields []stri
 	}
 	return c.core().reseal(ctx, r, reflect.ValueOf(src).Elem(), fields, tags)
 }
+
+// Rebind returns a new row of the record that to names, with everything carried
+// from r byte for byte, tags and fields that T does not know among it: for a
+// patient who turns out to have two ids. r must be of this codec and hold every
+// section of the row (Begin without names), else it returns ErrCompartment. The
+// row that r reads stays as it is. The other errors are those of [Codec.Seal].
+func (c *Codec[T]) Rebind(ctx context.Context, r *Reading, to *T) (Sealed, error) {
+	if to == nil {
+		return nil, fmt.Errorf("%w: no record to bind to", ErrEmpty)
+	}
+	return c.core().rebind(ctx, r, reflect.ValueOf(to).Elem())
+}

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/rahasia/rahasia/envelope/internal/cbor"
-	"github.com/rahasia/rahasia/envelope/internal/value"
+	"github.com/rahasia/rahasia/internal/cbor"
 	"github.com/rahasia/rahasia/internal/phi"
+	"github.com/rahasia/rahasia/internal/value"
 	"github.com/rahasia/rahasia/keyring"
 )
 

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rahasia/rahasia/envelope/internal/value"
+	"github.com/rahasia/rahasia/internal/value"
 	"github.com/rahasia/rahasia/keyring"
 )
 

@@ -11,8 +11,8 @@ import (
 
 	fx "github.com/fxamacker/cbor/v2"
 
-	"github.com/rahasia/rahasia/envelope/internal/cbortest"
-	"github.com/rahasia/rahasia/envelope/internal/value"
+	"github.com/rahasia/rahasia/internal/cbortest"
+	"github.com/rahasia/rahasia/internal/value"
 )
 
 // noInput fails if an error repeats some of the input.

@@ -11,9 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/rahasia/rahasia/envelope/internal/cbor"
-	"github.com/rahasia/rahasia/envelope/internal/value"
+	"github.com/rahasia/rahasia/internal/cbor"
 	"github.com/rahasia/rahasia/internal/phi"
+	"github.com/rahasia/rahasia/internal/value"
 	"github.com/rahasia/rahasia/keyring"
 )
 

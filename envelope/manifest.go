@@ -3,8 +3,8 @@ package envelope
 import (
 	"encoding/binary"
 
-	"github.com/rahasia/rahasia/envelope/internal/cbor"
-	"github.com/rahasia/rahasia/envelope/internal/value"
+	"github.com/rahasia/rahasia/internal/cbor"
+	"github.com/rahasia/rahasia/internal/value"
 )
 
 // entry is one field in a manifest. It holds no pointer, so that keeping many

@@ -11,8 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/rahasia/rahasia/envelope/internal/cbor"
-	"github.com/rahasia/rahasia/envelope/internal/value"
+	"github.com/rahasia/rahasia/internal/cbor"
+	"github.com/rahasia/rahasia/internal/value"
 )
 
 // TestAttackRandom gives every parser a million inputs: random ones, and valid

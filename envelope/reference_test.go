@@ -7,8 +7,8 @@ import (
 	fx "github.com/fxamacker/cbor/v2"
 	"github.com/stretchr/testify/require"
 
-	"github.com/rahasia/rahasia/envelope/internal/value"
 	"github.com/rahasia/rahasia/internal/secret"
+	"github.com/rahasia/rahasia/internal/value"
 )
 
 // A second sealer, written from the steps of docs/SPEC.md alone and with a

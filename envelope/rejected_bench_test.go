@@ -11,7 +11,7 @@ import (
 	fx "github.com/fxamacker/cbor/v2"
 	"github.com/stretchr/testify/require"
 
-	"github.com/rahasia/rahasia/envelope/internal/value"
+	"github.com/rahasia/rahasia/internal/value"
 )
 
 // BenchmarkRejectedSeal measures what docs/SPEC.md, 2.9 rejects, on the record of

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"reflect"
 
-	"github.com/rahasia/rahasia/envelope/internal/cbor"
-	"github.com/rahasia/rahasia/envelope/internal/value"
+	"github.com/rahasia/rahasia/internal/cbor"
 	"github.com/rahasia/rahasia/internal/secret"
+	"github.com/rahasia/rahasia/internal/value"
 )
 
 // open opens the named columns of a row, or all, into v.

@@ -34,7 +34,38 @@ func (c *core) reseal(ctx context.Context, r *Reading, v reflect.Value, fields [
 			return nil, c.homeless(compartments)
 		}
 	}
-	keys, err := c.ring.CreateSubject(ctx, x.bind.subject, compartments...)
+	return x.resealAs(ctx, s, &x.bind, compartments, v, tags)
+}
+
+// rebind seals everything that r reads, and nothing else, as the record v.
+func (c *core) rebind(ctx context.Context, r *Reading, v reflect.Value) (Sealed, error) {
+	if r.none() {
+		return nil, fmt.Errorf("%w: no reading", ErrEmpty)
+	}
+	x := r.read()
+	if x.core != c {
+		return nil, fmt.Errorf("%w: type %q: a reading of another record", ErrOpen, c.recordType)
+	}
+	var b binding
+	if err := c.bind(&b, v); err != nil {
+		return nil, err
+	}
+	s := c.get()
+	defer c.put(s)
+	if err := s.want(c, nil, false); err != nil {
+		return nil, err
+	}
+	if err := x.checkReseal(s); err != nil {
+		return nil, err
+	}
+	return x.resealAs(ctx, s, &b, r.Compartments(), v, nil)
+}
+
+// resealAs seals the wanted fields of v and what else x reads as the record b,
+// in compartments that include all of x's.
+func (x *reading) resealAs(ctx context.Context, s *scratch, b *binding, compartments []string, v reflect.Value, tags map[string][]byte) (Sealed, error) {
+	c := x.core
+	keys, err := c.ring.CreateSubject(ctx, b.subject, compartments...)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: reseal type %q: %w", c.recordType, err)
 	}
@@ -52,7 +83,7 @@ func (c *core) reseal(ctx context.Context, r *Reading, v reflect.Value, fields [
 		}
 		s.endPart()
 	}
-	return c.finish(nil, s, &x.bind)
+	return c.finish(nil, s, b)
 }
 
 // section returns the opened section of a compartment, or an empty one.

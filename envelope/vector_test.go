@@ -10,10 +10,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/rahasia/rahasia/envelope/internal/cbor"
-	"github.com/rahasia/rahasia/envelope/internal/cbortest"
-	"github.com/rahasia/rahasia/envelope/internal/value"
+	"github.com/rahasia/rahasia/internal/cbor"
+	"github.com/rahasia/rahasia/internal/cbortest"
 	"github.com/rahasia/rahasia/internal/secret"
+	"github.com/rahasia/rahasia/internal/value"
 )
 
 var update = flag.Bool("update", false, "write the vector files")

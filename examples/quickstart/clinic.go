@@ -214,7 +214,8 @@ func advertiser() consent.Request {
 }
 
 func analyst(recipient string) consent.Request {
-	return consent.Request{Purpose: consent.Research, Actor: "analyst-citra", Role: "analyst", Recipient: recipient}
+	return consent.Request{Purpose: consent.Research, Actor: "analyst-citra", Role: "analyst", Recipient: recipient,
+		Gate: consent.Gate{Ungated: "synthetic patients, too few to hide among"}}
 }
 
 // openSQLite opens a SQLite file. Writing ahead, so that readers need not wait.

@@ -33,7 +33,7 @@ func (s *story) erase(ctx context.Context) error {
 func (s *story) eraseLeaver(ctx context.Context) (keyring.Receipt, error) {
 	c := s.clinic
 	c.acts.Add(1)
-	receipt, err := c.cfg.Erase(ctx, leaver)
+	receipt, err := c.cfg.Erase(ctx, leaver, "privacy-officer")
 	if err != nil {
 		return receipt, err
 	}

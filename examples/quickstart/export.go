@@ -59,7 +59,7 @@ func (s *story) export(ctx context.Context) error {
 	s.sideBySide(a, b)
 	s.say("Pseudonyms in both tables: %s. Names, NIKs, phones, addresses, birth dates, cities, notes and ids that the search finds in them: %s. Birth dates are years.",
 		count(shared), count(identifiers))
-	s.say("Still personal data: of %s rows %s are the only one with their year, sex and diagnoses, which somebody may know.",
+	s.say("Still personal data: of %s rows %s are the only one with their year, sex and diagnoses, which somebody may know; the log has why this table left without a k gate.",
 		count(len(a.rows)), count(unique(a)))
 	return nil
 }

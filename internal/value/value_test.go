@@ -10,8 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/rahasia/rahasia/envelope/internal/cbor"
-	"github.com/rahasia/rahasia/envelope/internal/cbortest"
+	"github.com/rahasia/rahasia/internal/cbor"
+	"github.com/rahasia/rahasia/internal/cbortest"
 )
 
 type box struct{ Low, High float64 }

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rahasia/rahasia/envelope/internal/cbor"
+	"github.com/rahasia/rahasia/internal/cbor"
 	"github.com/rahasia/rahasia/internal/phi"
 )
 

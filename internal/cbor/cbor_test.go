@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/rahasia/rahasia/envelope/internal/cbortest"
+	"github.com/rahasia/rahasia/internal/cbortest"
 )
 
 // TestHalves compares all 65,536 half floats with the judge.

@@ -1,0 +1,155 @@
+package consent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rahasia/rahasia/keyring"
+)
+
+// Erase destroys the patient's keys in every compartment of the ring: every
+// record, wherever a copy of it lies, is unreadable from then on, and so is the
+// patient's name in the audit log, whose entries stay. by is who records it, an
+// id for the audit log. The receipt says what is gone and what is not yet: the
+// application deletes the token columns of the patient's rows itself. Erasing
+// cannot be undone, not by an old copy of the key store either; see
+// keyring.Ring.Shred.
+//
+// A patient whose records a law obliges to keep is not erased but retained, and
+// erased when the time is over: [Config.Retain]. Until then Erase returns a
+// *keyring.RetainedError. For a subject that nothing is known of it returns
+// keyring.ErrNoSubjectKey; besides: [ErrAudit], [ErrConfig], [ErrLimit],
+// keyring.ErrNotGranted.
+func (c *Config) Erase(ctx context.Context, subject, by string) (keyring.Receipt, error) {
+	receipt, err := c.erase(ctx, subject, by, "", func() (keyring.Receipt, error) { return c.Ring.Shred(ctx, subject) })
+	if err != nil {
+		return keyring.Receipt{}, fmt.Errorf("consent: erase: %w", err)
+	}
+	return receipt, nil
+}
+
+// EraseRetained erases a retained patient before the time is over, by an
+// authority that says so, such as a court; it stands in log, journal and receipt
+// and names no person. See keyring.Ring.ShredRetained. Otherwise as
+// [Config.Erase]; keyring.ErrName for an authority that cannot be written.
+func (c *Config) EraseRetained(ctx context.Context, subject, by, authority string) (keyring.Receipt, error) {
+	receipt, err := c.erase(ctx, subject, by, authority, func() (keyring.Receipt, error) { return c.Ring.ShredRetained(ctx, subject, authority) })
+	if err != nil {
+		return keyring.Receipt{}, fmt.Errorf("consent: erase retained: %w", err)
+	}
+	return receipt, nil
+}
+
+func (c *Config) erase(ctx context.Context, subject, by, authority string, shred func() (keyring.Receipt, error)) (receipt keyring.Receipt, err error) {
+	if err := c.whole(); err != nil {
+		return receipt, err
+	}
+	if !text(by, authority) {
+		return receipt, ErrLimit
+	}
+	entry, err := c.ledgerEntry(ctx, "erase", subject, "", "")
+	if err != nil {
+		return receipt, err
+	}
+	entry.Actor, entry.Article = by, authority
+	if entry.Subject == nil { // nobody to name: a patient who is retained, or a mistyped id
+		if receipt, err = shred(); err == nil {
+			err = c.Log.append(context.WithoutCancel(ctx), entry)
+		}
+		return receipt, err
+	}
+	err = c.announced(ctx, entry, func() error { // before: the patient can be named only while the key lives
+		receipt, err = shred()
+		return err
+	})
+	return receipt, err
+}
+
+// announced writes the entry of an act, and then does it. Of one that fails
+// there is a second entry that says so.
+func (c *Config) announced(ctx context.Context, entry *logBody, act func() error) error {
+	if err := c.Log.append(ctx, entry); err != nil {
+		return err
+	}
+	err := act()
+	if err == nil {
+		return nil
+	}
+	failed := *entry
+	failed.Time, failed.Outcome = c.now().UnixNano(), "failed"
+	return errors.Join(err, c.Log.append(context.WithoutCancel(ctx), &failed))
+}
+
+// Retain is for a patient who asks for erasure (UU PDP 27/2022, article 43)
+// whose records a law obliges to keep, such as Permenkes 24/2022, article 39: it
+// stops all processing now, and erasing waits for why.Until, after which
+// [Config.Erase] erases for good. Whatever the patient permitted ends, as by
+// [Config.WithdrawAll]; then the patient's keys go to the custodian of the ring
+// (keyring.Config.Custodian) and out of service. Nothing opens from then on, for
+// nobody in this house, on whatever legal basis; nor does [Log.History]. The
+// audit log names why.Basis.
+//
+// Consents end even where Retain then returns an error; call it again. Errors:
+// those of keyring.Ring.Retain (keyring.ErrEmpty without a custodian,
+// keyring.ErrName for a bad basis or date, keyring.ErrNoSubjectKey), and those
+// of [Config.Withdraw].
+func (c *Config) Retain(ctx context.Context, subject, by string, why keyring.Retention) (receipt keyring.Receipt, err error) {
+	if err = c.WithdrawAll(ctx, subject, by); err != nil {
+		return receipt, fmt.Errorf("consent: retain: %w", err)
+	}
+	if err = c.kept(ctx, "retain", subject, by, why.Basis, func() error {
+		receipt, err = c.Ring.Retain(ctx, subject, why)
+		return err
+	}); err != nil {
+		return keyring.Receipt{}, fmt.Errorf("consent: retain: %w", err)
+	}
+	return receipt, nil
+}
+
+// EndRetention brings a retained patient's keys back into service, for a court
+// or because the patient returns. What was permitted before stays ended: a
+// record opens on a new consent or another legal basis. It runs where the
+// custodian's key is; see keyring.Ring.EndRetention. The act is logged before,
+// when the patient cannot be named, and again by name. Errors: those of
+// keyring.Ring.EndRetention, [ErrAudit], [ErrConfig], [ErrLimit].
+func (c *Config) EndRetention(ctx context.Context, subject, by string, with *keyring.CustodianKey) error {
+	err := c.kept(ctx, "return", subject, by, "", func() error { return c.Ring.EndRetention(ctx, subject, with) })
+	if err == nil {
+		err = c.kept(ctx, "return", subject, by, "", func() error { return nil })
+	}
+	if err != nil {
+		return fmt.Errorf("consent: end retention: %w", err)
+	}
+	return nil
+}
+
+// kept does an act on the custody of a patient's keys, once it is logged.
+func (c *Config) kept(ctx context.Context, action, subject, by, article string, act func() error) error {
+	if err := c.whole(); err != nil {
+		return err
+	}
+	if !text(by, article) {
+		return ErrLimit
+	}
+	entry, err := c.ledgerEntry(ctx, action, subject, "", "")
+	if err != nil {
+		return err
+	}
+	entry.Actor, entry.Article = by, article
+	return c.announced(ctx, entry, act)
+}
+
+// gone reports whether err says that a patient's keys are out of service, for
+// good or until they are brought back.
+func gone(err error) bool {
+	return errors.Is(err, keyring.ErrShredded) || errors.Is(err, keyring.ErrRetained)
+}
+
+// goneReason is the reason that the log has for that.
+func goneReason(err error) Reason {
+	if errors.Is(err, keyring.ErrRetained) {
+		return Retained
+	}
+	return Erased
+}
