@@ -27,6 +27,10 @@ type Config struct {
 	// basis, in an emergency. The zero Policy allows nothing.
 	Policy Policy
 
+	// Guard limits how many different patients an actor reaches. The zero Guard
+	// has the limits of people: 200 an hour, 1,000 a day.
+	Guard Guard
+
 	// Provision lets NewRecords create the keysets that its type needs and
 	// the ring lacks. OpenDir sets it. A service that is granted keysets by
 	// somebody else leaves it false, and a missing keyset is an error.
@@ -334,6 +338,9 @@ func (c *Config) now() time.Time {
 func (c *Config) whole() error {
 	if c == nil || c.Ring == nil || c.Ledger == nil || c.Log == nil {
 		return ErrConfig
+	}
+	if err := c.Guard.check(); err != nil {
+		return err
 	}
 	return c.Policy.check()
 }

@@ -31,6 +31,8 @@ type Request struct {
 	FoundBy pseudo.Token
 
 	Recipient string // Export: for whom the table is made; see Config.AddRecipient
+
+	Job string // the registered job that asks, see [Guard]; empty for a person
 }
 
 // Data describes what a request wants to see. What is left empty besides the
@@ -82,6 +84,8 @@ const (
 	MaySearch     Reason = "the role may search this field"
 	NoRole        Reason = "the request names no role, or one that is not configured"
 	NotGeneral    Reason = "the value cannot be generalised"
+	TooMany       Reason = "the actor has reached as many patients as the limit allows"
+	NoJob         Reason = "the request names a job that is not registered for its actor"
 )
 
 // Decision is the answer of [Policy.Decide].

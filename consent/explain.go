@@ -174,6 +174,8 @@ func reasonInIndonesian(r Reason) (text string, ok bool) {
 		MaySearch:      "peran ini boleh mencari pada isian ini",
 		NoRole:         "permintaan tidak menyebut peran, atau peran itu tidak dikenal",
 		NotGeneral:     "nilai ini tidak dapat digeneralisasi",
+		TooMany:        "pelaku telah mencapai jumlah pasien yang diperbolehkan batas",
+		NoJob:          "permintaan menyebut tugas yang tidak terdaftar bagi pelakunya",
 	}[r]
 	return text, ok
 }

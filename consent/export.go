@@ -125,7 +125,7 @@ func guardFormula(s string) string {
 // checked.
 //
 // Errors: [ErrRequest], [*DeniedError] for a role that may see none of the
-// columns, keyring.ErrNoKeyset for a recipient that was not added; while reading, what [Records.Open] returns.
+// columns and at the patient who is one too many for the [Guard], keyring.ErrNoKeyset for a recipient that was not added; while reading, what [Records.Open] returns.
 func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Sealed], req Request) (*Table, error) {
 	err := req.check()
 	if err == nil && (req.Recipient == "" || in == nil) {
@@ -146,11 +146,15 @@ func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Seale
 			x.table.Columns = append(x.table.Columns, Column{f.Name, string(f.Kind.Form)})
 		}
 	}
-	if !slices.ContainsFunc(x.fields, func(f *phi.Field) bool { return r.cfg.roleMay(req.Role, f.Compartment) }) {
+	mayRun := r.cfg.Guard.mayRun(&req)
+	if !mayRun || !slices.ContainsFunc(x.fields, func(f *phi.Field) bool { return r.cfg.roleMay(req.Role, f.Compartment) }) {
 		b := r.entry("export", req)
 		b.Outcome, b.Reason = "refused", RoleForbids
-		if !r.cfg.roleKnown(req.Role) {
+		switch {
+		case !r.cfg.roleKnown(req.Role):
 			b.Reason = NoRole
+		case !mayRun:
+			b.Reason = NoJob
 		}
 		if err := r.cfg.Log.append(ctx, b); err != nil {
 			return nil, fmt.Errorf("consent: export %s: %w", r.name, err)
@@ -229,15 +233,15 @@ func (e *export[T]) flush(ctx context.Context, yield func([]any, error) bool) bo
 	if len(page) == 0 {
 		return true
 	}
-	entries := make([]*logBody, len(page))
-	for i := range page {
-		entries[i] = page[i].x.entry
-	}
-	if err := e.records.cfg.Log.append(ctx, entries...); err != nil {
+	if err := e.log(ctx, page); err != nil {
 		yield(nil, e.wrap(err))
 		return false
 	}
 	for i := range page {
+		if err := e.records.tooMany(page[i].x); err != nil {
+			yield(nil, err)
+			return false
+		}
 		given, err := e.given(ctx, &page[i])
 		if err != nil {
 			yield(nil, e.wrap(err))
@@ -257,6 +261,18 @@ func (e *export[T]) flush(ctx context.Context, yield func([]any, error) bool) bo
 		}
 	}
 	return true
+}
+
+// log counts the page's patients and writes its entries.
+func (e *export[T]) log(ctx context.Context, page []exported[T]) error {
+	answers, entries := make([]*released, len(page)), make([]*logBody, len(page))
+	for i := range page {
+		answers[i], entries[i] = page[i].x, page[i].x.entry
+	}
+	if err := e.records.admit(ctx, &e.req, answers...); err != nil {
+		return err
+	}
+	return e.records.cfg.Log.append(ctx, entries...)
 }
 
 // given reports whether a record of the page is given. Between its entry and

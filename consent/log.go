@@ -37,6 +37,8 @@ const (
 type Log struct {
 	ring *keyring.Ring
 	tree func() *evidence.Tree // a closure, so that what prints the log does not walk into it
+
+	guard func() *reaches // lies beside the tree
 }
 
 // Entry is one entry of the log.
@@ -58,6 +60,7 @@ type Entry struct {
 
 	Article       string // of the legal basis, where Reason is ByLaw
 	Justification string // of an emergency
+	Job           string // of a registered job
 
 	// Set by [Log.History] only, which asks by subject: they die with the patient's keys.
 	Subject, Record string
@@ -83,6 +86,8 @@ type logBody struct {
 
 	Article       string `cbor:"16,keyasint,omitempty"`
 	Justification string `cbor:"17,keyasint,omitempty"`
+
+	Job string `cbor:"20,keyasint,omitempty"`
 }
 
 // OpenLog opens the log of ring in db, a SQLite database whose tables it makes
@@ -102,7 +107,11 @@ func OpenLog(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Log, error) 
 	if err != nil {
 		return nil, fmt.Errorf("consent: open log: %w", err)
 	}
-	return &Log{ring, func() *evidence.Tree { return t }}, nil
+	g, err := openReaches(ctx, ring, db)
+	if err != nil {
+		return nil, fmt.Errorf("consent: open log: %w", err)
+	}
+	return &Log{ring: ring, tree: func() *evidence.Tree { return t }, guard: func() *reaches { return g }}, nil
 }
 
 // The journal is told how far the log has come after so many entries, or with

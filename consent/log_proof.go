@@ -132,7 +132,7 @@ func (b *logBody) entry(i int64) Entry {
 	return Entry{
 		Index: i, Time: time.Unix(0, b.Time), Actor: b.Actor, Role: b.Role, Purpose: b.Purpose, Action: b.Action, Type: b.Type,
 		Fields: b.Fields, Withheld: b.Withheld, Outcome: b.Outcome, Reason: b.Reason,
-		Decision: b.Decision, Recipient: b.Recipient, Article: b.Article, Justification: b.Justification,
+		Decision: b.Decision, Recipient: b.Recipient, Article: b.Article, Justification: b.Justification, Job: b.Job,
 	}
 }
 
