@@ -21,6 +21,7 @@ const auditCompartment = "audit"
 const (
 	labelLogSeal    = "rahasia/log-entry/v1"
 	labelLogSubject = "rahasia/log-subject/v1"
+	labelLogPatient = "rahasia/log-patient/v1"
 )
 
 // Log is the audit log, a transparency log: its entries are the leaves of an
@@ -62,6 +63,10 @@ type Entry struct {
 	Justification string // of an emergency
 	Job           string // of a registered job
 
+	// Keys are those that the act needed: by compartment, the version of its
+	// keyset that wraps the patient's key.
+	Keys map[string]uint32
+
 	// Set by [Log.History] only, which asks by subject: they die with the patient's keys.
 	Subject, Record string
 	Consents        []string // ids of the consents that decided, or were given or withdrawn
@@ -87,7 +92,9 @@ type logBody struct {
 	Article       string `cbor:"16,keyasint,omitempty"`
 	Justification string `cbor:"17,keyasint,omitempty"`
 
-	Job string `cbor:"20,keyasint,omitempty"`
+	Job     string            `cbor:"20,keyasint,omitempty"`
+	Patient []byte            `cbor:"21,keyasint,omitempty"` // the same in all entries of a patient; made of the audit key
+	Keys    map[string]uint32 `cbor:"22,keyasint,omitempty"` // by compartment, the version that wraps the patient's key
 }
 
 // OpenLog opens the log of ring in db, a SQLite database whose tables it makes

@@ -169,7 +169,7 @@ func (r *Records[T]) sealOne(ctx context.Context, src *T, tag Tag, tags map[stri
 		return Row{}, nil, err
 	}
 	b := r.entry("seal", Request{Purpose: tag.Purpose, Actor: tag.Actor})
-	b.Outcome = "done"
+	b.Outcome, b.Keys = "done", versionsOf(keys[:len(keys)-1])
 	if err := b.sealRef(keys[len(keys)-1], subject, record); err != nil {
 		return Row{}, nil, err
 	}
