@@ -31,6 +31,10 @@ type Config struct {
 	// asked yet. The zero Observe opens nothing.
 	Observe Observe
 
+	// Guard limits how many different patients an actor reaches. The zero Guard
+	// has the limits of people: 200 an hour, 1,000 a day.
+	Guard Guard
+
 	// Provision lets NewRecords create the keysets that its type needs and
 	// the ring lacks. OpenDir sets it. A service that is granted keysets by
 	// somebody else leaves it false, and a missing keyset is an error.
@@ -298,6 +302,9 @@ func (c *Config) whole() error {
 	}
 	if err := c.Observe.check(c.now()); err != nil {
 		return fmt.Errorf("observe: %w", err)
+	}
+	if err := c.Guard.check(); err != nil {
+		return err
 	}
 	return c.Policy.check()
 }

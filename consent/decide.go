@@ -32,6 +32,8 @@ type Request struct {
 
 	Recipient string // Export: for whom the table is made; see Config.AddRecipient
 	Gate      Gate   // Export: what the table must obey before a row of it is given
+
+	Job string // the registered job that asks, see [Guard]; empty for a person
 }
 
 // Data describes what a request wants to see. What is left empty besides the
@@ -86,6 +88,8 @@ const (
 	NoRole        Reason = "the request names no role, or one that is not configured"
 	NotGeneral    Reason = "the value cannot be generalised"
 	TooFew        Reason = "too few patients in the table are alike"
+	TooMany       Reason = "the actor has reached as many patients as the limit allows"
+	NoJob         Reason = "the request names a job that is not registered for its actor"
 )
 
 // Decision is the answer of [Policy.Decide].

@@ -75,7 +75,7 @@
 //
 // Encryption gates release, not reuse: a process that may open a record can
 // also copy it, and a T that has been opened is a plain Go value that fmt and
-// any logger will print. A host that owns keys, ledger, log and code owns the
+// any logger will print; [Redact] keeps it out of slog. A host that owns keys, ledger, log and code owns the
 // decision too; what it cannot do unseen is rewrite a log of which a
 // [Log.Checkpoint] has left the house.
 package consent

@@ -177,6 +177,8 @@ func reasonInIndonesian(r Reason) (text string, ok bool) {
 		NoRole:         "permintaan tidak menyebut peran, atau peran itu tidak dikenal",
 		NotGeneral:     "nilai ini tidak dapat digeneralisasi",
 		TooFew:         "terlalu sedikit pasien dalam tabel ini yang serupa",
+		TooMany:        "pelaku telah mencapai jumlah pasien yang diperbolehkan batas",
+		NoJob:          "permintaan menyebut tugas yang tidak terdaftar bagi pelakunya",
 	}[r]
 	return text, ok
 }

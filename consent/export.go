@@ -68,7 +68,8 @@ func (t *Table) WriteCSV(w io.Writer) error { return pseudo.WriteCSV(w, t.Column
 // what the gate does not measure, such as a rare diagnosis, may recognise the row.
 //
 // Errors: [ErrRequest], risk.ErrPlan for a gate that names a column twice or one
-// that is not there, [*DeniedError] for a role that may see none of the columns,
+// that is not there, [*DeniedError] for a role that may see none of the columns
+// and at the patient who is one too many for the [Guard],
 // keyring.ErrNoKeyset for a recipient that was not added, [pseudo.ErrPolicy] for a
 // type with a field that is stored as "pseudonym"; while reading, what
 // [Records.Open] returns, and keyring.ErrUnknownVersion where the recipient's keyset
@@ -94,14 +95,18 @@ func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Seale
 	if x.plan, err = req.Gate.plan(r.plan, x.table.Columns); err != nil {
 		return nil, x.wrap(err)
 	}
-	if !slices.ContainsFunc(x.names, func(name string) bool {
+	mayRun := r.cfg.Guard.mayRun(&req)
+	if !mayRun || !slices.ContainsFunc(x.names, func(name string) bool {
 		f, ok := r.plan.Field(name)
 		return ok && r.cfg.roleMay(req.Role, f.Compartment)
 	}) {
 		b := r.entry("export", req)
 		b.Outcome, b.Reason = "refused", RoleForbids
-		if !r.cfg.roleKnown(req.Role) {
+		switch {
+		case !r.cfg.roleKnown(req.Role):
 			b.Reason = NoRole
+		case !mayRun:
+			b.Reason = NoJob
 		}
 		if err := r.cfg.Log.append(ctx, b); err != nil {
 			return nil, fmt.Errorf("consent: export %s: %w", r.name, err)
@@ -201,15 +206,15 @@ func (e *export[T]) flush(ctx context.Context, yield func(*exported[T], []any, e
 	if len(page) == 0 {
 		return true
 	}
-	entries := make([]*logBody, len(page))
-	for i := range page {
-		entries[i] = page[i].x.entry
-	}
-	if err := e.records.cfg.Log.append(ctx, entries...); err != nil {
+	if err := e.log(ctx, page); err != nil {
 		yield(nil, nil, e.wrap(err))
 		return false
 	}
 	for i := range page {
+		if err := e.records.tooMany(page[i].x); err != nil {
+			yield(nil, nil, err)
+			return false
+		}
 		given, err := e.given(ctx, &page[i])
 		if err != nil {
 			yield(nil, nil, e.wrap(err))
@@ -229,6 +234,18 @@ func (e *export[T]) flush(ctx context.Context, yield func(*exported[T], []any, e
 		}
 	}
 	return true
+}
+
+// log counts the page's patients and writes its entries.
+func (e *export[T]) log(ctx context.Context, page []exported[T]) error {
+	answers, entries := make([]*released, len(page)), make([]*logBody, len(page))
+	for i := range page {
+		answers[i], entries[i] = page[i].x, page[i].x.entry
+	}
+	if err := e.records.admit(ctx, &e.req, answers...); err != nil {
+		return err
+	}
+	return e.records.cfg.Log.append(ctx, entries...)
 }
 
 // given reports whether a record of the page is given. Between its entry and

@@ -296,6 +296,7 @@ func TestExportPages(t *testing.T) {
 		p.ID = "p-" + strings.Repeat("x", i+1)
 		rows = append(rows, stored{p.ID, sealed(t, r, p, Research).Sealed})
 	}
+	r.cfg.Guard.People.Hour = len(rows)
 	logged := len(entries(t, r.cfg.Log))
 	table, err := r.Export(ctx, each(rows), study)
 	require.NoError(t, err)

@@ -21,6 +21,7 @@ const auditCompartment = "audit"
 const (
 	labelLogSeal    = "rahasia/log-entry/v1"
 	labelLogSubject = "rahasia/log-subject/v1"
+	labelLogPatient = "rahasia/log-patient/v1"
 )
 
 // Log is the audit log, a transparency log: its entries are the leaves of an
@@ -37,6 +38,8 @@ const (
 type Log struct {
 	ring *keyring.Ring
 	tree func() *evidence.Tree // a closure, so that what prints the log does not walk into it
+
+	guard func() *reaches // lies beside the tree
 }
 
 // Entry is one entry of the log.
@@ -59,6 +62,11 @@ type Entry struct {
 	Article       string // of the legal basis, where Reason is ByLaw; what a retention or an erasure before its time rests on
 	Justification string // of an emergency, or of an export without a gate; the note of a review
 	K             int    // that the table of an export must obey; 0: it had no gate
+	Job           string // of a registered job
+
+	// Keys are those that the act needed: by compartment, the version of its
+	// keyset that wraps the patient's key.
+	Keys map[string]uint32
 
 	// Set by [Log.History] only, which asks by subject: they die with the patient's keys.
 	Subject, Record string
@@ -85,6 +93,10 @@ type logBody struct {
 	Article       string `cbor:"16,keyasint,omitempty"`
 	Justification string `cbor:"17,keyasint,omitempty"`
 	K             int    `cbor:"18,keyasint,omitempty"` // of an export's gate
+
+	Job     string            `cbor:"20,keyasint,omitempty"`
+	Patient []byte            `cbor:"21,keyasint,omitempty"` // the same in all entries of a patient; made of the audit key
+	Keys    map[string]uint32 `cbor:"22,keyasint,omitempty"` // by compartment, the version that wraps the patient's key
 }
 
 // OpenLog opens the log of ring in db, a SQLite database whose tables it makes
@@ -104,7 +116,11 @@ func OpenLog(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Log, error) 
 	if err != nil {
 		return nil, fmt.Errorf("consent: open log: %w", err)
 	}
-	return &Log{ring, func() *evidence.Tree { return t }}, nil
+	g, err := openReaches(ctx, ring, db)
+	if err != nil {
+		return nil, fmt.Errorf("consent: open log: %w", err)
+	}
+	return &Log{ring: ring, tree: func() *evidence.Tree { return t }, guard: func() *reaches { return g }}, nil
 }
 
 // The journal is told how far the log has come after so many entries, or with

@@ -132,7 +132,7 @@ func (b *logBody) entry(i int64) Entry {
 	return Entry{
 		Index: i, Time: time.Unix(0, b.Time), Actor: b.Actor, Role: b.Role, Purpose: b.Purpose, Action: b.Action, Type: b.Type,
 		Fields: b.Fields, Withheld: b.Withheld, Outcome: b.Outcome, Reason: b.Reason,
-		Decision: b.Decision, Recipient: b.Recipient, Article: b.Article, Justification: b.Justification, K: b.K,
+		Decision: b.Decision, Recipient: b.Recipient, Article: b.Article, Justification: b.Justification, K: b.K, Job: b.Job, Keys: b.Keys,
 	}
 }
 
@@ -149,6 +149,7 @@ func (b *logBody) sealRef(k *keyring.SubjectKey, subject, record string, consent
 	}
 	text := lp.Append(nil, append([]string{subject, record}, consents...)...)
 	b.Subject = secret.SealRandom(aead, nil, text, lp.Append(nil, labelLogSubject, b.Decision))
+	b.Patient = patientMark(k)
 	return nil
 }
 

@@ -75,6 +75,7 @@ func (p *opening[T]) flush(ctx context.Context, yield func(*T, error) bool) bool
 func (p *opening[T]) decide(ctx context.Context, page []opened[T]) {
 	r := p.records
 	r.loadKeys(ctx, page)
+	var answers []*released
 	var entries []*logBody
 	for i := range page {
 		o := &page[i]
@@ -83,17 +84,23 @@ func (p *opening[T]) decide(ctx context.Context, page []opened[T]) {
 			o.err = r.wrap("open", o.err)
 		}
 		if o.x != nil {
-			entries = append(entries, o.x.entry)
+			answers, entries = append(answers, o.x), append(entries, o.x.entry)
 		}
 	}
 	if len(entries) == 0 {
 		return
 	}
-	if err := r.cfg.Log.append(ctx, entries...); err != nil {
-		for i := range page {
-			if page[i].x != nil { // who was not even decided on has an error of their own
-				page[i].err = r.wrap("open", err)
-			}
+	err := r.admit(ctx, &p.req, answers...)
+	if err == nil {
+		err = r.cfg.Log.append(ctx, entries...)
+	}
+	for i := range page {
+		switch o := &page[i]; {
+		case o.x == nil: // who was not even decided on has an error of their own
+		case err != nil:
+			o.err = r.wrap("open", err)
+		case o.err == nil:
+			o.err = r.tooMany(o.x)
 		}
 	}
 }

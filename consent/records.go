@@ -178,7 +178,7 @@ func (r *Records[T]) sealOne(ctx context.Context, src *T, tag Tag, tags map[stri
 		return Row{}, nil, err
 	}
 	b := r.entry("seal", Request{Purpose: tag.Purpose, Actor: tag.Actor})
-	b.Outcome = "done"
+	b.Outcome, b.Keys = "done", versionsOf(keys[:len(keys)-1])
 	if err := b.sealRef(keys[len(keys)-1], subject, record); err != nil {
 		return Row{}, nil, err
 	}
@@ -245,6 +245,12 @@ func (r *Records[T]) lookup(ctx context.Context, field, value string, req Reques
 		b.Reason = NoRole
 	case !r.cfg.roleMay(req.Role, f.Compartment):
 		b.Reason = RoleForbids
+	case !r.cfg.Guard.mayRun(&req):
+		b.Reason = NoJob
+	default:
+		if b.Reason, err = r.admitLookup(ctx, &req, b, tokens); err != nil {
+			return nil, err
+		}
 	}
 	if b.Reason != MaySearch {
 		b.Outcome = "refused"
@@ -340,7 +346,7 @@ func idsIn(plan *phi.Plan, v reflect.Value) (subject, record string) {
 func (r *Records[T]) entry(action string, req Request) *logBody {
 	return &logBody{
 		Time: r.cfg.now().UnixNano(), Actor: req.Actor, Role: req.Role, Purpose: req.Purpose, Action: action, Type: r.name,
-		Decision: envelope.NewID(), Recipient: req.Recipient, Ledger: r.cfg.Ledger.chain().Len(),
+		Decision: envelope.NewID(), Recipient: req.Recipient, Job: req.Job, Ledger: r.cfg.Ledger.chain().Len(),
 	}
 }
 
@@ -354,7 +360,7 @@ func (req *Request) check() error {
 		return fmt.Errorf("purpose: %w", ErrRequest)
 	case req.Actor == "":
 		return fmt.Errorf("actor: %w", ErrRequest)
-	case !text(string(req.Purpose), req.Actor, req.Role, req.Recipient, req.Justification):
+	case !text(string(req.Purpose), req.Actor, req.Role, req.Recipient, req.Justification, req.Job):
 		return ErrLimit
 	}
 	return req.Gate.check()

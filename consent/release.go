@@ -14,6 +14,7 @@ import (
 
 // released is what a decision lets out of one record.
 type released struct {
+	subject  string
 	reading  *envelope.Reading
 	fields   []string   // permitted, in the type's order
 	withheld []Withheld // the rest
@@ -41,6 +42,12 @@ func (r *Records[T]) release(ctx context.Context, of *T, row envelope.Sealed, a 
 		x, refusal := r.answer(ctx, of, row, a)
 		if x == nil {
 			return nil, refusal
+		}
+		if refusal == nil {
+			if err := r.admit(ctx, &a.req, x); err != nil {
+				return nil, err
+			}
+			refusal = r.tooMany(x)
 		}
 		if err := r.cfg.Log.append(ctx, x.entry); err != nil {
 			return nil, err
@@ -117,7 +124,7 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 	if len(record) > maxText {
 		return nil, fmt.Errorf("record id: %w", ErrLimit)
 	}
-	x := &released{entry: r.entry(a.action, a.req)} // before the ledger is read: it says how much of it was known
+	x := &released{subject: subject, entry: r.entry(a.action, a.req)} // before the ledger is read: it says how much of it was known
 	consents, err := r.cfg.Ledger.of(ctx, subject)
 	if err != nil {
 		return nil, err
@@ -192,6 +199,8 @@ func (d *decider) byType(x *released, wanted []*phi.Field) []*phi.Field {
 		switch {
 		case !d.cfg.roleKnown(d.req.Role):
 			reason = NoRole
+		case !d.cfg.Guard.mayRun(&d.req):
+			reason = NoJob
 		case !d.cfg.roleMay(d.req.Role, f.Compartment):
 			reason = RoleForbids
 		case !d.cfg.Ring.Granted(f.Compartment):
@@ -333,6 +342,9 @@ func (r *Records[T]) finish(ctx context.Context, of *T, x *released, refusal err
 	}
 	subject, record := r.ids(of)
 	key, err := r.cfg.subjectKey(ctx, subject)
+	if err == nil && refusal == nil {
+		b.Keys, err = r.keysOf(ctx, subject, x.fields)
+	}
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,221 @@
+package tally
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rahasia/rahasia/internal/pgtest"
+	"github.com/rahasia/rahasia/internal/sqlite"
+)
+
+var server pgtest.Shared
+
+func TestMain(m *testing.M) { os.Exit(server.Run(m)) }
+
+// noon is in the middle of a step.
+var noon = time.Date(2026, 3, 2, 12, 2, 0, 0, time.UTC)
+
+func id(n int) (out ID) {
+	binary.BigEndian.PutUint64(out[8:], uint64(n))
+	return out
+}
+
+func ids(from, n int) (out []ID) {
+	for i := range n {
+		out = append(out, id(from+i))
+	}
+	return out
+}
+
+// each runs a test on every store; another opens the same one as another
+// process does.
+func each(t *testing.T, test func(t *testing.T, first *Tally, another func() *Tally)) {
+	stores := map[string]func(t *testing.T) *sql.DB{
+		"memory": func(*testing.T) *sql.DB { return nil },
+		"sqlite": func(t *testing.T) *sql.DB {
+			db, err := sqlite.Open(filepath.Join(t.TempDir(), "db"))
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = db.Close() })
+			return db
+		},
+		"postgres": func(t *testing.T) *sql.DB { return pgtest.Open(t, server.Start(t).Database(t)) },
+	}
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) {
+			db := open(t)
+			first, err := Open(t.Context(), db)
+			require.NoError(t, err)
+			test(t, first, func() *Tally {
+				if db == nil {
+					return &Tally{store: first.store, fresh: map[[2]ID]int64{}}
+				}
+				other, err := Open(t.Context(), db)
+				require.NoError(t, err)
+				return other
+			})
+		})
+	}
+}
+
+func count(t *testing.T, c *Tally, who ID, whats []ID, at time.Time, limit *Limit) (admitted int, got Count) {
+	t.Helper()
+	got, err := c.Count(context.Background(), who, whats, at, limit)
+	require.NoError(t, err)
+	require.Len(t, got.Over, len(whats))
+	for _, over := range got.Over {
+		if !over {
+			admitted++
+		}
+	}
+	return admitted, got
+}
+
+func TestLimits(t *testing.T) {
+	each(t, func(t *testing.T, c *Tally, another func() *Tally) {
+		limit := &Limit{Hour: 10, Day: 15}
+		n, got := count(t, c, id(1), ids(0, 8), noon, limit)
+		require.Equal(t, 8, n)
+		require.Equal(t, 8, got.Hour)
+		n, got = count(t, another(), id(1), ids(5, 10), noon, limit)
+		require.Equal(t, 5, n, "three known and two more")
+		require.Equal(t, []bool{false, false, false, false, false, true, true, true, true, true}, got.Over)
+		require.Equal(t, Count{got.Over, 10, 10}, got)
+		n, _ = count(t, another(), id(1), ids(0, 10), noon.Add(time.Minute), limit)
+		require.Equal(t, 10, n, "who was counted costs nothing again")
+		n, _ = count(t, another(), id(2), ids(0, 10), noon, limit)
+		require.Equal(t, 10, n, "another has a count of their own")
+
+		later := noon.Add(66 * time.Minute)
+		n, got = count(t, another(), id(1), ids(0, 2), later, limit)
+		require.Equal(t, 2, n, "the hour is over")
+		require.Equal(t, 2, got.Hour)
+		require.Equal(t, 10, got.Day, "of the day they were a part already")
+		n, got = count(t, c, id(1), ids(100, 9), later, limit)
+		require.Equal(t, 5, n, "the day has room for five more")
+		require.Equal(t, Count{got.Over, 7, 15}, got)
+		n, _ = count(t, another(), id(1), ids(2, 8), later, limit)
+		require.Equal(t, 3, n, "known of the day, and yet new in the hour")
+
+		next := noon.Add(24*time.Hour + 6*time.Minute)
+		n, _ = count(t, another(), id(1), ids(200, 20), next, limit)
+		require.Equal(t, 5, n, "what the first hour of the day before held has left the day, but for those seen again since")
+		n, _ = count(t, another(), id(1), ids(300, 20), next.Add(24*time.Hour), limit)
+		require.Equal(t, 10, n)
+	})
+}
+
+// TestNoHourAcrossSteps: no hour, wherever it begins, holds more than the limit.
+func TestNoHourAcrossSteps(t *testing.T) {
+	each(t, func(t *testing.T, c *Tally, _ func() *Tally) {
+		limit := &Limit{Hour: 6, Day: 1000}
+		var when []time.Time
+		for i := range 400 {
+			at := noon.Add(time.Duration(i) * 47 * time.Second)
+			if n, _ := count(t, c, id(1), ids(i, 1), at, limit); n == 1 {
+				when = append(when, at)
+			}
+		}
+		require.Greater(t, len(when), 20)
+		for i := 6; i < len(when); i++ {
+			require.Greater(t, when[i].Sub(when[i-6]), time.Hour)
+		}
+	})
+}
+
+func TestWithoutLimit(t *testing.T) {
+	each(t, func(t *testing.T, c *Tally, another func() *Tally) {
+		n, got := count(t, c, id(1), ids(0, 250), noon, nil)
+		require.Equal(t, 250, n)
+		require.Equal(t, 250, got.Hour)
+		_, got = count(t, another(), id(1), append(ids(240, 20), ids(240, 20)...), noon, nil)
+		require.Equal(t, 260, got.Day)
+		require.Len(t, got.Over, 40)
+	})
+}
+
+// TestRace: of many who count at once, in several processes, exactly as many
+// are admitted as the limit allows.
+func TestRace(t *testing.T) {
+	each(t, func(t *testing.T, _ *Tally, another func() *Tally) {
+		limit := &Limit{Hour: 30, Day: 30}
+		var admitted atomic.Int64
+		var wg sync.WaitGroup
+		for p := range 3 {
+			c := another()
+			for g := range 3 {
+				wg.Go(func() {
+					for i := range 10 {
+						got, err := c.Count(context.Background(), id(1), ids(1000*(3*p+g)+10*i, 2), noon, limit)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						for _, over := range got.Over {
+							if !over {
+								admitted.Add(1)
+							}
+						}
+					}
+				})
+			}
+		}
+		wg.Wait()
+		require.EqualValues(t, 30, admitted.Load())
+	})
+}
+
+// TestSweep: nothing older than a day and a step stays.
+func TestSweep(t *testing.T) {
+	each(t, func(t *testing.T, c *Tally, another func() *Tally) {
+		count(t, c, id(1), ids(0, 50), noon, nil)
+		count(t, another(), id(2), ids(0, 1), noon.Add(25*time.Hour), nil)
+		switch s := c.store.(type) {
+		case *memory:
+			require.Len(t, s.all, 1)
+		case *sqlStore:
+			for _, table := range []string{"consent_guard", "consent_guard_count"} {
+				var n int
+				require.NoError(t, s.db.QueryRow(`SELECT count(*) FROM `+table).Scan(&n))
+				require.Equal(t, 1, n, table)
+			}
+		}
+	})
+}
+
+func TestFailures(t *testing.T) {
+	each(t, func(t *testing.T, c *Tally, _ func() *Tally) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := c.Count(ctx, id(1), ids(0, 1), noon, nil)
+		require.ErrorIs(t, err, context.Canceled)
+		if s, ok := c.store.(*sqlStore); ok {
+			_, err := s.db.Exec(`DROP TABLE consent_guard`)
+			require.NoError(t, err)
+			_, err = c.Count(t.Context(), id(1), ids(0, 1), noon, nil)
+			require.Error(t, err)
+			var n int
+			require.NoError(t, s.db.QueryRow(`SELECT count(*) FROM consent_guard_count`).Scan(&n))
+			require.Zero(t, n, "nothing of a count that failed stays")
+		}
+	})
+}
+
+// TestOneConnection: a pool of one does.
+func TestOneConnection(t *testing.T) {
+	each(t, func(t *testing.T, c *Tally, another func() *Tally) {
+		if s, ok := c.store.(*sqlStore); ok {
+			s.db.SetMaxOpenConns(1)
+		}
+		n, _ := count(t, another(), id(1), ids(0, 5), noon, nil)
+		require.Equal(t, 5, n)
+	})
+}
