@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rahasia/rahasia/envelope"
@@ -166,7 +167,10 @@ func (e *export[T]) decide(ctx context.Context, of *T, row envelope.Sealed) (*re
 	if x == nil {
 		return nil, refusal
 	}
-	x.entry.K, x.entry.Justification = e.req.Gate.k(), e.req.Gate.Ungated
+	x.entry.K = e.req.Gate.k()
+	if why := e.req.Gate.Ungated; why != "" {
+		x.entry.Justification = strings.TrimPrefix(x.entry.Justification+"; "+why, "; ") // an emergency's stays
+	}
 	if refusal == nil && x.byRecord {
 		// A gap that other records do not have would tell who carries a label.
 		x.fields, x.entry.Reason = nil, NoConsent
