@@ -33,11 +33,12 @@
 // A kind says what a field is; from it follow the compartment whose key seals
 // it and what an export makes of it:
 //
-//	identity   nik, phone, name              dropped; may be looked up
-//	identity   address, bpjs, email, kk, mrn, passport, region   dropped
+//	identity   bpjs, email, mrn, name, nik, passport, phone   dropped; may be looked up
+//	identity   contact-phone, kk, nik-ibu    the same; another's, so they never join the patient's
+//	identity   address, region               dropped
 //	identity   birthdate                     its year; a time.Time, or a text as YYYY-MM-DD, YYYY-MM or YYYY
 //	identity   sex                           kept
-//	clinical   clinical                      kept
+//	clinical   clinical                      kept, unless its type has a time.Time in it
 //	clinical   date                          its year; likewise
 //	clinical   text                          dropped
 //	sensitive  sensitive                     dropped

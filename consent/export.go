@@ -51,14 +51,15 @@ func (t *Table) Suppressed() int { return t.suppressed }
 func (t *Table) WriteCSV(w io.Writer) error { return pseudo.WriteCSV(w, t.Columns, t.Rows()) }
 
 // Export gives the records of in as a table for req.Recipient: direct
-// identifiers left out, dates as years, and in the column "pseudonym" a token
-// of the patient in the recipient's own domain ([Config.AddRecipient]), so two
-// recipients' tables have no pseudonym in common. in yields for each record a
-// T with its ids set and its row; where it can fail, check that before you use
-// the table. A record of which the type's columns would be given, but for a label
-// of its own, is left out whole: a gap would show the label. A record whose patient does not allow the
-// export is left out and counted; each one that is given or left out has its
-// entry in the audit log before its row is yielded.
+// identifiers left out, dates as years (and a time.Time in a field of another kind
+// not at all), and in the column "pseudonym" a token of the patient in the
+// recipient's own domain ([Config.AddRecipient]), so two recipients' tables have no
+// pseudonym in common. in yields for each record a T with its ids set and its row;
+// where it can fail, check that before you use the table. A record of which the
+// type's columns would be given, but for a label of its own, is left out whole: a
+// gap would show the label. A record whose patient does not allow the export is left
+// out and counted; each one that is given or left out has its entry in the audit log
+// before its row is yielded.
 //
 // Rows come in the order of in: give it an order that says nothing, or two
 // recipients join their tables line by line.
@@ -67,9 +68,12 @@ func (t *Table) WriteCSV(w io.Writer) error { return pseudo.WriteCSV(w, t.Column
 // why. The rows are pseudonymous and still personal data: who knows of a patient
 // what the gate does not measure, such as a rare diagnosis, may recognise the row.
 //
-// Errors: [ErrRequest], risk.ErrPlan for a gate that names a column twice or one
-// that is not there, [*DeniedError] for a role that may see none of the
-// columns, keyring.ErrNoKeyset for a recipient that was not added; while reading, what [Records.Open] returns.
+// Errors: [ErrRequest], risk.ErrPlan for a gate that names a column twice or
+// one that is not there, [*DeniedError] for a role that may see none of the columns,
+// keyring.ErrNoKeyset for a recipient that was not added, [pseudo.ErrPolicy] for a
+// type with a field that is stored as "pseudonym"; while reading, what
+// [Records.Open] returns, and keyring.ErrUnknownVersion where the recipient's keyset
+// was rotated and the old version suspended meanwhile.
 func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Sealed], req Request) (*Table, error) {
 	err := req.check()
 	if err == nil && (req.Recipient == "" || in == nil) {
@@ -81,14 +85,15 @@ func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Seale
 	}
 	var deidentified *pseudo.Deidentifier[T]
 	if err == nil {
-		deidentified, err = pseudo.NewDeidentifier[T](ctx, domain, exportPolicy(r.cfg.now()))
+		deidentified, err = pseudo.NewDeidentifier[T](ctx, domain, exportPolicy(r.plan, r.cfg.now()))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("consent: export %s: %w", r.name, err)
 	}
 	x := &export[T]{records: r, deidentified: deidentified, req: req, table: &Table{Columns: deidentified.Columns()}}
-	x.names = x.table.Columns[1:]
-	if x.plan, err = req.Gate.plan(r.plan, x.table.Columns); err != nil {
+	x.columns = slices.Clone(x.table.Columns) // the table's are the caller's
+	x.names = x.columns[1:]
+	if x.plan, err = req.Gate.plan(r.plan, x.columns); err != nil {
 		return nil, x.wrap(err)
 	}
 	if !slices.ContainsFunc(x.names, func(name string) bool {
@@ -115,10 +120,15 @@ func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Seale
 }
 
 // exportPolicy is what the kinds' forms say.
-func exportPolicy(at time.Time) pseudo.Policy {
-	p := pseudo.Policy{At: at, Kinds: map[pseudo.Kind]pseudo.Form{}}
+func exportPolicy(plan *phi.Plan, at time.Time) pseudo.Policy {
+	p := pseudo.Policy{At: at, Kinds: map[pseudo.Kind]pseudo.Form{}, Fields: map[string]pseudo.Form{}}
 	for _, k := range phi.Kinds() {
 		p.Kinds[pseudo.Kind(k.Name)] = pseudo.Form(k.Form)
+	}
+	for i := range plan.Fields {
+		if f := &plan.Fields[i]; f.Kind.Form == phi.Keep && phi.HoldsTime(f.Type) {
+			p.Fields[f.Name] = pseudo.FormDrop // a date under a kind that is kept would leave to the second
+		}
 	}
 	return p
 }
@@ -129,6 +139,7 @@ type export[T any] struct {
 	deidentified *pseudo.Deidentifier[T]
 	req          Request
 	table        *Table
+	columns      []string
 	names        []string // of the columns after the first
 	plan         risk.Plan
 	page         []exported[T]

@@ -77,6 +77,12 @@ func TestExport(t *testing.T) {
 	require.Equal(t, "ui-2026", e.Recipient)
 	require.Len(t, slices.DeleteFunc(entries(t, r.cfg.Log), func(e Entry) bool { return e.Action != "export" }), 4)
 
+	domain, err := pseudo.Open(ctx, r.cfg.Ring, "recipient/ui-2026") // on which the pseudonyms of earlier tables depend
+	require.NoError(t, err)
+	token, err := domain.Token(ctx, pseudo.Subject, ayu.ID)
+	require.NoError(t, err)
+	require.Equal(t, token.String(), got[0][0])
+
 	other := study
 	other.Recipient = "ugm-2026"
 	table, err = r.Export(ctx, each(rows), other)
@@ -147,6 +153,20 @@ func TestExportDateWithoutYear(t *testing.T) {
 	require.Equal(t, Withheld{"Born", NotGeneral}, readAll(t, table)[0][1])
 }
 
+// TestExportCountsByItsClock: who the oldest are is for the configuration's clock to say.
+func TestExportCountsByItsClock(t *testing.T) {
+	cfg := memoryConfig(t)
+	cfg.Now = func() time.Time { return noon.AddDate(100, 0, 0) }
+	r := people(t, cfg)
+	require.NoError(t, cfg.AddRecipient(context.Background(), "ui-2026"))
+	p := ayu
+	p.Born = time.Date(2030, 5, 6, 0, 0, 0, 0, time.UTC)
+	row := sealed(t, r, p, Research)
+	table, err := r.Export(context.Background(), each([]stored{{p.ID, row.Sealed}}), study)
+	require.NoError(t, err)
+	require.Equal(t, "2036 or earlier", readAll(t, table)[0][1])
+}
+
 type visit struct {
 	ID     string          `phi:"subject"`
 	Visit  string          `phi:"record"`
@@ -186,6 +206,83 @@ func TestExportCells(t *testing.T) {
 		got = append(got, row[1:])
 	}
 	require.Equal(t, [][]any{{"2026", "2025", 71, 60.5, "2019", "B"}, {nil, nil, nil, nil, nil, ""}}, got)
+}
+
+// TestExportOfAnOlderType: a record that was sealed before its type had a field has
+// nothing there, which is not the field's zero.
+func TestExportOfAnOlderType(t *testing.T) {
+	type older struct {
+		ID  string `phi:"subject"`
+		Sex string `phi:"sex"`
+	}
+	type newer struct {
+		ID      string `phi:"subject"`
+		Sex     string `phi:"sex"`
+		Allergy string `phi:"clinical"`
+	}
+	cfg := memoryConfig(t)
+	ctx := context.Background()
+	require.NoError(t, cfg.AddRecipient(ctx, "ui-2026"))
+	before, err := NewRecords[older]("chart", cfg)
+	require.NoError(t, err)
+	r, err := NewRecords[newer]("chart", cfg)
+	require.NoError(t, err)
+	_, err = cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Research}})
+	require.NoError(t, err)
+	row, err := before.Seal(ctx, &older{ID: "p", Sex: "female"}, careTag)
+	require.NoError(t, err)
+	table, err := r.Export(ctx, func(yield func(*newer, envelope.Sealed) bool) { yield(&newer{ID: "p"}, row.Sealed) }, study)
+	require.NoError(t, err)
+	require.Equal(t, []any{"female", nil}, readAll(t, table)[0][1:])
+}
+
+// TestExportKeepsNoTime: a date under a kind that is kept is no column, not given to
+// the second.
+func TestExportKeepsNoTime(t *testing.T) {
+	type reading struct{ At time.Time }
+	type scan struct {
+		ID    string    `phi:"subject"`
+		Onset time.Time `phi:"clinical"`
+		All   []reading `phi:"clinical"`
+		Size  int       `phi:"clinical"`
+	}
+	cfg := memoryConfig(t)
+	ctx := context.Background()
+	require.NoError(t, cfg.AddRecipient(ctx, "ui-2026"))
+	r, err := NewRecords[scan]("scan", cfg)
+	require.NoError(t, err)
+	_, err = cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Research}})
+	require.NoError(t, err)
+	row, err := r.Seal(ctx, &scan{ID: "p", Onset: noon, All: []reading{{noon}}, Size: 3}, careTag)
+	require.NoError(t, err)
+	table, err := r.Export(ctx, func(yield func(*scan, envelope.Sealed) bool) { yield(&scan{ID: "p"}, row.Sealed) }, study)
+	require.NoError(t, err)
+	require.Equal(t, []string{"pseudonym", "Size"}, table.Columns)
+	require.Equal(t, []any{3}, readAll(t, table)[0][1:])
+}
+
+// TestExportWhileRotated: a rotation while the table is read gives no patient two
+// pseudonyms in it.
+func TestExportWhileRotated(t *testing.T) {
+	ctx := context.Background()
+	r := people(t, memoryConfig(t))
+	require.NoError(t, r.cfg.AddRecipient(ctx, "ui-2026"))
+	row := sealed(t, r, ayu, Research).Sealed
+	table, err := r.Export(ctx, each([]stored{{ayu.ID, row}, {ayu.ID, row}}), study)
+	require.NoError(t, err)
+	var pseudonyms []any
+	for row, err := range table.Rows() {
+		require.NoError(t, err)
+		if pseudonyms = append(pseudonyms, row[0]); len(pseudonyms) == 1 {
+			_, err := r.cfg.Ring.Rotate(ctx, recipientDomain("ui-2026"))
+			require.NoError(t, err)
+		}
+	}
+	require.Len(t, pseudonyms, 2)
+	require.Equal(t, pseudonyms[0], pseudonyms[1])
+	table, err = r.Export(ctx, each([]stored{{ayu.ID, row}}), study)
+	require.NoError(t, err)
+	require.NotEqual(t, pseudonyms[0], readAll(t, table)[0][0], "the next table has the new ones")
 }
 
 // TestExportPages reads more than a page, and stops early without losing track.

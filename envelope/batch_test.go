@@ -177,6 +177,21 @@ func TestBatchErrors(t *testing.T) {
 	l := &lab{ID: "p0"}
 	all(t, 1, nil, newCodec[lab](t, "patient", ring).OpenAll(ctx, maps.All(map[*lab]Sealed{l: rows[0]})))
 	require.Equal(t, records[0].Notes, l.Notes)
+	// One of another compartment of T's than the row has, as many as those.
+	type result struct {
+		ID     string `phi:"subject"`
+		Result string `phi:"clinical,in=lab"`
+	}
+	type note struct {
+		ID    string `phi:"subject"`
+		Notes string
+	}
+	seal(t, newCodec[result](t, "patient", ring), &result{ID: "p0", Result: "negatif"}) // so that there is a key
+	row := seal(t, newCodec[note](t, "patient", ring), &note{ID: "p0", Notes: "x"})
+	for r, err := range newCodec[result](t, "patient", ring).OpenAll(ctx, maps.All(map[*result]Sealed{{ID: "p0", Result: "x"}: row})) {
+		require.NoError(t, err)
+		require.Empty(t, r.Result)
+	}
 	// And a view that is granted some compartments opens those.
 	p := &person{ID: "p0"}
 	part := newCodec[person](t, "patient", ring.Only("identity"))

@@ -231,8 +231,9 @@ func (c *core) write(s *scratch, col *column, root reflect.Value) error {
 	case col.coder.Absent(v):
 		return nil
 	default:
+		s.torn = true // if a MarshalBinary panics
 		values, err := col.coder.Write(s.values, v)
-		s.values = values
+		s.values, s.torn = values, false
 		if err != nil {
 			return fmt.Errorf("%w: %w", c.at(ErrValue, col.name), err)
 		}

@@ -26,7 +26,7 @@
 //	phi:"clear"     not sealed: a column of its own
 //	phi:"nik"       a kind, and so the compartment that the field is sealed in:
 //
-//	identity    address, birthdate, bpjs, email, kk, mrn, name, nik, passport, phone, region, sex
+//	identity    address, birthdate, bpjs, contact-phone, email, kk, mrn, name, nik, nik-ibu, passport, phone, region, sex
 //	clinical    clinical, date, text; and a field without a tag
 //	sensitive   sensitive
 //
@@ -76,9 +76,9 @@
 // strings, byte slices and arrays, slices and arrays, maps with text or integer
 // keys, and structs, in slices and maps or with a kind of their own, by the
 // names of their exported fields (the tags of other packages mean nothing
-// here). The encoding is stored beside the name: a field whose type has changed
-// to another encoding is [ErrType] when it is opened, never garbage. All NaNs
-// are one.
+// here), nested in at most 32 others. The encoding is stored beside the name: a
+// field whose type has changed to another encoding is [ErrType] when it is
+// opened, never garbage. All NaNs are one.
 //
 // # Types that change
 //

@@ -31,7 +31,8 @@ var (
 	// ErrTruncated: a sealed object ends before its length.
 	ErrTruncated = fmt.Errorf("%w: object ends early", ErrOpen)
 
-	// ErrState: a Writer without what was asked of it: closed, or not yet.
+	// ErrState: a Writer without what was asked of it: closed, not yet, or in use
+	// by another call.
 	ErrState = errors.New("envelope: wrong state of an object's writer")
 
 	// ErrEmpty: no record, or one without subject id, record id or type; no ring, no

@@ -235,7 +235,7 @@ func (r *Received) Accept(ctx context.Context, tx *sql.Tx) error {
 	if r == nil || r.Inbox == "" || r.ID == [32]byte{} {
 		return fmt.Errorf("%w: nothing received", ErrEmpty)
 	}
-	result, err := tx.ExecContext(ctx, "INSERT INTO rahasia_accepted (inbox, version, id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+	result, err := tx.ExecContext(ctx, "INSERT INTO rahasia_accepted (inbox, version, id) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
 		r.Inbox, int64(r.Version), r.ID[:])
 	if err != nil {
 		return fmt.Errorf("envelope: accept: inbox %q: %w", r.Inbox, err)

@@ -26,6 +26,8 @@ type intake struct {
 
 // OpenIntake reads the credential that [Inbox.Enrol] wrote. A file that others
 // than its owner may use at all, or that has another form, is ErrCredential.
+// Who can put another file in its place chooses for whom the intake seals: keep
+// the folder to the owner too.
 //
 // The intake cannot tell that its inbox was rotated: it goes on with its
 // version until that is destroyed and its items are refused. Whoever rotates

@@ -501,10 +501,22 @@ func testReplay(t *testing.T, db *sql.DB) {
 	defer func() { _ = tx.Rollback() }()
 	require.ErrorIs(t, new(Received).Accept(ctx, tx), ErrEmpty)
 	require.ErrorIs(t, (*Received)(nil).Accept(ctx, tx), ErrEmpty)
+	require.ErrorIs(t, (&Received{Inbox: "branches"}).Accept(ctx, tx), ErrEmpty)
+	require.ErrorIs(t, (&Received{ID: [32]byte{1}}).Accept(ctx, tx), ErrEmpty)
 	require.NoError(t, tx.Rollback())
 	got, err := inbox.Open(ctx, sealItem(t, intake, "p1", "x"))
 	require.NoError(t, err)
 	err = got.Accept(ctx, tx)
 	require.Error(t, err, "a transaction that is over")
 	require.NotErrorIs(t, err, ErrReplayed)
+
+	// A table that would not notice a repeat accepts nothing.
+	for _, table := range []string{"DROP TABLE rahasia_accepted", "CREATE TABLE rahasia_accepted (inbox TEXT NOT NULL, version BIGINT NOT NULL, id BYTEA NOT NULL)"} {
+		_, err := db.Exec(table)
+		require.NoError(t, err)
+	}
+	tx, err = db.Begin()
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback() }()
+	require.Error(t, got.Accept(ctx, tx))
 }

@@ -155,6 +155,41 @@ func TestLeakPool(t *testing.T) {
 	require.Positive(t, used)
 }
 
+// shy has a MarshalBinary that panics.
+type shy struct{}
+
+func (shy) MarshalBinary() ([]byte, error) { panic("shy") }
+
+func (*shy) UnmarshalBinary([]byte) error { return nil }
+
+// TestLeakPoolPanic: nor after a panic of a MarshalBinary, which leaves behind
+// what was written of its value before it.
+func TestLeakPoolPanic(t *testing.T) {
+	ctx := context.Background()
+	type T struct {
+		ID string `phi:"subject"`
+		V  map[string]string
+		W  []struct {
+			A string
+			B *shy
+		}
+	}
+	c := newCodec[T](t, "t", newRing(t, "r", "clinical"))
+	src := T{ID: "p1", V: map[string]string{"a": strings.Repeat("x", 5000)}}
+	_, err := c.Seal(ctx, &src, nil) // so that the buffer is large
+	require.NoError(t, err)
+	src.V = nil
+	src.W = append(src.W, struct {
+		A string
+		B *shy
+	}{"plaintext-of-list", &shy{}})
+	require.Panics(t, func() { _, _ = c.Seal(ctx, &src, nil) })
+	for range 4 {
+		s := c.core().get()
+		require.False(t, bytes.Contains(s.values[:cap(s.values)], []byte("plaintext")))
+	}
+}
+
 // TestLeakErrors: errors name type and field, and no window of a value, an id
 // or the row.
 func TestLeakErrors(t *testing.T) {

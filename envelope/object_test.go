@@ -68,6 +68,7 @@ func TestObjectFormRefuses(t *testing.T) {
 		"id of variant 3":      set(9, 0xfa),
 		"generation 0":         append(append(bytes.Clone(good[:17]), 0, 0, 0, 0), good[21:]...),
 		"length over 52 bits":  set(22, 0x10),
+		"one byte too long":    append(append(bytes.Clone(good[:21]), 0, 0x10, 0, 0, 0, 0, 0, 0), good[29:]...),
 		"negative length":      set(21, 0x80),
 		"one byte":             good[:1],
 		"one byte less":        good[:len(good)-1],
@@ -185,5 +186,34 @@ func FuzzObject(f *testing.F) {
 		again, err := o.MarshalBinary()
 		require.NoError(t, err)
 		require.Equal(t, b, again, "not canonical")
+	})
+}
+
+// FuzzObjectHead: no bytes but those that were sealed open as an object, from
+// the head on, and nothing else is released; nor does a reference to them with
+// another head open.
+func FuzzObjectHead(f *testing.F) {
+	o, data := newObjects(f), []byte("the object")
+	sealed, object := sealObject(f, o, "patient-1", data)
+	other, _ := sealObject(f, o, "patient-1", data)
+	f.Add(sealed)
+	f.Add(other)
+	f.Add(sealed[:56])
+	f.Add(append(bytes.Clone(sealed), 0))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := openObject(t, o, "patient-1", object, b)
+		if bytes.Equal(b, sealed) {
+			require.NoError(t, err)
+			require.Equal(t, data, got)
+			return
+		}
+		require.ErrorIs(t, err, ErrOpen)
+		require.Empty(t, got)
+		noInput(t, err, b)
+		if altered := object; copy(altered.head[:], b) > 0 && altered != object {
+			_, err := openObject(t, o, "patient-1", altered, append(altered.head[:], sealed[56:]...))
+			require.ErrorIs(t, err, ErrOpen)
+		}
 	})
 }

@@ -2,8 +2,12 @@ package envelope
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -97,6 +101,42 @@ func TestAttackObjectBits(t *testing.T) {
 	require.Greater(t, flips, 5000)
 	_, err := openObject(t, o, "patient-1", object, sealed)
 	require.NoError(t, err, "the test has put back what it changed")
+}
+
+// TestAttackObjectEveryBit of the first, the middle and the last chunk, and
+// every length that is shorter.
+func TestAttackObjectEveryBit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a quarter of a million chunks take seconds")
+	}
+	o, sealed, object, data := attacked(t)
+	ctx := t.Context()
+	a, err := o.OpenAt(ctx, "patient-1", object, bytes.NewReader(sealed), ObjectOptions{Workers: 1})
+	require.NoError(t, err)
+	p := make([]byte, 1)
+	for at := chunked.HeadSize; at < len(sealed); at++ {
+		off := int64(at-chunked.HeadSize) / sealedChunk * chunked.Size
+		for bit := range 8 {
+			sealed[at] ^= 1 << bit
+			p[0] = 0xff
+			if n, err := a.ReadAt(p, off); !isOpen(err) || n != 0 || p[0] != 0 {
+				t.Fatalf("byte %d bit %d: %v", at, bit, err)
+			}
+			sealed[at] ^= 1 << bit
+		}
+	}
+	n, err := a.ReadAt(p, 0)
+	require.NoError(t, err)
+	require.Equal(t, data[:n], p)
+	for n := range sealed {
+		a, err := o.OpenAt(ctx, "patient-1", object, bytes.NewReader(sealed[:n]), ObjectOptions{})
+		if err == nil {
+			_, err = a.Seek(0, io.SeekEnd)
+		}
+		if !errors.Is(err, ErrTruncated) {
+			t.Fatalf("cut to %d: %v", n, err)
+		}
+	}
 }
 
 // sink counts what it is given.
@@ -314,4 +354,84 @@ func reversed(b []byte) []byte {
 		out[len(b)-1-i] = b[i]
 	}
 	return out
+}
+
+// TestAttackObjectPanic: a Close that was deferred, when the underlying writer
+// has panicked, neither makes an object of half nor writes it in the clear.
+func TestAttackObjectPanic(t *testing.T) {
+	o := newObjects(t)
+	for _, size := range []int{100, 3*chunked.Size + 100, 20 * chunked.Size} {
+		data := pattern(size)
+		var out bytes.Buffer
+		calls := 0
+		w, err := o.Create(t.Context(), "patient-1", writerFunc(func(p []byte) (int, error) {
+			out.Write(p)
+			if calls++; calls == 1 {
+				panic("connection lost")
+			}
+			return len(p), nil
+		}), ObjectOptions{Workers: 1})
+		require.NoError(t, err)
+		require.PanicsWithValue(t, "connection lost", func() {
+			defer w.Close()
+			_, _ = w.Write(data)
+			_ = w.Close()
+		})
+		require.Equal(t, 1, calls)
+		require.False(t, bytes.Contains(out.Bytes(), data[:100]))
+		_, err = w.Write(data)
+		require.ErrorIs(t, err, ErrState)
+		_, err = w.ReadFrom(bytes.NewReader(data))
+		require.ErrorIs(t, err, ErrState)
+		require.ErrorIs(t, w.Close(), ErrState)
+		_, err = w.Object()
+		require.ErrorIs(t, err, ErrState)
+	}
+}
+
+// TestAttackObjectConcurrent: writers and readers that share buffers, some of
+// which fail, mix nothing up; and one ReaderAt serves many, of which some meet
+// a damaged chunk.
+func TestAttackObjectConcurrent(t *testing.T) {
+	ctx, o := t.Context(), newObjects(t)
+	shared := pattern(5*chunked.Size + 100)
+	sealed, object := sealObject(t, o, "patient-0", shared)
+	sealed[chunked.HeadSize+2*sealedChunk+5] ^= 1
+	a, err := o.OpenAt(ctx, "patient-0", object, bytes.NewReader(sealed), ObjectOptions{Workers: 2})
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			subject := fmt.Sprint("patient-", g)
+			r := rand.New(rand.NewPCG(5, uint64(g)))
+			for range 30 {
+				data := bytes.Repeat([]byte{byte(g), byte(r.Uint32())}, r.IntN(3*chunked.Size))
+				stop, cancel := context.WithCancel(ctx)
+				broken, err := o.Create(stop, subject, io.Discard, ObjectOptions{})
+				if err == nil {
+					_, _ = broken.Write(data)
+					cancel()
+					err = broken.Close()
+				}
+				if !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+				cancel()
+				own, reference := sealObject(t, o, subject, data)
+				got, err := openObject(t, o, subject, reference, own)
+				if err != nil || !bytes.Equal(got, data) {
+					t.Error("another's bytes", err)
+				}
+				off := r.Int64N(object.Size())
+				p := make([]byte, r.IntN(3*chunked.Size))
+				n, err := a.ReadAt(p, off)
+				first, last := off/chunked.Size, (off+int64(len(p))-1)/chunked.Size
+				damaged := len(p) > 0 && first <= 2 && 2 <= last
+				if damaged != errors.Is(err, ErrOpen) || !bytes.Equal(p[:n], shared[off:][:n]) || damaged && !bytes.Equal(p[n:], make([]byte, len(p)-n)) {
+					t.Error(off, len(p), n, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

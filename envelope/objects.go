@@ -212,6 +212,8 @@ func (o *Objects) failed(stage string, err error) error {
 		err = ErrTruncated
 	case errors.Is(err, chunked.ErrLength):
 		err = ErrLimit
+	case errors.Is(err, chunked.ErrBusy):
+		return o.state(err.Error())
 	default:
 		for _, n := range named {
 			if errors.Is(err, n) {

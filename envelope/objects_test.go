@@ -280,6 +280,12 @@ func TestObjectsAfterErasure(t *testing.T) {
 	require.NoError(t, err)
 	_, err = a.ReadAt(make([]byte, 10), 0)
 	require.NoError(t, err)
+	_, err = a.Read(make([]byte, 10)) // it keeps this chunk
+	require.NoError(t, err)
+	_, err = a.Seek(-10, io.SeekEnd) // it has opened the last chunk
+	require.NoError(t, err)
+	_, err = a.Seek(10, io.SeekStart)
+	require.NoError(t, err)
 
 	_, err = o.ring.Shred(ctx, "patient-1")
 	require.NoError(t, err)
@@ -292,6 +298,15 @@ func TestObjectsAfterErasure(t *testing.T) {
 	require.Less(t, len(rest), 1<<20)
 	_, err = a.ReadAt(make([]byte, 10), 100_000)
 	require.ErrorIs(t, err, keyring.ErrShredded)
+	for range 2 {
+		kept := make([]byte, 10)
+		n, err := a.Read(kept)
+		require.ErrorIs(t, err, keyring.ErrShredded, "nor the chunk that it keeps")
+		require.Zero(t, n)
+		require.Equal(t, make([]byte, 10), kept)
+	}
+	_, err = a.Seek(0, io.SeekEnd)
+	require.ErrorIs(t, err, keyring.ErrShredded)
 }
 
 // TestObjectsAcrossARekeying: those of before open until it ends.
@@ -299,6 +314,8 @@ func TestObjectsAcrossARekeying(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, o := t.Context(), newObjects(t)
 		before, first := sealObject(t, o, "patient-1", []byte("before"))
+		open, err := o.OpenAt(ctx, "patient-1", first, bytes.NewReader(before), ObjectOptions{})
+		require.NoError(t, err)
 		require.NoError(t, o.ring.Rekey(ctx, "patient-1"))
 		after, second := sealObject(t, o, "patient-1", []byte("after"))
 		require.EqualValues(t, 1, first.Generation())
@@ -311,7 +328,11 @@ func TestObjectsAcrossARekeying(t *testing.T) {
 		require.Equal(t, "after", string(got))
 
 		time.Sleep(61 * time.Second)
+		_, err = open.ReadAt(make([]byte, 3), 0)
+		require.NoError(t, err)
 		require.NoError(t, o.ring.EndRekey(ctx, "patient-1"))
+		_, err = open.ReadAt(make([]byte, 3), 0)
+		require.ErrorIs(t, err, keyring.ErrUnknownGeneration, "nor does one that was open")
 		_, err = openObject(t, o, "patient-1", first, before)
 		require.ErrorIs(t, err, keyring.ErrUnknownGeneration)
 		require.ErrorIs(t, err, ErrOpen)

@@ -11,6 +11,10 @@ import (
 // Writer seals an object as it is written: [Objects.Create] makes it. It is for
 // one goroutine. It holds a key and plaintext; it prints as a fixed text.
 //
+// A call while another one runs is ErrState and changes nothing: what ends a
+// Writer from outside is its context. After a panic of the underlying writer
+// or reader each call is ErrState.
+//
 // Close ends the object, and only then it has a reference. A Writer that
 // failed stays failed and has none; nor is there one for a Writer that is
 // dropped, so that what it has written opens for nobody. Nothing is to be

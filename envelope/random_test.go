@@ -48,6 +48,25 @@ func TestAttackRandom(t *testing.T) {
 		"manifest": {steps[0].Manifest, func(b []byte) { _, _, _, _ = parseManifest(b, nil, columns) }},
 		"skip":     {steps[0].Manifest, func(b []byte) { _, _ = cbor.Skip(b, 0) }},
 	}
+	type parser = struct {
+		valid []byte
+		parse func([]byte)
+	}
+	reference, err := testObject().MarshalBinary()
+	require.NoError(t, err)
+	referenceText, err := testObject().MarshalText()
+	require.NoError(t, err)
+	m, i := anyMessage(t), anyItem(t)
+	parsers["object's reference"] = parser{reference, func(b []byte) { _ = new(Object).UnmarshalBinary(b) }}
+	parsers["object's reference as text"] = parser{referenceText, func(b []byte) { _ = new(Object).UnmarshalText(b) }}
+	parsers["message"] = parser{m, func(b []byte) { _ = checkMessage(b) }}
+	parsers["message as text"] = parser{must(m.MarshalText()), func(b []byte) { _ = new(Message).UnmarshalText(b) }}
+	parsers["message as JSON"] = parser{must(m.MarshalJSON()), func(b []byte) { _ = new(Message).UnmarshalJSON(b) }}
+	parsers["item"] = parser{i, func(b []byte) { _ = checkItem(b) }}
+	parsers["item as text"] = parser{must(i.MarshalText()), func(b []byte) { _ = new(Item).UnmarshalText(b) }}
+	parsers["item as JSON"] = parser{must(i.MarshalJSON()), func(b []byte) { _ = new(Item).UnmarshalJSON(b) }}
+	parsers["content"] = parser{appendContent(nil, "p1", []byte("payload")), func(b []byte) { _, _, _ = parseContent(b) }}
+	parsers["credential"] = parser{credentialText(t, anyCredential(t)), func(b []byte) { _, _ = parseCredential(b) }}
 	for name, v := range map[string]any{
 		"object": opaque{
 			Name: "a", When: time.Unix(1, 2), Tags: []string{"x"}, Null: sql.NullString{String: "y", Valid: true},
@@ -70,6 +89,14 @@ func TestAttackRandom(t *testing.T) {
 			random(t, n, p.valid, p.parse)
 		})
 	}
+}
+
+func anyMessage(t testing.TB) Message {
+	return message(t, newTopic(t, "lab", newRing(t, "r", "topic/lab")), "p1", "x")
+}
+
+func anyItem(t testing.TB) Item {
+	return sealItem(t, enrol(t, newInbox(t, "branches", newRing(t, "r", "inbox/branches")), "s"), "p1", "x")
 }
 
 // random is deterministic but for what runs beside it.
@@ -123,4 +150,38 @@ func mutate(r *rand.Rand, dst, valid []byte) []byte {
 		}
 	}
 	return dst
+}
+
+// TestAttackFresh: all bytes that must be fresh by each sealing are, and of one
+// subject and text no two sealings share anything else.
+func TestAttackFresh(t *testing.T) {
+	a, o := newAttack(t), newObjects(t)
+	topic := newTopic(t, "lab", newRing(t, "r", "topic/lab"))
+	intake := enrol(t, newInbox(t, "branches", newRing(t, "r", "inbox/branches")), "s")
+	const enc = itemFixed + 1
+	for name, c := range map[string]struct {
+		from, to int
+		seal     func() []byte
+	}{
+		"seal id":       {1, 1 + idSize, func() []byte { return seal(t, a.codec, newVisit("p1", "v1", '1')) }},
+		"message":       {5, messageHeader, func() []byte { return message(t, topic, "p1", "x") }},
+		"encapsulation": {enc, enc + inboxEnc, func() []byte { return sealItem(t, intake, "p1", "x") }},
+		"item's salt":   {enc + inboxEnc + itemMAC, enc + inboxEnc + itemMAC + 24, func() []byte { return sealItem(t, intake, "p1", "x") }},
+		"object's salt": {0, 24, func() []byte { b, _ := sealObject(t, o, "p1", nil); return b }},
+		"object's id": {10, 16, func() []byte {
+			_, object := sealObject(t, o, "p1", nil)
+			return object.id[:]
+		}},
+	} {
+		first := c.seal()
+		varies := make([]bool, c.to-c.from)
+		for range 8 {
+			for i, b := range c.seal()[c.from:c.to] {
+				varies[i] = varies[i] || b != first[c.from+i]
+			}
+		}
+		for i, v := range varies { // a byte is the same nine times with a chance of 2⁻⁶⁴
+			require.True(t, v, "%s: byte %d does not change", name, i)
+		}
+	}
 }

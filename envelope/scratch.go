@@ -15,6 +15,7 @@ type scratch struct {
 	lengths  []int  // of the encoded values of all parts
 	index    []byte // manifest entries of all parts
 	values   []byte // encoded values of all parts, or decrypted ones
+	torn     bool   // behind them half a value may be left
 	work     []byte // associated data
 	lead     [leadSize]byte
 	nonce    nonce
@@ -46,6 +47,9 @@ func (c *core) put(s *scratch) {
 	s.parts = s.parts[:0]
 	s.lengths = s.lengths[:0]
 	s.index = wipe(s.index)
+	if s.torn {
+		s.values, s.torn = s.values[:cap(s.values)], false
+	}
 	s.values = wipe(s.values)
 	s.work = wipe(s.work)
 	s.lead = [leadSize]byte{}

@@ -3,7 +3,6 @@ package pseudo
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"iter"
 	"math"
 	"math/bits"
@@ -11,8 +10,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-
-	"github.com/rahasia/rahasia/keyring"
 )
 
 // An Attribution says which domains leaked tokens were made for, and on what
@@ -50,16 +47,19 @@ func (e Evidence) compare(f Evidence) int {
 
 // Attribute tells for whom leaked tokens were made: it makes the tokens of
 // candidates, such as every NIK in the patients' table, in each of domains, and
-// looks them up among the leaked ones. Of the domains' readable key versions
-// those are tried that occur among them. It works on all cores, reads
-// candidates once, from one goroutine, and keeps none of them.
+// looks them up among the leaked ones. The pseudonyms of a [Deidentifier]'s table,
+// read by [ParseToken], are of kind [Subject], and the candidates are the patients'
+// ids. Of the domains' readable key versions those are tried that occur among them.
+// It works on all cores, reads candidates once, from one goroutine, and keeps none
+// of them.
 //
 // The first Evidence names the recipient. A token that fits was made under the
 // keys of that domain, which [Evidence.Chance] says almost surely; it does not
 // say who passed it on, and who may call [Domain.Token] can make tokens to
 // blame a domain. Tokens that nothing explains may be those of persons that are
 // not among the candidates, of another kind, of a version whose key is gone, or
-// noise. No result contains a candidate.
+// noise. No result contains a candidate. Of leaked digits ([Reversible.Digits])
+// make the candidates' in each domain, and compare.
 //
 // It returns [ErrUnknownKind], [ErrNoDomain], the errors of the domains' rings,
 // and that of ctx when it ends first; there is no partial result.
@@ -77,7 +77,7 @@ func Attribute(ctx context.Context, domains []*Domain, kind Kind, leaked []Token
 		for i, version := range p.versions {
 			c.add(d.name, version, p.keys[i].macs[place])
 		}
-		c.addLost(d.name, p.keyset)
+		c.addLost(p)
 	}
 	if err := c.try(ctx, kind, candidates); err != nil {
 		return Attribution{}, err
@@ -128,10 +128,10 @@ func (c *culprits) add(domain string, version uint32, m mac) {
 }
 
 // addLost notes the versions that a leaked token has and nobody can read.
-func (c *culprits) addLost(domain string, ks *keyring.Keyset) {
-	for version := range ks.States() {
+func (c *culprits) addLost(p *plan[tokenKeys]) {
+	for version := range p.keyset.States() {
 		if n := len(c.leaked[version]); n > 0 {
-			if lost, is := lostEvidence(domain, ks, version); is {
+			if lost, is := lostEvidence(p, version); is {
 				lost.Leaked = n
 				c.suspect = append(c.suspect, suspect{Evidence: lost})
 			}
@@ -140,12 +140,9 @@ func (c *culprits) addLost(domain string, ks *keyring.Keyset) {
 }
 
 // lostEvidence is the evidence of a version that is no longer readable.
-func lostEvidence(domain string, ks *keyring.Keyset, version uint32) (e Evidence, is bool) {
-	if slices.Contains(ks.Versions(), version) {
-		return Evidence{}, false
-	}
-	err := fmt.Errorf("pseudo: domain %q, version %d: %w", domain, version, keyring.ErrUnknownVersion)
-	return Evidence{Domain: domain, Version: version, Chance: 1, Err: err}, true
+func lostEvidence[K any](p *plan[K], version uint32) (e Evidence, is bool) {
+	_, err := p.at(version)
+	return Evidence{Domain: p.domain, Version: version, Chance: 1, Err: err}, err != nil
 }
 
 // attributeBatch is how many candidates go to a core at once.

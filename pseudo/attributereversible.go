@@ -34,7 +34,7 @@ func AttributeReversible(ctx context.Context, domains []*Reversible, kind Kind, 
 			if len(places) == 0 {
 				continue
 			}
-			e, lost := lostEvidence(r.Name(), p.keyset, version)
+			e, lost := lostEvidence(p, version)
 			if !lost {
 				e = Evidence{Domain: r.Name(), Version: version, Places: opened(p, place, leaked, places)}
 			}

@@ -24,7 +24,7 @@ type Authority interface {
 // A Reversal is what an [Authority] is asked for.
 type Reversal struct {
 	Domain string // whose tokens are turned back
-	To     string // the domain that they are translated to; empty for re-identification, which releases the values
+	To     string // the domain that they are translated to, by its name, which one of another ring may have too; empty for re-identification, which releases the values
 	Kind   Kind   // what the values are
 	Count  int    // how many tokens, at least 1; a token that occurs twice counts twice
 }

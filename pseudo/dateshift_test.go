@@ -149,6 +149,7 @@ func TestDateShiftRefuses(t *testing.T) {
 	}{
 		{far, time.Time{}},
 		{far, time.Date(1, 6, 1, 0, 0, 0, 0, time.UTC)},
+		{far, time.Time{}.AddDate(0, 0, 300)}, // to the zero time, which stands for no date
 		{Shift{days: func() int { return 300 }}, time.Date(9999, 12, 1, 0, 0, 0, 0, time.UTC)},
 	} {
 		moved, err := c.s.Apply(c.t)

@@ -1,13 +1,16 @@
 package pseudo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rahasia/rahasia/internal/phi"
@@ -18,7 +21,8 @@ const pseudonymColumn = "pseudonym"
 
 // Unfit is the cell of a value that cannot take its column's form: a malformed
 // code, a birth date that lies in the future, an age band that a bare year of birth
-// does not decide. It holds nothing of the value, and prints as "(unfit)".
+// does not decide. It holds nothing of the value, and prints as "(unfit)". For
+// the gate of package risk it is a quasi-identifier's value of its own.
 type Unfit struct{}
 
 // String returns "(unfit)".
@@ -27,7 +31,8 @@ func (Unfit) String() string { return "(unfit)" }
 // A Deidentifier makes rows of a table for one recipient out of records of type T,
 // by T's tags and a policy. Make one for each table: all its rows are under the key
 // version that was the domain's primary when it was made, so that a rotation
-// meanwhile does not give a patient two pseudonyms. It is safe for concurrent use.
+// meanwhile does not give a patient two pseudonyms. Labels and consents play no part
+// here: give it only records that may be released. It is safe for concurrent use.
 // A Deidentifier that did not come from [NewDeidentifier] returns [ErrNoDomain].
 type Deidentifier[T any] struct {
 	domain  *Domain
@@ -45,10 +50,11 @@ type deidentified struct {
 }
 
 // NewDeidentifier returns the de-identifier of T's fields for the recipient whose
-// domain it is. A policy that does not fit T is [ErrPolicy]: a kind or a field that
-// is not there, a form that does not fit, a zero At, or two columns of tokens of one
-// kind, which could be joined although only one is about the patient. The other
-// errors are those of the domain and of T's tags.
+// domain it is; a lookup domain is [ErrNoDomain]. A policy that does not fit T is
+// [ErrPolicy]: a kind or a field that is not there, a form that does not fit, a zero
+// At, a date that is kept beside a shifted one, or two columns of tokens of one kind,
+// which could be joined although only one is about the patient. The other errors are
+// those of the domain and of T's tags.
 func NewDeidentifier[T any](ctx context.Context, domain *Domain, policy Policy) (*Deidentifier[T], error) {
 	plan, err := phi.For(reflect.TypeFor[T]())
 	if err != nil {
@@ -58,27 +64,24 @@ func NewDeidentifier[T any](ctx context.Context, domain *Domain, policy Policy) 
 	if err != nil {
 		return nil, err
 	}
+	if strings.HasPrefix(domain.name, lookupPrefix) {
+		return nil, fmt.Errorf("%w: %q is a lookup domain, whose tokens would join the table to the database", ErrNoDomain, domain.name)
+	}
 	if err := policy.check(plan); err != nil {
 		return nil, err
 	}
 	x := &Deidentifier[T]{domain: domain, version: p.versions[0], plan: plan, at: policy.At, band: policy.Band}
-	tokens := map[string]bool{}
 	for _, fields := range [][]phi.Field{plan.Fields, plan.Clear} {
 		for i := range fields {
 			f := &fields[i]
 			form, err := policy.form(f)
-			switch {
-			case err != nil:
+			if err != nil {
 				return nil, err
-			case form == FormDrop:
+			}
+			if form == FormDrop {
 				continue
-			case f.Name == pseudonymColumn:
-				return nil, fmt.Errorf("%w: %s is named like the first column", ErrPolicy, f.Go)
-			case form == FormToken && tokens[f.Kind.Name]:
-				return nil, fmt.Errorf("%w: %s: a second column of tokens of kind %q", ErrPolicy, f.Go, f.Kind.Name)
-			case form == FormToken:
-				tokens[f.Kind.Name] = true
-			case form == FormShifted:
+			}
+			if form == FormShifted {
 				if x.shifter, err = domain.shifterAt(p, x.version, policy.Within); err != nil {
 					return nil, err
 				}
@@ -86,7 +89,39 @@ func NewDeidentifier[T any](ctx context.Context, domain *Domain, policy Policy) 
 			x.fields = append(x.fields, deidentified{f, form})
 		}
 	}
+	if err := cmp.Or(namedTwice(x.fields), keptBesideShifted(x.fields)); err != nil {
+		return nil, err
+	}
 	return x, nil
+}
+
+// namedTwice refuses a second column of tokens of one kind, and a second pseudonym.
+func namedTwice(fields []deidentified) error {
+	tokens := map[string]bool{}
+	for _, f := range fields {
+		if f.field.Name == pseudonymColumn {
+			return fmt.Errorf("%w: %s is named like the first column", ErrPolicy, f.field.Go)
+		}
+		if f.form == FormToken && tokens[f.field.Kind.Name] {
+			return fmt.Errorf("%w: %s: a second column of tokens of kind %q", ErrPolicy, f.field.Go, f.field.Kind.Name)
+		}
+		tokens[f.field.Kind.Name] = tokens[f.field.Kind.Name] || f.form == FormToken
+	}
+	return nil
+}
+
+// keptBesideShifted refuses a date as it is beside a shifted one: an admission and a
+// discharge a few days apart tell the shift, and with it all dates of the patient.
+func keptBesideShifted(fields []deidentified) error {
+	if !slices.ContainsFunc(fields, func(f deidentified) bool { return f.form == FormShifted }) {
+		return nil
+	}
+	for _, f := range fields {
+		if f.form == FormKeep && (isDateKind(f.field) || phi.HoldsTime(f.field.Type)) {
+			return fmt.Errorf("%w: %s: a date that is kept tells how far the others are shifted", ErrPolicy, f.field.Go)
+		}
+	}
+	return nil
 }
 
 // Format writes the name of the domain, whatever the verb.
@@ -238,6 +273,9 @@ func (x *Deidentifier[T]) shifted(d partialDate, when time.Time, full bool, subj
 	moved, err := s.Apply(when)
 	if err != nil {
 		return nil, err
+	}
+	if oldest := oldestYear(x.at); moved.Year() <= oldest {
+		return orEarlier(oldest), nil // a date that no row can truly have would tell the shift
 	}
 	if !full {
 		return moved.Format(time.DateOnly), nil

@@ -190,6 +190,55 @@ func TestDeidentifyAttackKeptIdentifier(t *testing.T) {
 	}
 }
 
+// TestDeidentifyAttackKeptTime: a date under a kind that a preset keeps would leave
+// to the second. Who wants that names the field.
+func TestDeidentifyAttackKeptTime(t *testing.T) {
+	ctx := context.Background()
+	domain := open(t, newRing(t, study), study)
+	type instant struct{ time.Time }
+	type reading struct {
+		Value int
+		At    instant
+	}
+	at := func(err error) {
+		t.Helper()
+		require.ErrorIs(t, err, ErrPolicy)
+		require.ErrorContains(t, err, "Onset")
+	}
+	_, err := NewDeidentifier[struct {
+		ID    string    `phi:"subject"`
+		Onset time.Time `phi:"clinical"`
+	}](ctx, domain, SafeHarbor(tableDay()))
+	at(err)
+	_, err = NewDeidentifier[struct {
+		ID    string              `phi:"subject"`
+		Onset sql.Null[time.Time] `phi:"clinical,label=HIV"`
+	}](ctx, domain, Strict(tableDay()))
+	at(err)
+	_, err = NewDeidentifier[struct {
+		ID    string              `phi:"subject"`
+		Onset map[string]*reading `phi:"sex"`
+	}](ctx, domain, SafeHarbor(tableDay()))
+	at(err)
+	type record struct {
+		ID    string       `phi:"subject"`
+		Onset []*time.Time `phi:"sensitive"`
+	}
+	p := SafeHarbor(tableDay())
+	p.Kinds["sensitive"] = FormKeep
+	_, err = NewDeidentifier[record](ctx, domain, p)
+	at(err)
+	for _, form := range []Form{FormKeep, FormDrop} {
+		p.Fields = map[string]Form{"Onset": form}
+		_, err = NewDeidentifier[record](ctx, domain, p)
+		require.NoError(t, err, form)
+	}
+	p = SafeHarbor(tableDay())
+	p.Kinds["date"], p.Kinds["birthdate"] = FormKeep, FormKeep
+	_, err = NewDeidentifier[chart](ctx, domain, p)
+	require.NoError(t, err, "who says that dates are kept has said it")
+}
+
 func TestDeidentifyOverrides(t *testing.T) {
 	p := SafeHarbor(tableDay())
 	p.Within = 365
@@ -229,6 +278,62 @@ func TestDeidentifyAbsent(t *testing.T) {
 		require.Nil(t, got[name], name)
 	}
 	require.Equal(t, []string{}, got["Diagnosis"], "an empty list is not none")
+}
+
+// TestDeidentifyAttackKeptBesideShifted: one date as it is beside a shifted one of
+// the same stay tells the shift, and with it all dates of the patient.
+func TestDeidentifyAttackKeptBesideShifted(t *testing.T) {
+	ctx := context.Background()
+	domain := open(t, newRing(t, study), study)
+	type stay struct {
+		ID       string    `phi:"subject"`
+		Admitted time.Time `phi:"date"`
+		Left     string    `phi:"date"`
+		Scanned  time.Time `phi:"clinical"`
+		Entered  time.Time `phi:"clear"`
+		Code     string    `phi:"clinical"`
+	}
+	for name, fits := range map[string]bool{"Left": false, "Scanned": false, "Entered": false, "Code": true} {
+		p := Policy{At: tableDay(), Within: 365, Fields: map[string]Form{"Admitted": FormShifted, name: FormKeep}}
+		x, err := NewDeidentifier[stay](ctx, domain, p)
+		require.Equal(t, fits, err == nil, name)
+		if !fits {
+			require.ErrorIs(t, err, ErrPolicy)
+			require.ErrorContains(t, err, name)
+			require.Nil(t, x)
+		}
+		p.Fields["Admitted"] = FormYear
+		_, err = NewDeidentifier[stay](ctx, domain, p)
+		require.NoError(t, err, name)
+	}
+}
+
+// TestDeidentifyAttackStaleNull: what is left in a sql.Null that is not valid is NULL
+// in every form.
+func TestDeidentifyAttackStaleNull(t *testing.T) {
+	p := SafeHarbor(tableDay())
+	p.Within = 30
+	for _, form := range []Form{FormYear, FormMonth, FormShifted, FormKeep} {
+		p.Fields = map[string]Form{"Phone": FormToken, "Admitted": form}
+		src := sampleChart()
+		src.Phone.Valid, src.Admitted.Valid = false, false
+		got := rowOf(t, p, src)
+		require.Contains(t, got, "Phone")
+		require.Nil(t, got["Phone"])
+		require.Contains(t, got, "Admitted")
+		require.Nil(t, got["Admitted"], form)
+	}
+}
+
+// TestDeidentifyAttackLookupDomain: a table in a lookup domain would have the tokens
+// of the database's own columns, and whoever has both joins them.
+func TestDeidentifyAttackLookupDomain(t *testing.T) {
+	ctx := context.Background()
+	name := LookupDomain("patient", "NIK")
+	x, err := NewDeidentifier[chart](ctx, open(t, newRing(t, name), name), SafeHarbor(tableDay()))
+	require.ErrorIs(t, err, ErrNoDomain)
+	require.ErrorContains(t, err, name)
+	require.Nil(t, x)
 }
 
 // TestDeidentifyUnfit: what cannot take its form is neither given as it is nor
@@ -281,6 +386,60 @@ func TestUnlinkableShiftedTable(t *testing.T) {
 	require.Equal(t, "1936 or earlier", rowOf(t, p, src)["Born"])
 }
 
+// TestDeidentifyShiftIsThePrimarys: of two readable versions a table's dates are
+// moved by the one that its pseudonyms are of, which is what DateShift says.
+func TestDeidentifyShiftIsThePrimarys(t *testing.T) {
+	ctx := context.Background()
+	ring := newRing(t, study)
+	domain := open(t, ring, study)
+	_, err := ring.Rotate(ctx, study)
+	require.NoError(t, err)
+	p := SafeHarbor(tableDay())
+	p.Kinds["date"], p.Within = FormShifted, 3650
+	x, err := NewDeidentifier[chart](ctx, domain, p)
+	require.NoError(t, err)
+	src := sampleChart()
+	row, err := x.Row(ctx, src)
+	require.NoError(t, err)
+	shift, err := domain.DateShift(ctx, src.ID, p.Within)
+	require.NoError(t, err)
+	want, err := shift.Apply(*src.Left)
+	require.NoError(t, err)
+	require.Contains(t, row, want)
+	pseudonym, err := ParseToken(row[0].(string))
+	require.NoError(t, err)
+	require.Equal(t, uint32(2), pseudonym.Version())
+}
+
+// TestUnlinkableShiftedPastTheOldest: who is just too young for the class of the
+// oldest must not be moved to a year that only that class could have. It would tell
+// that the shift goes back, and nearly how far.
+func TestUnlinkableShiftedPastTheOldest(t *testing.T) {
+	p := SafeHarbor(tableDay())
+	p.Within = 30
+	p.Kinds["date"], p.Kinds["birthdate"] = FormShifted, FormShifted
+	ctx := context.Background()
+	x, err := NewDeidentifier[chart](ctx, open(t, newRing(t, study), study), p)
+	require.NoError(t, err)
+	text, seen := "1937-01-02", map[bool]int{}
+	for i := range 40 {
+		src := chart{ID: fmt.Sprint("P-", i), Born: time.Date(1937, 1, 2, 0, 0, 0, 0, time.UTC), BornText: &text}
+		row, err := x.Row(ctx, &src)
+		require.NoError(t, err)
+		require.Equal(t, []string{"Born", "BornText"}, x.Columns()[1:3])
+		shifted, isTime := row[1].(time.Time)
+		seen[isTime]++
+		if isTime {
+			require.Equal(t, 1937, shifted.Year())
+			require.Equal(t, shifted.Format(time.DateOnly), row[2])
+			continue
+		}
+		require.Equal(t, []any{"1936 or earlier", "1936 or earlier"}, row[1:3])
+	}
+	require.NotZero(t, seen[true])
+	require.NotZero(t, seen[false])
+}
+
 // TestDeidentifyLeak: of what a preset drops or coarsens nothing is in the rows,
 // in their text, or in an error.
 func TestDeidentifyLeak(t *testing.T) {
@@ -323,8 +482,8 @@ func TestDeidentifyLeak(t *testing.T) {
 func TestDeidentifyErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
-		ring := newRing(t, rotated)
-		domain := open(t, ring, rotated)
+		ring := newRing(t, study)
+		domain := open(t, ring, study)
 		var none *Deidentifier[chart]
 		for _, x := range []*Deidentifier[chart]{none, {}} {
 			_, err := x.Row(ctx, sampleChart())
@@ -354,13 +513,13 @@ func TestDeidentifyErrors(t *testing.T) {
 		token, err := domain.Token(ctx, Subject, "P-1")
 		require.NoError(t, err)
 		require.Equal(t, token.String(), first[0])
-		_, err = ring.Rotate(ctx, rotated)
+		_, err = ring.Rotate(ctx, study)
 		require.NoError(t, err)
 		again, err := x.Row(ctx, sampleChart())
 		require.NoError(t, err)
 		require.Equal(t, first, again, "one table, one key version")
 		time.Sleep(90 * time.Second)
-		require.NoError(t, ring.SetState(ctx, rotated, 1, keyring.Suspended))
+		require.NoError(t, ring.SetState(ctx, study, 1, keyring.Suspended))
 		row, err := x.Row(ctx, sampleChart())
 		require.ErrorIs(t, err, keyring.ErrUnknownVersion)
 		require.Nil(t, row)

@@ -2,16 +2,11 @@ package pseudo
 
 import (
 	"crypto/aes"
-	"errors"
 	"fmt"
 
 	"github.com/rahasia/rahasia/internal/secret"
 	"github.com/rahasia/rahasia/pseudo/ff1"
 )
-
-// ErrNotRepresentable is returned for a value that has no format-preserving
-// token: what is no NIK by day and month, or has not the digits of its kind.
-var ErrNotRepresentable = errors.New("pseudo: no format-preserving token")
 
 // A format makes stand-ins that look like what they stand for, for columns and
 // partners that accept only digits: of a NIK sixteen digits that are never a

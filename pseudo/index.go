@@ -60,7 +60,7 @@ func NewIndex[T any](ctx context.Context, recordType string, ring *keyring.Ring)
 		}
 		kind := Kind(f.Kind.Name)
 		if kind.normalizer() == "" {
-			return nil, fmt.Errorf("pseudo: field %s: %w", f.Go, ErrUnknownKind)
+			return nil, fmt.Errorf("%w: field %s", ErrUnknownKind, f.Go)
 		}
 		if err := segment(f.Name); err != nil {
 			return nil, fmt.Errorf("pseudo: field %s: stored name %q: %w", f.Go, f.Name, err)

@@ -82,7 +82,10 @@ func TestAttackFrequencyAnalysis(t *testing.T) {
 	})
 	column := tokens(t, Name, names)
 	leak := LeakageOf(slices.Values(column))
-	attack := frequencyAnalysis(column, names)
+	attack := 0.0
+	for range 25 { // it breaks ties by chance, which alone moves one attack by 0.01
+		attack += frequencyAnalysis(column, names) / 25
+	}
 	require.Greater(t, attack, 0.3)
 	require.InDelta(t, attack, leak.Guessed+leak.Commonest, 0.02)
 	require.ErrorIs(t, leak.Check(), ErrLeakage)

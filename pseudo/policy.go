@@ -1,6 +1,7 @@
 package pseudo
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"time"
@@ -15,7 +16,7 @@ type Form string
 // the [Deidentifier] is made.
 const (
 	FormDrop     Form = "drop"     // left out, whatever it is
-	FormKeep     Form = "keep"     // copied: sex, clinical, sensitive, date, birthdate, region and clear fields; never an identifier, a free text or an untagged field
+	FormKeep     Form = "keep"     // copied: sex, clinical, sensitive, date, birthdate, region and clear fields; never an identifier, a free text or an untagged field, nor by its kind alone what holds a time.Time and is no date
 	FormToken    Form = "token"    // the token of the value in the domain, as text: kinds that may be looked up
 	FormYear     Form = "year"     // as [Year] has it: date, birthdate
 	FormMonth    Form = "month"    // "2026-03", or only the year where no more is known; the oldest as [Year] has it: date, birthdate
@@ -95,7 +96,8 @@ func (p *Policy) check(plan *phi.Plan) error {
 
 // form returns the form of a field, or why it cannot have it.
 func (p *Policy) form(f *phi.Field) (Form, error) {
-	form, named := p.Fields[f.Name]
+	form, byName := p.Fields[f.Name]
+	named := byName
 	if !named { // a clear field has no kind, and so no form by it
 		form, named = p.Kinds[Kind(f.Kind.Name)]
 	}
@@ -103,6 +105,9 @@ func (p *Policy) form(f *phi.Field) (Form, error) {
 		return FormDrop, nil
 	}
 	why := p.unfit(form, f)
+	if why == "" && form == FormKeep && !byName && !isDateKind(f) && phi.HoldsTime(f.Type) {
+		why = "it holds a date, which is kept of kinds date and birthdate or where Fields names the field"
+	}
 	if why != "" {
 		return "", fmt.Errorf("%w: %s, form %q: %s", ErrPolicy, f.Go, form, why)
 	}
@@ -112,28 +117,28 @@ func (p *Policy) form(f *phi.Field) (Form, error) {
 // unfit returns why a field cannot have a form; empty if it can.
 func (p *Policy) unfit(form Form, f *phi.Field) string {
 	kind, text := f.Kind.Name, fieldType(f.Type).Kind() == reflect.String
+	const wantDate = "want a date or birthdate that is a time.Time or a text"
 	switch form {
 	case FormDrop:
 		return ""
 	case FormKeep:
 		return unless(keepable(f), "an identifier, a free text or a field without a tag is never kept")
 	case FormToken:
-		return unless(!f.Clear && f.Kind.Lookup && Kind(kind).normalizer() != "" && text, "want a text of a kind that may be looked up")
-	case FormYear, FormMonth, FormShifted:
-		if form == FormShifted && (p.Within < 1 || p.Within > maxShift) {
-			return fmt.Sprintf("want Within from 1 to %d days", maxShift)
-		}
-		return unless(dated(f) && (kind == "date" || kind == "birthdate"), "want a date or birthdate that is a time.Time or a text")
+		return unless(f.Kind.Lookup && Kind(kind).normalizer() != "" && text, "want a text of a kind that may be looked up")
+	case FormYear, FormMonth:
+		return unless(dated(f), wantDate)
+	case FormShifted:
+		return cmp.Or(unless(within(p.Within, maxShift), fmt.Sprintf("want Within from 1 to %d days", maxShift)), unless(dated(f), wantDate))
 	case FormAgeBand:
-		if p.Band < 1 || p.Band > topAge {
-			return fmt.Sprintf("want Band from 1 to %d years", topAge)
-		}
-		return unless(dated(f) && kind == "birthdate", "want a birthdate that is a time.Time or a text")
+		return cmp.Or(unless(within(p.Band, topAge), fmt.Sprintf("want Band from 1 to %d years", topAge)),
+			unless(dated(f) && kind == "birthdate", "want a birthdate that is a time.Time or a text"))
 	case FormProvince, FormRegency:
 		return unless(kind == "region" && text, "want a region that is a text")
 	}
 	return "there is no such form"
 }
+
+func within(n, most int) bool { return 1 <= n && n <= most }
 
 func unless(fits bool, why string) string {
 	if fits {
@@ -163,8 +168,11 @@ func keepable(f *phi.Field) bool {
 	return f.Clear
 }
 
-// dated reports whether a field is a time.Time or a text.
+func isDateKind(f *phi.Field) bool { return f.Kind.Name == "date" || f.Kind.Name == "birthdate" }
+
+// dated reports whether a field is a date or birthdate that is a time.Time or a
+// text.
 func dated(f *phi.Field) bool {
 	t := fieldType(f.Type)
-	return phi.IsTime(t) || t.Kind() == reflect.String
+	return isDateKind(f) && (phi.IsTime(t) || t.Kind() == reflect.String)
 }

@@ -1,5 +1,11 @@
 // Package pseudo makes stand-ins for the identifiers of a person.
 //
+//	err := ring.CreateKeyset(ctx, "research/ui-2026")            // once, for each domain
+//	domain, err := pseudo.Open(ctx, ring, "research/ui-2026")    // at every start
+//	token, err := domain.Token(ctx, pseudo.NIK, "9271 0603 1200 0001")
+//
+// The ring is that of package keyring, whose example makes and opens one.
+//
 // A [Domain] is one recipient or one purpose: the lookup column of a field
 // ("lookup/patient/NIK"), a study ("research/ui-2026"), an insurer. Each has a
 // keyset of its own in the ring, so the tokens that two domains give to one
@@ -15,12 +21,26 @@
 //
 // For a table that leaves the house a [Deidentifier] makes rows by the tags of a
 // struct and a [Policy] ([SafeHarbor], [Strict]): pseudonyms of the recipient's own
-// domain, years, age bands, provinces, dates shifted by [Domain.DateShift].
+// domain, years, age bands, provinces, dates shifted by [Domain.DateShift]. Package
+// risk has the gate that lets such a table out or not, [WriteCSV] writes it.
 //
 // A [Reversible] makes tokens that can be turned back, or translated to another
 // domain's, where an [Authority] allows it: [ReversibleToken] by AES-SIV, and
 // digits for a column that takes nothing else. [Attribute] tells for whom leaked
 // tokens were made.
+//
+// # Tags
+//
+// Index and Deidentifier read what the fields of a struct say they are. One is the
+// id of whom the record is about, `phi:"subject"`; the others have a kind:
+//
+//	may be looked up   bpjs, contact-phone, email, kk, mrn, name, nik, nik-ibu, passport, phone
+//	may not            address, birthdate, clinical, date, region, sensitive, sex, text
+//
+// as in `phi:"nik,lookup"`, and name= gives a field another stored name. A field
+// without a tag, one of kind address or text and an identifier are in no table, but
+// as a token. A name that is no kind is an error when the Index or Deidentifier is
+// made. Package envelope seals by the same tags and has the rest of their grammar.
 //
 // # What a token reveals
 //
@@ -71,6 +91,10 @@ var (
 	// key versions made it: suspend or destroy one of them.
 	ErrVersions = errors.New("pseudo: two readable key versions cannot be told apart")
 
+	// ErrNotRepresentable is returned for a value that has no format-preserving
+	// token: what is no NIK by day and month, or of a kind that has no such form.
+	ErrNotRepresentable = errors.New("pseudo: no format-preserving token")
+
 	// ErrField is returned for the name of a field that carries no lookup token.
 	ErrField = errors.New("pseudo: not a lookup field")
 
@@ -79,7 +103,7 @@ var (
 	ErrColumns = errors.New("pseudo: not one column for each key version")
 
 	// ErrPolicy is returned for a [Policy] that does not fit the type whose fields
-	// it is for.
+	// it is for, and for a table that cannot be written.
 	ErrPolicy = errors.New("pseudo: policy does not fit")
 
 	// ErrRange is returned for a date that cannot be a birth date or be shifted, for

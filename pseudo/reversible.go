@@ -109,7 +109,8 @@ func (r *Reversible) Tokens(ctx context.Context, kind Kind, values []string) []R
 
 // Reversed is the value that one token of several stands for, or why it cannot
 // be told. It prints, logs and is written as JSON without the value, so that a
-// list of them in a log betrays nobody; only %p prints it.
+// list of them in a log betrays nobody. What no method can stop: %p prints it, gob
+// writes it, and fmt prints it in a field that is not exported of another type.
 type Reversed struct {
 	Value string // the canonical form, as confidential as what was given
 	Err   error
@@ -199,7 +200,7 @@ func (r *Reversible) begin(ctx context.Context, reversal Reversal) (p *plan[reve
 		return nil, 0, err
 	}
 	if r.authorize == nil {
-		return nil, 0, fmt.Errorf("pseudo: domain %q: %w", r.Name(), ErrNoAuthority)
+		return nil, 0, fmt.Errorf("%w: domain %q", ErrNoAuthority, r.Name())
 	}
 	if reversal.Count == 0 {
 		return nil, 0, nil

@@ -68,7 +68,7 @@ func ExampleOpenReversible() {
 	_, err = maker.Reverse(ctx, pseudo.NIK, []pseudo.ReversibleToken{token})
 	fmt.Println(err)
 	// Output:
-	// pseudo: domain "research/ui-2026": pseudo: no authority to turn tokens back
+	// pseudo: no authority to turn tokens back: domain "research/ui-2026"
 }
 
 // Two recipients' tables are joined without anybody seeing an identifier.

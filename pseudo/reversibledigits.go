@@ -112,13 +112,13 @@ func (r *Reversible) ReverseDigits(ctx context.Context, kind Kind, digits []stri
 // its tokens shows which readable version made it.
 func canTell(p *plan[reversibleKeys], kind Kind, place int) error {
 	if p.keys[0].formats[place] == nil {
-		return fmt.Errorf("pseudo: %s has no format-preserving form: %w", kind, ErrNotRepresentable)
+		return fmt.Errorf("%w: want kind %s or %s, not %s", ErrNotRepresentable, NIK, BPJS, kind)
 	}
 	var taken [nikSlots]bool
 	for i, version := range p.versions {
 		slot := version % nikSlots
 		if kind != NIK && i > 0 || taken[slot] {
-			return fmt.Errorf("pseudo: domain %q, version %d: %w", p.domain, version, ErrVersions)
+			return fmt.Errorf("%w: domain %q, version %d", ErrVersions, p.domain, version)
 		}
 		taken[slot] = true
 	}

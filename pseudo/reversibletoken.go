@@ -105,12 +105,7 @@ func (t *ReversibleToken) UnmarshalBinary(b []byte) error {
 
 // Value returns the binary form of t for a database column, or [ErrToken] for
 // a zero ReversibleToken: an absent token is NULL and never an empty string.
-func (t ReversibleToken) Value() (driver.Value, error) {
-	if t.IsZero() {
-		return nil, fmt.Errorf("%w: zero token", ErrToken)
-	}
-	return t.Bytes(), nil
-}
+func (t ReversibleToken) Value() (driver.Value, error) { return t.MarshalBinary() }
 
 // Scan sets t from the binary form in a database column. NULL, text and
 // anything else are [ErrToken], and t is then unchanged.

@@ -29,8 +29,12 @@ import (
 // the UPDATE above, with what Columns now returns for the row's value. A row that
 // was missed can be entered a second time later, and no constraint will say so;
 // count the rows whose column of the new version is NULL or has a token of another
-// version. docs/SPEC.md, "Rotation of tokens", has the whole recipe and why it
-// holds.
+// version, here of version 2, which [Token.Bytes] explains:
+//
+//	SELECT count(*) FROM patient WHERE nik_b IS NULL OR substr(nik_b, 1, 5) <> x'0100000002'   -- SQLite
+//	… OR substring(nik_b FROM 1 FOR 5) <> '\x0100000002'                                        -- PostgreSQL
+//
+// docs/SPEC.md, "Rotation of tokens", has the whole recipe and why it holds.
 //
 // The domain must be a lookup domain ([LookupDomain]), because of those alone does
 // the ring refuse to suspend a version too early: another is [ErrNoDomain]. More

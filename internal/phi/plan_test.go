@@ -440,6 +440,20 @@ func TestTextAndValue(t *testing.T) {
 
 // TestKinds holds the table: sorted, found by name, and a lookup either
 // allowed or refused for a stated reason.
+func TestHoldsTime(t *testing.T) {
+	type loop struct {
+		Next []*loop
+		At   map[string]struct{ time.Time }
+	}
+	type endless struct{ Next []endless }
+	for _, v := range []any{time.Time{}, &time.Time{}, sql.NullTime{}, sql.Null[time.Time]{}, []time.Time{}, [1]*time.Time{}, map[int]time.Time{}, loop{}} {
+		require.True(t, HoldsTime(reflect.TypeOf(v)), "%T", v)
+	}
+	for _, v := range []any{"", 1, []string{}, time.Duration(0), big.Int{}, netip.Addr{}, sql.NullString{}, endless{}} {
+		require.False(t, HoldsTime(reflect.TypeOf(v)), "%T", v)
+	}
+}
+
 func TestKinds(t *testing.T) {
 	last := ""
 	for _, k := range Kinds() {

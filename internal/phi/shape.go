@@ -30,6 +30,31 @@ func isDate(t reflect.Type) bool {
 	return IsTime(t)
 }
 
+// HoldsTime reports whether there is a time.Time anywhere in t: what is kept of it
+// in an export is a date.
+func HoldsTime(t reflect.Type) bool { return holdsTime(t, map[reflect.Type]bool{}) }
+
+func holdsTime(t reflect.Type, seen map[reflect.Type]bool) bool {
+	if IsTime(t) {
+		return true
+	}
+	if seen[t] {
+		return false
+	}
+	seen[t] = true
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map: // no key holds one, see checkMapKey
+		return holdsTime(t.Elem(), seen)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if holdsTime(t.Field(i).Type, seen) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // NullValue returns the value field of a sql.Null type, such as String of
 // sql.NullString. The other field of such a type, at index 1, is Valid.
 func NullValue(t reflect.Type) (reflect.StructField, bool) {

@@ -1,6 +1,7 @@
 package risk
 
 import (
+	"fmt"
 	"math"
 	"reflect"
 	"strconv"
@@ -14,6 +15,7 @@ const (
 	tagBool   = 'b'
 	tagInt    = 'i'
 	tagFloat  = 'f'
+	tagMark   = 'm' // why there is no value, such as pseudo.Unfit
 )
 
 // appendCell appends the key of a cell to dst. It reports false for a cell
@@ -37,12 +39,29 @@ func appendCell(dst []byte, cell any) ([]byte, bool) {
 		case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 			dst = strconv.AppendUint(append(dst, tagInt), v.Uint(), 10)
 		case reflect.Float32, reflect.Float64:
-			dst = strconv.AppendFloat(append(dst, tagFloat), v.Float(), 'g', -1, 64)
+			dst = strconv.AppendFloat(append(dst, tagFloat), v.Float(), 'g', -1, v.Type().Bits())
+		case reflect.Struct:
+			if v.NumField() > 0 {
+				return dst, false
+			}
+			dst = append(append(dst, tagMark), fmt.Sprint(cell)...)
 		default:
 			return dst, false
 		}
 	}
 	return dst, len(dst)-before <= maxCell+1
+}
+
+// appendText appends the key of a cell that counts for more privacy where there
+// are more values, a person or a sensitive value: its text alone, because that
+// is what a released table shows of it.
+func appendText(dst []byte, cell any) ([]byte, bool) {
+	key, ok := appendCell(dst, cell)
+	if ok && cell != nil {
+		ok = key[len(dst)] != tagMark // is no value, and must not count as one
+		key[len(dst)] = tagString
+	}
+	return key, ok
 }
 
 // appendNumber appends the key of a numeric cell, which is that of the number

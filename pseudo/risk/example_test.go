@@ -28,19 +28,11 @@ func table() risk.Table {
 	}
 }
 
-// decade is a level of one's own: the oldest stay together.
-func decade(year string) (string, bool) {
-	if year == "1936 or earlier" {
-		return year, true
-	}
-	return risk.Bands(10)(year)
-}
-
 func plan() risk.Plan {
 	return risk.Plan{
 		Subject: "pseudonym",
 		Quasi: []risk.Quasi{
-			{Column: "born", Levels: []risk.Level{decade}},
+			{Column: "born", Levels: []risk.Level{risk.Bands(10)}},
 			{Column: "sex"},
 			{Column: "region", Levels: []risk.Level{risk.Prefix(2)}}, // regency, then province
 		},

@@ -64,7 +64,7 @@ func FuzzGate(f *testing.F) {
 // FuzzLevels: a general value is made of the value again, and is not finer.
 func FuzzLevels(f *testing.F) {
 	f.Add("3171", 1<<30)
-	for _, s := range []string{"", "3171", "0", "90+", "-1", "1947", "999999999", "1000000000", "é\xffa", "١٢"} {
+	for _, s := range []string{"", "3171", "0", "90+", "1936 or earlier", "40-49", "15-25", "-1", "1947", "999999999", "1000000000", "é\xffa", "١٢"} {
 		f.Add(s, 2)
 	}
 	f.Fuzz(func(t *testing.T, s string, n int) {
@@ -78,9 +78,12 @@ func FuzzLevels(f *testing.F) {
 			require.Less(t, n, 1)
 		}
 		if g, ok := Bands(n)(s); ok {
-			require.Regexp(t, `^[0-9]{1,10}(-[0-9]{1,10})?$`, g)
+			require.Regexp(t, `^[0-9]{1,10}(-[0-9]{1,10}|\+| or earlier)?$`, g)
+			again, ok := Bands(n)(g)
+			require.True(t, ok)
+			require.Equal(t, g, again, "a band is its own")
 			low, _, _ := strings.Cut(g, "-")
-			again, ok := Bands(n)(low)
+			again, ok = Bands(n)(low)
 			require.True(t, ok)
 			require.Equal(t, g, again, "a band's first value is in it")
 		}

@@ -10,7 +10,7 @@ import (
 
 // A Rule is what a released table must obey. Every class is held to all of
 // it, l and t in every sensitive column. Zero asks nothing of L, EntropyL and
-// T. Values differ as they are written: "TB" and "tb" are two.
+// T. Values differ as they are written: "TB" and "tb" are two, 7 and "7" one.
 type Rule struct {
 	K        int     // people in a class; at least 2
 	L        int     // different sensitive values in a class
@@ -139,9 +139,9 @@ func (in *intake) report(attributes []attribute, best *candidate) Report {
 // caller's own. A generalised cell is a string; a cell on level 0, and of the
 // other columns, is what the table holds; NULL stays NULL below the star. It
 // reads the table again each time it is ranged over, and ends with
-// [ErrChanged] when that is not the table that was measured, which is known for
-// sure only at the end. So nothing may be published before Rows has ended
-// without an error. An error ends it.
+// [ErrChanged] when that is not the table that was measured, of which
+// [Plan.Keep] is no part, and which is known for sure only at the end. So nothing
+// may be published before Rows has ended without an error. An error ends it.
 func (r *Release) Rows() iter.Seq2[[]any, error] {
 	if r == nil || r.rows == nil {
 		return func(yield func([]any, error) bool) { yield(nil, fmt.Errorf("%w: no release", ErrPlan)) }

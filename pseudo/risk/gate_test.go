@@ -242,6 +242,24 @@ func TestRiskCountsPeople(t *testing.T) {
 	require.Equal(t, 2, obeys(t, r, byPerson, Rule{K: 2}).K)
 }
 
+// TestRiskCountsWhatIsWritten: the number 7 and the text "7" stand in the released
+// table alike. As two they would make two people of one, and a class diverse.
+func TestRiskCountsWhatIsWritten(t *testing.T) {
+	for _, same := range [][]any{{7, "7"}, {int64(7), 7.0}, {true, "true"}, {float32(0.1), 0.1}, {uint8(7), int16(7)}} {
+		tb := table([]string{"who", "year", "disease"},
+			[]any{same[0], "1980", same[1]}, []any{same[1], "1980", same[0]}, []any{same[0], "1980", same[0]})
+		p := plan(tb, []string{"year"}, Sensitive{Column: "disease"})
+		p.Subject, p.Keep = "who", nil
+		m, err := Measure(ctx, tb, p)
+		require.NoError(t, err)
+		require.Equal(t, 1, m.K, "%v", same)
+		require.Equal(t, 1, m.Sensitive[0].L, "%v", same)
+		require.Equal(t, 0.0, m.Sensitive[0].T, "%v", same)
+		_, err = Gate(ctx, tb, p, Rule{K: 2})
+		require.ErrorIs(t, err, ErrRefused)
+	}
+}
+
 // TestRiskLinkedRows: in each region three people, but one of them has been
 // in both, which the pseudonym shows.
 func TestRiskLinkedRows(t *testing.T) {
@@ -392,6 +410,51 @@ func TestRiskChanged(t *testing.T) {
 	}
 }
 
+// TestRiskBands: the forms that package pseudo gives years and ages have bands.
+func TestRiskBands(t *testing.T) {
+	for _, c := range []struct {
+		width       int
+		value, want string // "" for none
+	}{
+		{10, "1984", "1980-1989"}, {10, "1936 or earlier", "1936 or earlier"}, {10, "90+", "90+"}, {20, "40-49", "40-59"}, {10, "40-49", "40-49"},
+		{20, "85-89", "80-99"}, {10, "85-94", ""}, {5, "40-49", ""}, {1, "42", "42"}, {1, "42-43", ""}, {10, "49-40", ""}, {10, "40-40", ""}, {10, "-5", ""},
+		{10, "+", ""}, {10, "x+", ""}, {10, " or earlier", ""}, {0, "90+", ""}, {10, "40-49-50", ""}, {10, "1000000000", ""}, {10, "0-1000000000", ""},
+	} {
+		got, ok := Bands(c.width)(c.value)
+		require.Equal(t, c.want, got, c)
+		require.Equal(t, c.want != "", ok, c)
+	}
+}
+
+type unfit struct{}
+
+func (unfit) String() string { return "(unfit)" }
+
+// TestRiskMark: a mark of why there is no value is a class of its own, neither NULL
+// nor the text of it, stays what it is on each level and counts as no secret.
+func TestRiskMark(t *testing.T) {
+	rows := [][]any{
+		{"1984", "x"}, {"1985", "y"}, {unfit{}, "x"}, {unfit{}, "y"}, {nil, "x"}, {nil, "y"}, {"1938", "x"}, {"1938", "y"},
+	}
+	tb := table([]string{"born", "d"}, rows...)
+	p := Plan{Quasi: []Quasi{{Column: "born", Levels: []Level{Bands(10)}, Required: true}}, Sensitive: []Sensitive{{Column: "d"}}}
+	r, err := Gate(ctx, tb, p, Rule{K: 2, L: 2})
+	require.NoError(t, err)
+	require.Equal(t, []int{1}, r.Report.Levels)
+	require.Equal(t, 4, r.Report.After.Classes)
+	require.Equal(t, [][]any{
+		{"1980-1989", "x"}, {"1980-1989", "y"}, {"(unfit)", "x"}, {"(unfit)", "y"}, {nil, "x"}, {nil, "y"}, {"1930-1939", "x"}, {"1930-1939", "y"},
+	}, collect(t, r.Rows()))
+	m, err := Measure(ctx, table([]string{"born", "d"}, []any{unfit{}, "x"}, []any{"(unfit)", "x"}, []any{nil, "x"}), p)
+	require.NoError(t, err)
+	require.Equal(t, 3, m.Classes)
+	for _, s := range []Sensitive{{Column: "d"}, {Column: "d", Numeric: true}, {Column: "d", Order: []string{"(unfit)"}}} {
+		p.Sensitive = []Sensitive{s}
+		_, err = Measure(ctx, table([]string{"born", "d"}, []any{"1984", unfit{}}), p)
+		require.ErrorIs(t, err, ErrRow)
+	}
+}
+
 func TestRiskErrors(t *testing.T) {
 	good := table([]string{"q", "d"}, []any{"1", "x"}, []any{"1", "y"})
 	q, d := []Quasi{{Column: "q"}}, []Sensitive{{Column: "d"}}
@@ -426,6 +489,7 @@ func TestRiskErrors(t *testing.T) {
 		"not a number":     {secretTable(), Plan{Quasi: q, Sensitive: []Sensitive{{Column: "d", Numeric: true}}}, Rule{K: 2}, ErrRow},
 		"infinite":         {table(good.Columns, []any{"1", "Inf"}), Plan{Quasi: q, Sensitive: []Sensitive{{Column: "d", Numeric: true}}}, Rule{K: 2}, ErrRow},
 		"not in order":     {secretTable(), Plan{Quasi: q, Sensitive: []Sensitive{{Column: "d", Order: []string{"mild"}}}}, Rule{K: 2}, ErrRow},
+		"number in order":  {table(good.Columns, []any{"1", 1}), Plan{Quasi: q, Sensitive: []Sensitive{{Column: "d", Order: []string{"1"}}}}, Rule{K: 2}, ErrRow}, // beside "1" it would be a second value
 		"nobody's row":     {table(good.Columns, []any{"1", nil}), Plan{Quasi: q, Subject: "d"}, Rule{K: 2}, ErrRow},
 		"refused":          {secretTable(), Plan{Quasi: []Quasi{{Column: "q", Required: true}}, Sensitive: d}, Rule{K: 2}, ErrRefused},
 		"few rows":         {secretTable(), Plan{Quasi: q, Sensitive: d}, Rule{K: 4}, ErrRefused},

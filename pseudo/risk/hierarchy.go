@@ -54,7 +54,11 @@ func (d *dict) apply(levels []Level, level int) (generality, bool) {
 	ids := map[string]uint32{}
 	for i, key := range d.keys {
 		general, cell := key, any(nil)
-		if level > 0 && key[0] != tagNull {
+		switch {
+		case level == 0 || key[0] == tagNull:
+		case key[0] == tagMark:
+			cell = key[1:]
+		default:
 			text, ok := levels[level-1](key[1:])
 			if !ok {
 				return g, false

@@ -137,15 +137,15 @@ func (c *cursor) next(row []any) error {
 	var ok bool
 	for i, at := range in.quasi {
 		if c.buf, ok = appendCell(c.buf[:0], row[at]); !ok {
-			return c.bad(at)
+			return c.bad(at, row[at])
 		}
 		if err := c.put(c.value(&in.values[i])); err != nil {
 			return err
 		}
 	}
 	if at := in.subject; at != nobody {
-		if c.buf, ok = appendCell(c.buf[:0], row[at]); !ok || row[at] == nil {
-			return c.bad(at)
+		if c.buf, ok = appendText(c.buf[:0], row[at]); !ok || row[at] == nil {
+			return c.bad(at, row[at])
 		}
 		if err := c.put(c.person()); err != nil {
 			return err
@@ -156,7 +156,7 @@ func (c *cursor) next(row []any) error {
 	}
 	for i, at := range in.tracked {
 		if !c.tracked(&in.tracks[i], row[at]) {
-			return c.bad(at)
+			return c.bad(at, row[at])
 		}
 		if err := c.put(c.value(&in.tracks[i].dict)); err != nil {
 			return err
@@ -166,8 +166,9 @@ func (c *cursor) next(row []any) error {
 	return nil
 }
 
-func (c *cursor) bad(at int) error {
-	return fmt.Errorf("%w: row %d, column %q", ErrRow, c.line, c.in.columns[at])
+func (c *cursor) bad(at int, cell any) error {
+	return fmt.Errorf("%w: row %d, column %q, a %T: want a text of at most 1,024 bytes, a number or a bool, no list, in the order if there is one, and a subject in each row",
+		ErrRow, c.line, c.in.columns[at], cell)
 }
 
 // put appends an id to the row at hand.
@@ -209,10 +210,11 @@ func (c *cursor) tracked(t *track, cell any) (ok bool) {
 		c.buf, ok = appendNumber(c.buf[:0], cell)
 		return ok
 	}
-	c.buf, ok = appendCell(c.buf[:0], cell)
-	if ok && len(t.kind.Order) > 0 && cell != nil {
-		return c.buf[0] == tagString && slices.Contains(t.kind.Order, string(c.buf[1:]))
+	if len(t.kind.Order) > 0 {
+		c.buf, ok = appendCell(c.buf[:0], cell)
+		return ok && (cell == nil || c.buf[0] == tagString && slices.Contains(t.kind.Order, string(c.buf[1:])))
 	}
+	c.buf, ok = appendText(c.buf[:0], cell)
 	return ok
 }
 

@@ -2,6 +2,7 @@ package risk
 
 import (
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -31,19 +32,44 @@ func Prefix(n int) Level {
 
 // Bands is a [Level] of bands that are width wide and counted from 0, such as
 // "40-44" for an age of 42 and a width of 5, or "1940-1949" for a year and 10.
-// It knows values for whole numbers from 0 to 999,999,999 only, and none for a
-// width below 1. Let each width in a hierarchy be a multiple of the one
-// before.
+// It knows values for whole numbers from 0 to 999,999,999 and for narrower bands,
+// such as "40-49" for a width of 20, and leaves the open classes of the oldest, as
+// "90+" and "1936 or earlier", what they are: so it takes the years and age bands
+// that package pseudo makes. It knows none for other texts, for a band that lies in
+// two of its own and for a width below 1. Let each width in a hierarchy be a
+// multiple of the one before.
 func Bands(width int) Level {
 	return func(value string) (string, bool) {
-		n, err := strconv.ParseUint(value, 10, 32)
-		if err != nil || width < 1 || width > 1e9 || n >= 1e9 {
+		if width < 1 || width > 1e9 {
 			return "", false
 		}
+		for _, open := range []string{"+", " or earlier"} {
+			if n, is := strings.CutSuffix(value, open); is {
+				if _, ok := whole(n); ok {
+					return value, true
+				}
+				return "", false
+			}
+		}
+		first, last, banded := strings.Cut(value, "-")
+		n, ok := whole(first)
 		low := n / uint64(width) * uint64(width)
-		if width == 1 {
+		if banded && ok {
+			to, is := whole(last)
+			ok = is && n < to && to-low < uint64(width)
+		}
+		switch {
+		case !ok:
+			return "", false
+		case width == 1:
 			return strconv.FormatUint(low, 10), true
 		}
 		return strconv.FormatUint(low, 10) + "-" + strconv.FormatUint(low+uint64(width)-1, 10), true
 	}
+}
+
+// whole returns the number below 1,000,000,000 that a text writes.
+func whole(text string) (n uint64, ok bool) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	return n, err == nil && n < 1e9
 }

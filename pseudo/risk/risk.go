@@ -44,9 +44,10 @@
 //
 // The measures look at one table and at the columns named: not at a second
 // table of the same people, not at what a column kept as it is gives away, not
-// at the order of rows. l and t take each sensitive column by itself. k = 1
-// over the right columns is a person found; k = 50 over the wrong ones is
-// nothing. Which hierarchy level was chosen depends on the data, and who knows
+// at the order of rows, nor at how many rows a person has: who is known to have
+// been seen fifty times is found by that alone. l and t take each sensitive
+// column by itself. k = 1 over the right columns is a person found; k = 50 over
+// the wrong ones is nothing. Which hierarchy level was chosen depends on the data, and who knows
 // the rule and nearly all rows may infer from it (Wong et al. 2007).
 //
 // # Memory

@@ -14,7 +14,10 @@ import (
 // A cell of a measured column is nil for NULL, or of any type whose underlying
 // kind is string, bool, integer or float, with at most 1,024 bytes of text.
 // Lists are refused there, because lists that differ may share the one entry
-// that matters. Other columns may hold anything.
+// that matters. A quasi-identifier may also be of a struct type without fields,
+// such as pseudo.Unfit: a mark of why there is no value, which equals only itself
+// and stands by its text on every level but the star. Other columns may hold
+// anything.
 type Table struct {
 	Columns []string
 	Rows    iter.Seq2[[]any, error]

@@ -44,6 +44,8 @@ var (
 	ErrTruncated = errors.New("message ends early")
 	// ErrLength: a message over MaxLength, or a ciphertext's length that none has.
 	ErrLength = errors.New("impossible length")
+	// ErrBusy: a Writer that another call is using, or in which one panicked.
+	ErrBusy = errors.New("in use by another call, or one that panicked")
 )
 
 // Head begins a ciphertext: the salt and the commitment to the key.

@@ -75,10 +75,10 @@ func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
 		if err == nil && n != len(r.ready) {
 			err = io.ErrShortWrite
 		}
+		r.ready = r.ready[max(0, min(n, len(r.ready))):] // a further call goes on there
 		if err != nil {
 			return total, err
 		}
-		r.ready = nil
 	}
 }
 

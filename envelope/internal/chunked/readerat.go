@@ -128,7 +128,7 @@ func (b *part) do(n *nonce, i int) error {
 // message is.
 func (a *ReaderAt) proveEnd() error {
 	if a.end.Load() {
-		return a.ctx.Err()
+		return a.work.check(a.ctx)
 	}
 	last := Chunks(a.size) - 1
 	kept := a.work.Buffers.get()
@@ -162,15 +162,17 @@ func (a *ReaderAt) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// load opens chunk i for Read.
-func (a *ReaderAt) load(i int64) error {
+// load opens chunk i for Read. What is kept is asked for like what is not: else
+// it could be read as long as a is there, when the rest no longer can.
+func (a *ReaderAt) load(i int64) (err error) {
 	if a.at == i {
-		return a.ctx.Err()
+		err = a.work.check(a.ctx)
+	} else {
+		_, err = a.read(resize(&a.chunk, min(Size, a.size-i*Size)), i*Size)
 	}
-	a.at = -1
-	_, err := a.read(resize(&a.chunk, min(Size, a.size-i*Size)), i*Size)
-	if err == nil {
-		a.at = i
+	if a.at = i; err != nil {
+		clear(a.chunk[:cap(a.chunk)])
+		a.at = -1
 	}
 	return err
 }

@@ -3,11 +3,17 @@ package chunked
 import (
 	"context"
 	"io"
+	"sync/atomic"
 )
 
 // Writer seals what is written to it. It is for one goroutine. A Writer that
 // failed stays failed, and one that is not closed has not written a message.
 type Writer struct {
+	// busy is set while a call runs, and for good if it panics. Chunks are
+	// sealed in place: whoever sealed one again, under its nonce, as a Close that
+	// was deferred or is another goroutine's would, would write its plaintext.
+	busy atomic.Bool
+
 	ctx  context.Context
 	w    io.Writer
 	key  Key
@@ -36,7 +42,16 @@ func (w *Writer) Reset(ctx context.Context, dst io.Writer, key Key, head Head, w
 }
 
 // Write seals p, and keeps of it what does not fill a chunk.
-func (w *Writer) Write(p []byte) (int, error) {
+func (w *Writer) Write(p []byte) (n int, err error) {
+	if !w.enter() {
+		return 0, ErrBusy
+	}
+	n, err = w.write(p)
+	w.leave()
+	return n, err
+}
+
+func (w *Writer) write(p []byte) (int, error) {
 	if err := w.usable(); err != nil {
 		return 0, err
 	}
@@ -73,6 +88,15 @@ const maxIdle = 100
 // ReadFrom seals all of r, and returns how many bytes it read. An error of r
 // fails the Writer too: what was read is not a whole message.
 func (w *Writer) ReadFrom(r io.Reader) (total int64, err error) {
+	if !w.enter() {
+		return 0, ErrBusy
+	}
+	total, err = w.readFrom(r)
+	w.leave()
+	return total, err
+}
+
+func (w *Writer) readFrom(r io.Reader) (total int64, err error) {
 	if err := w.usable(); err != nil {
 		return 0, err
 	}
@@ -100,6 +124,15 @@ func (w *Writer) ReadFrom(r io.Reader) (total int64, err error) {
 // Close seals what is left as the last chunk, and so ends the message. It does
 // not close the underlying writer.
 func (w *Writer) Close() error {
+	if !w.enter() {
+		return ErrBusy
+	}
+	err := w.close()
+	w.leave()
+	return err
+}
+
+func (w *Writer) close() error {
 	if w.err != nil || w.closed {
 		return w.err
 	}
@@ -108,6 +141,13 @@ func (w *Writer) Close() error {
 	w.release()
 	return w.err
 }
+
+// enter begins a call, if none runs and none has panicked.
+func (w *Writer) enter() bool { return w.busy.CompareAndSwap(false, true) }
+
+// leave ends a call. It must not be deferred: after a panic nothing is known of
+// which nonces were used.
+func (w *Writer) leave() { w.busy.Store(false) }
 
 // release gives back what is not needed any more.
 func (w *Writer) release() {

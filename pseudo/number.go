@@ -39,6 +39,7 @@ type number struct {
 	digits [maxDigits]byte
 	n      int
 	plus   bool // a plus sign stood before the first digit
+	opened int  // how many digits stood before the last "("
 	trunk  bool // there was a "(0)"
 }
 
@@ -52,7 +53,6 @@ func (s *number) text() string { return string(s.digits[:s.n]) }
 // there would find the wrong person.
 func scan(value string, phone bool) (s number, ok bool) {
 	joined := true // whether the last mark may be followed by the end
-	opened := 0    // how many digits stood before the last "("
 	for _, r := range value {
 		switch {
 		case '0' <= r && r <= '9':
@@ -68,17 +68,29 @@ func scan(value string, phone bool) (s number, ok bool) {
 				return number{}, false
 			}
 			joined = false
-		case phone && r == '+' && s.n == 0 && !s.plus:
-			s.plus = true
-		case phone && r == '(':
-			opened = s.n
-		case phone && r == ')':
-			s.trunk = s.trunk || s.n == opened+1 && s.digits[opened] == '0'
-		default:
+		case !phone || !s.sign(r):
 			return number{}, false
 		}
 	}
 	return s, joined
+}
+
+// sign reads what only a telephone number may have beside its digits.
+func (s *number) sign(r rune) bool {
+	switch r {
+	case '+':
+		if s.plus || s.n > 0 {
+			return false
+		}
+		s.plus = true
+	case '(':
+		s.opened = s.n
+	case ')':
+		s.trunk = s.trunk || s.n == s.opened+1 && s.digits[s.opened] == '0'
+	default:
+		return false
+	}
+	return true
 }
 
 // separator reports whether r groups digits.
