@@ -11,6 +11,12 @@
 // [*WithheldError] that names each field it did not set. What a purpose may see
 // only as a pseudonym, [Records.Open] refuses and [Records.Export] gives.
 //
+// Records come in from where nobody may read them by an [Intake], and go out to
+// others through a [Gate]. A patient who leaves is erased, or retained where a
+// law says so ([Config.Erase], [Config.Retain]); one who has two ids is merged
+// ([Records.Rebind]). What an emergency opened waits for a [Review], and a service
+// whose patients have not been asked yet may [Observe] for a while.
+//
 // # Tags
 //
 //	tag    = role | "clear" | kind { "," option }

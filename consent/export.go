@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rahasia/rahasia/envelope"
@@ -91,8 +92,9 @@ func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Seale
 		return nil, fmt.Errorf("consent: export %s: %w", r.name, err)
 	}
 	x := &export[T]{records: r, deidentified: deidentified, req: req, table: &Table{Columns: deidentified.Columns()}}
-	x.names = slices.Clone(x.table.Columns[1:]) // the table's are the caller's
-	if x.plan, err = req.Gate.plan(r.plan, x.table.Columns); err != nil {
+	x.columns = slices.Clone(x.table.Columns) // the table's are the caller's
+	x.names = x.columns[1:]
+	if x.plan, err = req.Gate.plan(r.plan, x.columns); err != nil {
 		return nil, x.wrap(err)
 	}
 	mayRun := r.cfg.Guard.mayRun(&req)
@@ -142,6 +144,7 @@ type export[T any] struct {
 	deidentified *pseudo.Deidentifier[T]
 	req          Request
 	table        *Table
+	columns      []string
 	names        []string // of the columns after the first
 	plan         risk.Plan
 	page         []exported[T]
@@ -180,7 +183,10 @@ func (e *export[T]) decide(ctx context.Context, of *T, row envelope.Sealed) (*re
 	if x == nil {
 		return nil, refusal
 	}
-	x.entry.K, x.entry.Justification = e.req.Gate.k(), e.req.Gate.Ungated
+	x.entry.K = e.req.Gate.k()
+	if why := e.req.Gate.Ungated; why != "" {
+		x.entry.Justification = strings.TrimPrefix(x.entry.Justification+"; "+why, "; ") // an emergency's stays
+	}
 	if refusal == nil && x.byRecord {
 		// A gap that other records do not have would tell who carries a label.
 		x.fields, x.entry.Reason = nil, NoConsent

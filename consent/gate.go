@@ -145,7 +145,7 @@ func (e *export[T]) gated(ctx context.Context, in iter.Seq2[*T, envelope.Sealed]
 // that are withheld.
 func (e *export[T]) measured(row []any, at int) []any {
 	for i, cell := range row {
-		if w, ok := cell.(Withheld); ok && slices.ContainsFunc(e.plan.Quasi, func(q risk.Quasi) bool { return q.Column == e.table.Columns[i] }) {
+		if w, ok := cell.(Withheld); ok && slices.ContainsFunc(e.plan.Quasi, func(q risk.Quasi) bool { return q.Column == e.columns[i] }) {
 			row[i] = w.String()
 		}
 	}
@@ -154,7 +154,7 @@ func (e *export[T]) measured(row []any, at int) []any {
 
 // gate returns the rows that the gate lets through. It has been logged.
 func (e *export[T]) gate(ctx context.Context, rows [][]any) ([][]any, error) {
-	table := risk.Table{Columns: append(slices.Clone(e.table.Columns), placeColumn, sameColumn), Rows: func(yield func([]any, error) bool) {
+	table := risk.Table{Columns: append(slices.Clone(e.columns), placeColumn, sameColumn), Rows: func(yield func([]any, error) bool) {
 		for _, row := range rows {
 			if !yield(row, nil) {
 				return
@@ -186,7 +186,7 @@ func (e *export[T]) gate(ctx context.Context, rows [][]any) ([][]any, error) {
 // give yields the rows that the gate has let through. A patient who is not as
 // decided on any more ends the table: without the row, others would be too few.
 func (e *export[T]) give(ctx context.Context, kept [][]any, of []exported[T], yield func([]any, error) bool) {
-	n := len(e.table.Columns)
+	n := len(e.columns)
 	left := slices.Clone(of)
 	for _, row := range kept {
 		left[row[n].(int)].x = nil // measured put it there
@@ -212,7 +212,7 @@ func (e *export[T]) give(ctx context.Context, kept [][]any, of []exported[T], yi
 func (e *export[T]) notGivenFrom(ctx context.Context, kept [][]any, of []exported[T]) {
 	var rest []exported[T]
 	for _, row := range kept {
-		rest = append(rest, of[row[len(e.table.Columns)].(int)])
+		rest = append(rest, of[row[len(e.columns)].(int)])
 	}
 	e.notGiven(ctx, rest)
 }

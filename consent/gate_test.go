@@ -206,3 +206,17 @@ func TestGateWithoutColumns(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 3, n)
 }
+
+// TestGateInAnEmergency: why there is no gate stands beside why it was an emergency.
+func TestGateInAnEmergency(t *testing.T) {
+	cfg := emergencyConfig(t)
+	r := people(t, cfg)
+	require.NoError(t, cfg.AddRecipient(context.Background(), "ui-2026"))
+	row := sealed(t, r, ayu)
+	req := emergency
+	req.Recipient, req.Gate = "ui-2026", Gate{Ungated: "one patient's transfer"}
+	got, _, err := exporting(t, r, []stored{{ayu.ID, row.Sealed}}, req)
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+	require.Equal(t, "unconscious; one patient's transfer", lastOf(t, cfg, ayu.ID).Justification)
+}
