@@ -85,10 +85,11 @@ type logBody struct {
 	Justification string `cbor:"17,keyasint,omitempty"`
 }
 
-// OpenLog opens the log of ring in db, a SQLite database whose tables it makes
-// where they are missing; with a nil db the log lives in memory and dies with
-// the process. Its signed head must be there and match the tree's hashes:
-// [ErrTampered] where not, or where an older copy was put in its place.
+// OpenLog opens the log of ring in db, a SQLite or PostgreSQL database whose
+// tables it makes where they are missing; with a nil db the log lives in memory
+// and dies with the process. Its signed head must be there and match the tree's
+// hashes: [ErrTampered] where not, where an older copy was put in its place, or
+// where a trigger, a view or the like was planted among the tables.
 // [Log.Verify] goes through the entries as well. A ring has one log, and the
 // keyset "consent/log".
 func OpenLog(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Log, error) {

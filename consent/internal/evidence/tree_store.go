@@ -64,28 +64,32 @@ func (m *memoryTree) put(_ int64, leaves [][]byte, _ int64, hashes []tlog.Hash, 
 	return nil
 }
 
-// sqlTree keeps the log in SQLite.
-type sqlTree struct{ db *sql.DB }
+// sqlTree keeps the log in tables.
+type sqlTree struct{ db *database }
 
-const treeSchema = `CREATE TABLE IF NOT EXISTS consent_log (seq INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS consent_log_hash (id INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS consent_log_head (one INTEGER PRIMARY KEY CHECK (one = 1), note BLOB NOT NULL) STRICT;`
-
-func newSQLTree(ctx context.Context, db *sql.DB) (*sqlTree, error) {
-	if _, err := db.ExecContext(ctx, treeSchema); err != nil {
-		return nil, fmt.Errorf("schema: %w", err)
+func treeTables() []string {
+	return []string{
+		`CREATE TABLE consent_log (seq INTEGER NOT NULL PRIMARY KEY, leaf BLOB NOT NULL) STRICT`,
+		`CREATE TABLE consent_log_hash (id INTEGER NOT NULL PRIMARY KEY, hash BLOB NOT NULL) STRICT`,
+		`CREATE TABLE consent_log_head (one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1), note BLOB NOT NULL) STRICT`,
 	}
-	return &sqlTree{db}, nil
 }
 
-// update holds SQLite's write lock from the first read on, so that no other
-// process grows the tree in between.
+func newSQLTree(ctx context.Context, db *sql.DB) (*sqlTree, error) {
+	d, err := openDatabase(ctx, db, treeTables())
+	if err != nil {
+		return nil, err
+	}
+	return &sqlTree{d}, nil
+}
+
+// update lets no other process grow the tree in between.
 func (s *sqlTree) update(ctx context.Context, f func(treeTx) error) error {
-	return transact(ctx, s.db, "BEGIN IMMEDIATE", "COMMIT", func(c *sql.Conn) error { return f(&sqlTreeTx{ctx, c}) })
+	return s.db.update(ctx, func(c *sql.Conn) error { return f(&sqlTreeTx{ctx, c}) }, `LOCK TABLE consent_log_head IN EXCLUSIVE MODE`)
 }
 
 func (s *sqlTree) view(ctx context.Context, f func(treeView) error) error {
-	return transact(ctx, s.db, "BEGIN DEFERRED", "ROLLBACK", func(c *sql.Conn) error { return f(&sqlTreeTx{ctx, c}) })
+	return s.db.view(ctx, func(c *sql.Conn) error { return f(&sqlTreeTx{ctx, c}) })
 }
 
 type sqlTreeTx struct {
@@ -128,7 +132,7 @@ func (t *sqlTreeTx) leaves(from, to int64, each func([]byte) error) error {
 }
 
 func (t *sqlTreeTx) page(from, to int64) ([][]byte, error) {
-	rows, err := t.conn.QueryContext(t.ctx, `SELECT seq, leaf FROM consent_log WHERE seq >= ? AND seq < ? ORDER BY seq`, from, to)
+	rows, err := t.conn.QueryContext(t.ctx, `SELECT seq, leaf FROM consent_log WHERE seq >= $1 AND seq < $2 ORDER BY seq`, from, to)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +162,7 @@ func (t *sqlTreeTx) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	out := make([]tlog.Hash, len(indexes))
 	for i, x := range indexes {
 		var h []byte
-		err := t.conn.QueryRowContext(t.ctx, `SELECT hash FROM consent_log_hash WHERE id = ?`, x).Scan(&h)
+		err := t.conn.QueryRowContext(t.ctx, `SELECT hash FROM consent_log_hash WHERE id = $1`, x).Scan(&h)
 		if errors.Is(err, sql.ErrNoRows) || err == nil && len(h) != tlog.HashSize {
 			return nil, ErrTampered
 		}
@@ -176,14 +180,14 @@ func (t *sqlTreeTx) put(first int64, leaves [][]byte, at int64, hashes []tlog.Ha
 		return err
 	}
 	for i, leaf := range leaves {
-		if err := insert(`INSERT INTO consent_log (seq, leaf) VALUES (?, ?)`, first+int64(i), leaf); err != nil {
+		if err := insert(`INSERT INTO consent_log (seq, leaf) VALUES ($1, $2)`, first+int64(i), leaf); err != nil {
 			return err
 		}
 	}
 	for i := range hashes {
-		if err := insert(`INSERT INTO consent_log_hash (id, hash) VALUES (?, ?)`, at+int64(i), hashes[i][:]); err != nil {
+		if err := insert(`INSERT INTO consent_log_hash (id, hash) VALUES ($1, $2)`, at+int64(i), hashes[i][:]); err != nil {
 			return err
 		}
 	}
-	return insert(`INSERT INTO consent_log_head (one, note) VALUES (?, ?) ON CONFLICT (one) DO UPDATE SET note = excluded.note`, 1, note)
+	return insert(`INSERT INTO consent_log_head (one, note) VALUES ($1, $2) ON CONFLICT (one) DO UPDATE SET note = excluded.note`, 1, note)
 }
