@@ -106,22 +106,11 @@ func OpenLog(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Log, error) 
 	return &Log{ring, func() *evidence.Tree { return t }}, nil
 }
 
-// The journal is told how far the log has come after so many entries, or with
-// the first one after so long: as much may be lost unseen with an older copy
-// after a crash.
-const (
-	anchorEntries = 1000
-	anchorWait    = 10 * time.Second
-)
-
 // append seals the bodies and returns when they are durable in the log.
 func (l *Log) append(ctx context.Context, bodies ...*logBody) error {
 	leaves, err := l.seal(ctx, bodies)
 	if err == nil {
 		err = l.tree().Append(ctx, leaves...)
-	}
-	if err == nil && l.tree().AnchorDue(anchorEntries, anchorWait) {
-		err = l.tree().Anchor(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrAudit, err)

@@ -165,7 +165,7 @@ func planted(table string, column string) map[string][]string {
 // TestTamperPlanted: views, triggers, rules and the like are refused when a
 // record is opened.
 func TestTamperPlanted(t *testing.T) {
-	for kind, statements := range map[string]map[string][]string{"chain": planted("consent_ledger", "body"), "tree": planted("consent_log", "leaf")} {
+	for kind, statements := range map[string]map[string][]string{"chain": planted("consent_ledger", "body"), "tree": planted("consent_log", "leaves")} {
 		for dialect, all := range statements {
 			for _, statement := range all {
 				t.Run(kind+"/"+dialect, func(t *testing.T) {

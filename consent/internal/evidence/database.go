@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/rahasia/rahasia/internal/sqldb"
@@ -19,9 +20,9 @@ type database struct {
 }
 
 // openDatabase opens the tables that statements make, and makes them where none
-// is there. Something that was not made with them among them is ErrTampered, and
+// is there, with the statements first after. Something that was not made with them among them is ErrTampered, and
 // so are some of them without the rest.
-func openDatabase(ctx context.Context, db *sql.DB, statements []string) (*database, error) {
+func openDatabase(ctx context.Context, db *sql.DB, statements []string, first ...string) (*database, error) {
 	dialect, err := sqldb.DialectOf(ctx, db)
 	if err == nil {
 		err = dialect.Durable(ctx, db, "what was decided must be known after a power cut")
@@ -41,7 +42,7 @@ func openDatabase(ctx context.Context, db *sql.DB, statements []string) (*databa
 		if there, err := d.intact(ctx, c, statements); err != nil || there {
 			return err // another process was first
 		}
-		for _, s := range statements {
+		for _, s := range slices.Concat(statements, first) {
 			if _, err := c.ExecContext(ctx, s); err != nil {
 				return fmt.Errorf("schema: %w", err)
 			}
