@@ -62,7 +62,7 @@ func (t *Tree) tend(blocks []block) {
 	for i := range blocks {
 		t.own[blocks[i].id] = struct{}{}
 	}
-	if !t.tending && (!t.inMemory() || len(t.own) >= maxOwn/2) { // in memory mostly whoever reads does it
+	if !t.tending && (!t.inMemory || len(t.own) >= maxOwn/2) { // in memory mostly whoever reads does it
 		t.tending = true
 		go t.seeTo()
 	}

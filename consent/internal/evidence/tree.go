@@ -20,8 +20,9 @@ import (
 // time is written together, and gets its place in the tree soon after: by one
 // sequencer at a time, in whichever process, under a lease.
 type Tree struct {
-	ring  *keyring.Ring
-	store treeStore
+	ring     *keyring.Ring
+	store    treeStore
+	inMemory bool
 
 	mu      sync.Mutex
 	waiting *batch             // what the next write takes along
@@ -51,7 +52,7 @@ type batch struct {
 // hashes, and hold what [Tree.Anchor] last told the ring's journal; [Tree.Verify]
 // goes through the leaves as well.
 func OpenTree(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Tree, error) {
-	t := &Tree{ring: ring, store: &memoryTree{}, own: map[int64]struct{}{}}
+	t := &Tree{ring: ring, store: &memoryTree{}, own: map[int64]struct{}{}, inMemory: db == nil}
 	if db != nil {
 		s, err := newSQLTree(ctx, db)
 		if err != nil {
@@ -69,7 +70,7 @@ func OpenTree(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Tree, error
 // has seen, and the one that the journal was told of.
 func (t *Tree) known(ctx context.Context) ([]tlog.Tree, error) {
 	all := []tlog.Tree{t.newest()}
-	if t.inMemory() {
+	if t.inMemory {
 		return all, nil
 	}
 	place, digest, err := t.ring.Anchored(ctx, TreeKeyset)
@@ -95,16 +96,11 @@ func (t *Tree) saw(now tlog.Tree) {
 	}
 }
 
-func (t *Tree) inMemory() bool {
-	_, memory := t.store.(*memoryTree)
-	return memory
-}
-
 // Anchor tells the ring's journal how far the tree has grown, with all that was
 // appended before, so that another one in its place is noticed: when it is
 // opened, and by whoever has it open. A tree in memory has no copies.
 func (t *Tree) Anchor(ctx context.Context) error {
-	if t.inMemory() {
+	if t.inMemory {
 		return nil
 	}
 	if err := t.settle(ctx); err != nil {
@@ -148,7 +144,7 @@ const (
 // or have waited long.
 func (t *Tree) anchorDue(leaves int64, wait time.Duration) bool {
 	n := t.newest().N - t.anchored.Load()
-	return !t.inMemory() && (n >= leaves || n > 0 && time.Since(time.Unix(0, t.told.Load())) > wait)
+	return !t.inMemory && (n >= leaves || n > 0 && time.Since(time.Unix(0, t.told.Load())) > wait)
 }
 
 // Append returns when the leaves are durable. It joins what others append
