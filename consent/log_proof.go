@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -86,6 +87,34 @@ func (l *Log) Prove(ctx context.Context, index int64) (*Proof, error) {
 		return nil, fmt.Errorf("consent: prove entry %d: %w", index, err)
 	}
 	return p, nil
+}
+
+// Consistency shows that the log of one checkpoint is the beginning of the
+// other's: between them entries were only added. It needs no key but the
+// verifier's, and reveals nothing about the entries.
+type Consistency struct {
+	Older, Newer []byte // checkpoints
+	Hashes       []tlog.Hash
+}
+
+// Check verifies c under the keys that its checkpoints are signed with, one or,
+// where the key was rotated in between, two. [ErrTampered] where it does not hold.
+func (c *Consistency) Check(verifierKeys ...string) error {
+	if err := evidence.CheckConsistent(verifierKeys, c.Older, c.Newer, c.Hashes); err != nil {
+		return fmt.Errorf("consent: check consistency: %w", err)
+	}
+	return nil
+}
+
+// ProveConsistency returns the proof that between two checkpoints of the log
+// entries were only added, for a witness who has both. [ErrTampered] where one of
+// them is not this log's, or the older is the newer.
+func (l *Log) ProveConsistency(ctx context.Context, older, newer []byte) (*Consistency, error) {
+	hashes, err := l.tree().Consistent(ctx, older, newer)
+	if err != nil {
+		return nil, fmt.Errorf("consent: prove consistency: %w", err)
+	}
+	return &Consistency{slices.Clone(older), slices.Clone(newer), hashes}, nil
 }
 
 // History returns every entry that names the patient, in order: who looked,

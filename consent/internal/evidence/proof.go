@@ -298,6 +298,64 @@ func (t *Tree) Prove(ctx context.Context, index int64) (leaf []byte, hashes []tl
 	return leaf, hashes, checkpoint, err
 }
 
+// Consistent returns the hashes that prove that the tree of one checkpoint is
+// the beginning of the other's. Both must be this tree's.
+func (t *Tree) Consistent(ctx context.Context, older, newer []byte) (hashes []tlog.Hash, err error) {
+	keys, err := t.keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	from, err := openCheckpoint(older, t.origin(), keys.verifiers)
+	if err != nil {
+		return nil, err
+	}
+	to, err := openCheckpoint(newer, t.origin(), keys.verifiers)
+	if err != nil {
+		return nil, err
+	}
+	err = t.checked(ctx, func(v treeView, now tlog.Tree) error {
+		if from.N > to.N {
+			return ErrTampered
+		}
+		if err := holds(v, now, from, to); err != nil {
+			return err
+		}
+		hashes, err = tlog.ProveTree(to.N, from.N, v)
+		return err
+	})
+	return hashes, err
+}
+
+// CheckConsistent verifies what Consistent returned, under verifier keys of one
+// log.
+func CheckConsistent(verifierKeys []string, older, newer []byte, hashes []tlog.Hash) error {
+	var all []note.Verifier
+	for _, key := range verifierKeys {
+		v, err := note.NewVerifier(key)
+		if err != nil {
+			return ErrTampered
+		}
+		if all = append(all, v); v.Name() != all[0].Name() {
+			return ErrTampered
+		}
+	}
+	if len(all) == 0 {
+		return ErrTampered
+	}
+	from, err := openCheckpoint(older, all[0].Name(), note.VerifierList(all...))
+	if err != nil {
+		return err
+	}
+	to, err := openCheckpoint(newer, all[0].Name(), note.VerifierList(all...))
+	if err != nil {
+		return err
+	}
+	if tlog.CheckTree(hashes, to.N, to.Hash, from.N, from.Hash) != nil {
+		return ErrTampered
+	}
+	return nil
+}
+
 // CheckProof verifies what Prove returned under a verifier key.
 func CheckProof(verifierKey string, index int64, leaf []byte, hashes []tlog.Hash, checkpoint []byte) error {
 	v, err := note.NewVerifier(verifierKey)

@@ -289,6 +289,15 @@ func (t *Tree) leaves(ks *keyring.Keyset, v treeView, from, to int64, each func(
 	return err
 }
 
+// Size returns the number of leaves.
+func (t *Tree) Size(ctx context.Context) (n int64, err error) {
+	err = t.checked(ctx, func(_ treeView, now tlog.Tree) error {
+		n = now.N
+		return nil
+	})
+	return n, err
+}
+
 // Last calls f with the newest leaf, verified, if there is one.
 func (t *Tree) Last(ctx context.Context, f func(leaf []byte) error) error {
 	ks, err := t.ring.Keyset(ctx, TreeKeyset)

@@ -102,7 +102,7 @@ func changed(res sql.Result, err error) (int64, error) {
 }
 
 func (s *sqlTree) view(ctx context.Context, f func(treeView) error) error {
-	return s.db.view(ctx, func(c *sql.Conn) error { return f(&sqlView{ctx, c, s.now()}) })
+	return s.db.view(ctx, func(c *sql.Conn) error { return f(&sqlView{ctx: ctx, conn: c, now: s.now(), rows: map[int64][]byte{}}) })
 }
 
 // lease is how long a sequencer may be silent before another takes over.
@@ -181,7 +181,11 @@ type sqlView struct {
 	ctx  context.Context
 	conn *sql.Conn
 	now  string
+	rows map[int64][]byte // of hashes that were read: they are those of one state
 }
+
+// maxRows bounds them.
+const maxRows = 256
 
 func (v *sqlView) state() (s state, err error) {
 	err = v.conn.QueryRowContext(v.ctx, `SELECT size, epoch, until > `+v.now+`, note,
@@ -263,21 +267,23 @@ func (v *sqlView) blocks(where string, args ...any) (out []block, err error) {
 
 // ReadHashes is tlog.HashReader's.
 func (v *sqlView) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
-	rows := map[int64][]byte{}
+	if len(v.rows) > maxRows {
+		clear(v.rows)
+	}
 	var args []any
 	for _, x := range indexes {
-		if _, again := rows[x/hashRow]; !again {
-			rows[x/hashRow], args = nil, append(args, x/hashRow)
+		if _, again := v.rows[x/hashRow]; !again {
+			v.rows[x/hashRow], args = nil, append(args, x/hashRow)
 		}
 	}
 	for part := range slices.Chunk(args, 500) {
-		if err := v.hashRows(rows, part); err != nil {
+		if err := v.hashRows(part); err != nil {
 			return nil, err
 		}
 	}
 	out := make([]tlog.Hash, len(indexes))
 	for i, x := range indexes {
-		row, at := rows[x/hashRow], int(x%hashRow)*tlog.HashSize
+		row, at := v.rows[x/hashRow], int(x%hashRow)*tlog.HashSize
 		if len(row)%tlog.HashSize != 0 || len(row) < at+tlog.HashSize {
 			return nil, fmt.Errorf("hashes: %w", ErrTampered)
 		}
@@ -286,7 +292,7 @@ func (v *sqlView) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	return out, nil
 }
 
-func (v *sqlView) hashRows(into map[int64][]byte, ids []any) error {
+func (v *sqlView) hashRows(ids []any) error {
 	found, err := v.conn.QueryContext(v.ctx, `SELECT id, hashes FROM consent_log_hash WHERE id IN (`+listed(len(ids))+`)`, ids...)
 	if err != nil {
 		return err
@@ -301,7 +307,7 @@ func (v *sqlView) hashRows(into map[int64][]byte, ids []any) error {
 		if len(hashes) > hashRow*tlog.HashSize {
 			return fmt.Errorf("hashes: %w", ErrTampered)
 		}
-		into[id] = bytes.Clone(hashes)
+		v.rows[id] = bytes.Clone(hashes)
 	}
 	return found.Err()
 }
