@@ -2,6 +2,7 @@ package consent
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
 	"fmt"
@@ -83,6 +84,9 @@ type logBody struct {
 
 	Article       string `cbor:"16,keyasint,omitempty"`
 	Justification string `cbor:"17,keyasint,omitempty"`
+
+	Journal     uint64 `cbor:"18,keyasint,omitempty"` // number and hash of the erasure journal's newest entry
+	JournalHash []byte `cbor:"19,keyasint,omitempty"`
 }
 
 // OpenLog opens the log of ring in db, a SQLite or PostgreSQL database whose
@@ -128,9 +132,15 @@ func (l *Log) seal(ctx context.Context, bodies []*logBody) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	seq, hash, err := l.ring.JournalHead(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out := make([][]byte, len(bodies))
 	for i, b := range bodies {
-		plain, err := encode(b)
+		stamped := *b
+		stamped.Journal, stamped.JournalHash = seq, hash[:]
+		plain, err := encode(&stamped)
 		if err != nil {
 			return nil, err
 		}
@@ -162,7 +172,7 @@ func (l *Log) open(ctx context.Context, leaf []byte) (*logBody, error) {
 		return nil, err
 	}
 	b := new(logBody)
-	if err := decode(plain, b); err != nil {
+	if err := decode(plain, b); err != nil || b.Journal != 0 && len(b.JournalHash) != sha256.Size {
 		return nil, ErrTampered
 	}
 	return b, nil
