@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -18,7 +19,13 @@ import (
 // gives it one; hashes are kept 64 in a row, in the order of tlog.StoredHashIndex;
 // the head's row holds the sequencers' lease as well, and is the lock that they
 // queue for.
-type sqlTree struct{ db *database }
+type sqlTree struct {
+	db *database
+
+	// writing is held by a writer of this process on SQLite, which would otherwise
+	// find the lock of another of them and sleep for longer than it is held.
+	writing sync.Mutex
+}
 
 func treeTables() []string {
 	return []string{
@@ -46,7 +53,7 @@ func newSQLTree(ctx context.Context, db *sql.DB) (*sqlTree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sqlTree{d}, nil
+	return &sqlTree{db: d}, nil
 }
 
 // now is the database's clock in milliseconds, so that leases do not depend on
@@ -58,7 +65,17 @@ func (s *sqlTree) now() string {
 	return `CAST(unixepoch('subsec') * 1000 AS INTEGER)`
 }
 
+// alone lets no other writer of this process write at the same time on SQLite.
+func (s *sqlTree) alone() (done func()) {
+	if s.db.dialect != sqldb.SQLite {
+		return func() {}
+	}
+	s.writing.Lock()
+	return s.writing.Unlock
+}
+
 func (s *sqlTree) queue(ctx context.Context, blocks []block, size int64) error {
+	defer s.alone()()
 	if len(blocks) == 1 {
 		return s.insert(ctx, s.db, &blocks[0], size)
 	}
@@ -109,6 +126,7 @@ func (s *sqlTree) view(ctx context.Context, f func(treeView) error) error {
 const lease = 2 * time.Second
 
 func (s *sqlTree) grow(ctx context.Context, g *growth) error {
+	defer s.alone()()
 	return s.db.update(ctx, func(c *sql.Conn) error {
 		epoch, until := g.old.epoch, `0`
 		if !g.mine {
