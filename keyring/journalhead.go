@@ -31,8 +31,11 @@ func (r *Ring) JournalHead(ctx context.Context) (seq uint64, hash [32]byte, err 
 // entry that [Ring.JournalHead] once returned, or was begun anew since, by a
 // restoration. Nothing holds number 0. Other errors: [ErrClosed], and those of a
 // journal that fails.
-func (r *Ring) JournalHolds(_ context.Context, seq uint64, hash [32]byte) error {
+func (r *Ring) JournalHolds(ctx context.Context, seq uint64, hash [32]byte) error {
 	c, err := r.allow()
+	if err == nil {
+		err = ctx.Err()
+	}
 	if err != nil || seq == 0 {
 		return err
 	}
