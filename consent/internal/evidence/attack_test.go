@@ -155,6 +155,7 @@ func TestAttackTreeAnchor(t *testing.T) {
 	require.True(t, tree.anchorDue(3, 0))
 	for range 3 { // shorter, as long, longer than what will be anchored
 		require.NoError(t, other.Append(ctx, []byte("a")))
+		require.NoError(t, other.settle(ctx))
 	}
 	require.NoError(t, tree.Anchor(ctx))
 	require.False(t, tree.anchorDue(1, 0))

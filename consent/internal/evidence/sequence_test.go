@@ -108,6 +108,15 @@ func TestLease(t *testing.T) {
 		n, err := tree.Size(ctx)
 		require.NoError(t, err)
 		require.EqualValues(t, 1, n)
+		require.NoError(t, tree.store.view(ctx, func(v treeView) error {
+			return v.placed(0, 1, func(b *block) error {
+				blocks[0] = *b
+				return nil
+			})
+		}))
+		blocks[0].first = 1
+		again := &growth{old: state{epoch: 8, size: 1}, mine: true, blocks: blocks, size: 2}
+		require.ErrorIs(t, tree.store.grow(ctx, again), errMoved, "a block that has its place")
 	})
 }
 
