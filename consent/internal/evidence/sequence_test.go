@@ -129,14 +129,15 @@ func TestTamperQueue(t *testing.T) {
 		"copied":        `INSERT INTO consent_log SELECT id + 1, NULL, version, leaves, mac FROM consent_log WHERE seq = 0`,
 		"another id":    `UPDATE consent_log SET id = id + 1 WHERE seq IS NULL`,
 		"a place given": `UPDATE consent_log SET seq = 99 WHERE seq IS NULL`,
-		"its own place": `UPDATE consent_log SET seq = 1 WHERE seq IS NULL`,
+		"its own place": `UPDATE consent_log SET seq = 2 WHERE seq IS NULL`,
+		"another's":     `UPDATE consent_log SET seq = 1 WHERE seq IS NULL`,
 		"a key version": `UPDATE consent_log SET version = -1 WHERE seq IS NULL`,
 		"no leaf":       `UPDATE consent_log SET leaves = mac WHERE seq IS NULL`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			databases(t, func(t *testing.T, db *sql.DB) {
 				tree := openTree(t, newRing(t), db)
-				require.NoError(t, tree.Append(ctx, []byte("a")))
+				require.NoError(t, tree.Append(ctx, []byte("a"), []byte("a too")))
 				require.NoError(t, tree.settle(ctx))
 				require.Eventually(t, func() bool { tree.mu.Lock(); defer tree.mu.Unlock(); return !tree.tending }, 5*time.Second, time.Millisecond)
 				tree.mu.Lock()
