@@ -309,19 +309,23 @@ func (c *Config) whole() error {
 	return c.Policy.check()
 }
 
-// check refuses a ledger that has lost events which the log knows of.
+// check refuses a ledger that has lost events which the log knows of, and keys
+// whose journal has lost what it knows of.
 func (c *Config) check(ctx context.Context) error {
 	if err := c.whole(); err != nil {
 		return err
 	}
-	known, err := c.Log.ledgerLength(ctx)
+	newest, err := c.Log.newest(ctx)
+	if err == nil {
+		err = c.Log.journalHolds(ctx, newest)
+	}
 	if err == nil {
 		err = c.Ledger.chain().Refresh(ctx) // after the log was read: what it knows of is there by now
 	}
 	if err != nil {
 		return err
 	}
-	if c.Ledger.chain().Len() < known {
+	if c.Ledger.chain().Len() < newest.Ledger {
 		return fmt.Errorf("ledger: %w: shorter than the audit log says", ErrTampered)
 	}
 	return nil

@@ -67,9 +67,11 @@
 //	audit, err := consent.OpenLog(ctx, ring, db)
 //	cfg := &consent.Config{Ring: ring, Ledger: ledger, Log: audit}
 //
-// db is a SQLite database opened with journal_mode=WAL, synchronous=FULL and a
-// busy_timeout; the key store wants secure_delete=ON as well. The example
-// ByHand has it whole.
+// db is a PostgreSQL database, whose tables are in the first schema of the
+// connection's search_path, or a SQLite database opened with journal_mode=WAL,
+// synchronous=FULL and a busy_timeout; the key store wants secure_delete=ON as
+// well. One that forgets what it has committed is refused. The example ByHand has
+// it whole.
 //
 // A service for one compartment opens with
 // ring.Only("clinical", "audit", "consent/ledger", "consent/log"), the same

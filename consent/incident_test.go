@@ -177,7 +177,8 @@ func TestIncidentErrors(t *testing.T) {
 	for range 4 {
 		sealed(t, people(t, cfg), ayu)
 	}
-	_, err = db.Exec(flip("consent_log", "leaf", 40))
+	placed(t, cfg.Log)
+	_, err = db.Exec(flip("consent_log", "leaves", 44))
 	require.NoError(t, err)
 	_, err = cfg.Investigate(ctx, Incident{Actor: "x"}, nil)
 	require.ErrorIs(t, err, ErrTampered)

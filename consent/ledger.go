@@ -95,11 +95,12 @@ func (b *ruleBody) rule() Rule {
 	}
 }
 
-// OpenLedger opens the ledger of ring in db, a SQLite database whose tables it
-// makes where they are missing; with a nil db the ledger lives in memory and
-// dies with the process. The whole chain is verified first: [ErrTampered] where
-// a link does not hold, or where an older copy was put in its place. A ring has
-// one ledger, and the keyset "consent/ledger".
+// OpenLedger opens the ledger of ring in db, a SQLite or PostgreSQL database
+// whose tables it makes where they are missing; with a nil db the ledger lives in
+// memory and dies with the process. The whole chain is verified first:
+// [ErrTampered] where a link does not hold, where an older copy was put in its
+// place, or where a trigger, a view or the like was planted among the tables. A
+// ring has one ledger, and the keyset "consent/ledger".
 func OpenLedger(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Ledger, error) {
 	if ring == nil {
 		return nil, fmt.Errorf("consent: open ledger: %w", ErrConfig)

@@ -139,13 +139,14 @@ func TestAttackFork(t *testing.T) {
 	t.Run("log", func(t *testing.T) {
 		a, db := sqlConfig(t)
 		require.NoError(t, a.Log.append(ctx, &logBody{Action: "open", Outcome: "done", Actor: "one"}))
+		placed(t, a.Log)
 		var note []byte
 		require.NoError(t, db.QueryRow(`SELECT note FROM consent_log_head`).Scan(&note))
 		b := *a
 		reopen(t, &b, db)
 		require.NoError(t, a.Log.append(ctx, &logBody{Action: "open", Outcome: "done", Actor: "insider"}))
 		require.NoError(t, a.anchor(ctx))
-		_, err := db.Exec(`DELETE FROM consent_log WHERE seq = 1; DELETE FROM consent_log_hash WHERE id > 0; UPDATE consent_log_head SET note = ?`, note)
+		_, err := db.Exec(`DELETE FROM consent_log WHERE seq = 1; UPDATE consent_log_hash SET hashes = substr(hashes, 1, 32); UPDATE consent_log_head SET size = 1, note = ?`, note)
 		require.NoError(t, err)
 		require.ErrorIs(t, b.Log.append(ctx, &logBody{Action: "open", Outcome: "done", Actor: "two"}), ErrTampered)
 		_, err = b.Log.Verify(ctx)

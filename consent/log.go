@@ -2,6 +2,7 @@ package consent
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
 	"fmt"
@@ -97,12 +98,16 @@ type logBody struct {
 	Job     string            `cbor:"20,keyasint,omitempty"`
 	Patient []byte            `cbor:"21,keyasint,omitempty"` // the same in all entries of a patient; made of the audit key
 	Keys    map[string]uint32 `cbor:"22,keyasint,omitempty"` // by compartment, the version that wraps the patient's key
+
+	Journal     uint64 `cbor:"19,keyasint,omitempty"` // number and hash of the erasure journal's newest entry
+	JournalHash []byte `cbor:"23,keyasint,omitempty"`
 }
 
-// OpenLog opens the log of ring in db, a SQLite database whose tables it makes
-// where they are missing; with a nil db the log lives in memory and dies with
-// the process. Its signed head must be there and match the tree's hashes:
-// [ErrTampered] where not, or where an older copy was put in its place.
+// OpenLog opens the log of ring in db, a SQLite or PostgreSQL database whose
+// tables it makes where they are missing; with a nil db the log lives in memory
+// and dies with the process. Its signed head must be there and match the tree's
+// hashes: [ErrTampered] where not, where an older copy was put in its place, or
+// where a trigger, a view or the like was planted among the tables.
 // [Log.Verify] goes through the entries as well. A ring has one log, and the
 // keyset "consent/log".
 func OpenLog(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Log, error) {
@@ -123,22 +128,11 @@ func OpenLog(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Log, error) 
 	return &Log{ring: ring, tree: func() *evidence.Tree { return t }, guard: func() *reaches { return g }}, nil
 }
 
-// The journal is told how far the log has come after so many entries, or with
-// the first one after so long: as much may be lost unseen with an older copy
-// after a crash.
-const (
-	anchorEntries = 1000
-	anchorWait    = 10 * time.Second
-)
-
 // append seals the bodies and returns when they are durable in the log.
 func (l *Log) append(ctx context.Context, bodies ...*logBody) error {
 	leaves, err := l.seal(ctx, bodies)
 	if err == nil {
 		err = l.tree().Append(ctx, leaves...)
-	}
-	if err == nil && l.tree().AnchorDue(anchorEntries, anchorWait) {
-		err = l.tree().Anchor(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrAudit, err)
@@ -156,9 +150,15 @@ func (l *Log) seal(ctx context.Context, bodies []*logBody) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	seq, hash, err := l.ring.JournalHead(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out := make([][]byte, len(bodies))
 	for i, b := range bodies {
-		plain, err := encode(b)
+		stamped := *b
+		stamped.Journal, stamped.JournalHash = seq, hash[:]
+		plain, err := encode(&stamped)
 		if err != nil {
 			return nil, err
 		}
@@ -190,7 +190,7 @@ func (l *Log) open(ctx context.Context, leaf []byte) (*logBody, error) {
 		return nil, err
 	}
 	b := new(logBody)
-	if err := decode(plain, b); err != nil {
+	if err := decode(plain, b); err != nil || b.Journal != 0 && len(b.JournalHash) != sha256.Size {
 		return nil, ErrTampered
 	}
 	return b, nil

@@ -2,8 +2,10 @@ package consent
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -48,12 +50,20 @@ func (l *Log) Extends(ctx context.Context, checkpoint []byte) error {
 
 // Verify goes through the whole log: every entry opens under the log's keys,
 // hashes to its leaf, and the leaves make the signed head. It returns the number of
-// entries, or [ErrTampered] with the index of the first that does not hold.
+// entries, or [ErrTampered] with the index of the first that does not hold; or
+// keyring.ErrRolledBack where the erasure journal lacks what an entry knew of.
 func (l *Log) Verify(ctx context.Context) (int64, error) {
+	last := new(logBody) // of the journal, which processes know of at different times
 	n, err := l.tree().Verify(ctx, func(leaf []byte) error {
-		_, err := l.open(ctx, leaf)
+		b, err := l.open(ctx, leaf)
+		if err == nil && b.Journal > last.Journal {
+			last = b
+		}
 		return err
 	})
+	if err == nil {
+		err = l.journalHolds(ctx, last)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("consent: verify log: %w", err)
 	}
@@ -86,6 +96,34 @@ func (l *Log) Prove(ctx context.Context, index int64) (*Proof, error) {
 		return nil, fmt.Errorf("consent: prove entry %d: %w", index, err)
 	}
 	return p, nil
+}
+
+// Consistency shows that the log of one checkpoint is the beginning of the
+// other's: between them entries were only added. It needs no key but the
+// verifier's, and reveals nothing about the entries.
+type Consistency struct {
+	Older, Newer []byte // checkpoints
+	Hashes       []tlog.Hash
+}
+
+// Check verifies c under the keys that its checkpoints are signed with, one or,
+// where the key was rotated in between, two. [ErrTampered] where it does not hold.
+func (c *Consistency) Check(verifierKeys ...string) error {
+	if err := evidence.CheckConsistent(verifierKeys, c.Older, c.Newer, c.Hashes); err != nil {
+		return fmt.Errorf("consent: check consistency: %w", err)
+	}
+	return nil
+}
+
+// ProveConsistency returns the proof that between two checkpoints of the log
+// entries were only added, for a witness who has both. [ErrTampered] where one of
+// them is not this log's, or the older is the newer.
+func (l *Log) ProveConsistency(ctx context.Context, older, newer []byte) (*Consistency, error) {
+	hashes, err := l.tree().Consistent(ctx, older, newer)
+	if err != nil {
+		return nil, fmt.Errorf("consent: prove consistency: %w", err)
+	}
+	return &Consistency{slices.Clone(older), slices.Clone(newer), hashes}, nil
 }
 
 // History returns every entry that names the patient, in order: who looked,
@@ -176,14 +214,25 @@ func cutPart(b []byte) (part string, rest []byte, ok bool) {
 	return string(b[2:n]), b[n:], true
 }
 
-// ledgerLength is the number of ledger events that the newest entry knew of.
-func (l *Log) ledgerLength(ctx context.Context) (n uint64, err error) {
-	err = l.tree().Last(ctx, func(leaf []byte) error {
-		b, err := l.open(ctx, leaf)
-		if err == nil {
-			n = b.Ledger
-		}
+// newest returns what the newest entry knew of; nothing if there is none.
+func (l *Log) newest(ctx context.Context) (b *logBody, err error) {
+	b = new(logBody)
+	err = l.tree().Last(ctx, func(leaf []byte) (err error) {
+		b, err = l.open(ctx, leaf)
 		return err
 	})
-	return n, err
+	return b, err
+}
+
+// journalHolds refuses an erasure journal that lacks what an entry knew of: key
+// store and journal were put back to an older day together, and erasures since
+// would be undone. The log, which was not put back, tells.
+func (l *Log) journalHolds(ctx context.Context, b *logBody) error {
+	if b.Journal == 0 {
+		return nil
+	}
+	if err := l.ring.JournalHolds(ctx, b.Journal, [sha256.Size]byte(b.JournalHash)); err != nil {
+		return fmt.Errorf("audit log: %w", err)
+	}
+	return nil
 }

@@ -87,16 +87,16 @@ func TestProofOfAnotherPlaceOrLogIsRefused(t *testing.T) {
 func TestAttackLog(t *testing.T) {
 	ctx := context.Background()
 	for name, attack := range map[string]string{
-		"a changed entry":            flip("consent_log", "leaf", 40),
-		"a changed key version":      flip("consent_log", "leaf", 4),
-		"another entry in its place": `UPDATE consent_log SET leaf = (SELECT leaf FROM consent_log WHERE seq = 1) WHERE seq = 2`,
+		"a changed entry":            flip("consent_log", "leaves", 44),
+		"a changed key version":      flip("consent_log", "leaves", 8),
+		"another entry in its place": `UPDATE consent_log SET leaves = (SELECT leaves FROM consent_log WHERE seq = 1) WHERE seq = 2`,
 		"a dropped entry":            `DELETE FROM consent_log WHERE seq = 2`,
 		"the end cut off":            `DELETE FROM consent_log WHERE seq = 4`,
-		"a changed hash":             `UPDATE consent_log_hash SET hash = zeroblob(32) WHERE id = 0`,
-		"a dropped hash":             `DELETE FROM consent_log_hash WHERE id = 2`,
+		"a changed hash":             `UPDATE consent_log_hash SET hashes = CAST(zeroblob(32) || substr(hashes, 33) AS BLOB)`,
+		"a dropped hash":             `DELETE FROM consent_log_hash`,
 		"a changed head":             `UPDATE consent_log_head SET note = CAST(replace(CAST(note AS TEXT), char(10) || '5' || char(10), char(10) || '4' || char(10)) AS BLOB)`,
 		"a dropped head":             `DELETE FROM consent_log_head`,
-		"an appended entry":          `INSERT INTO consent_log (seq, leaf) SELECT 5, leaf FROM consent_log WHERE seq = 0`,
+		"an appended entry":          `INSERT INTO consent_log SELECT 5, 5, version, leaves, mac FROM consent_log WHERE seq = 0`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg, db := sqlConfig(t)
@@ -128,13 +128,13 @@ func TestAttackLogRollback(t *testing.T) {
 	cfg, db := sqlConfig(t)
 	ctx := context.Background()
 	require.NoError(t, cfg.Log.append(ctx, &logBody{Action: "a", Outcome: "done"}))
-	var leaf, note []byte
+	placed(t, cfg.Log)
+	var note []byte
 	require.NoError(t, db.QueryRow(`SELECT note FROM consent_log_head`).Scan(&note))
-	require.NoError(t, db.QueryRow(`SELECT leaf FROM consent_log`).Scan(&leaf))
 	require.NoError(t, cfg.Log.append(ctx, &logBody{Action: "b", Outcome: "done"}))
 	checkpoint, err := cfg.Log.Checkpoint(ctx)
 	require.NoError(t, err)
-	_, err = db.Exec(`DELETE FROM consent_log WHERE seq = 1; DELETE FROM consent_log_hash WHERE id > 0; UPDATE consent_log_head SET note = ?`, note)
+	_, err = db.Exec(`DELETE FROM consent_log WHERE seq = 1; UPDATE consent_log_hash SET hashes = substr(hashes, 1, 32); UPDATE consent_log_head SET size = 1, note = ?`, note)
 	require.NoError(t, err)
 	err = cfg.Log.append(ctx, &logBody{Action: "c", Outcome: "done"})
 	require.ErrorIs(t, err, ErrAudit)
@@ -257,7 +257,7 @@ func TestLogHoldsNoValue(t *testing.T) {
 			require.NotContains(t, text, v)
 		}
 	}
-	rows, err := db.Query(`SELECT leaf FROM consent_log UNION ALL SELECT body FROM consent_ledger UNION ALL SELECT subject FROM consent_ledger`)
+	rows, err := db.Query(`SELECT leaves FROM consent_log UNION ALL SELECT body FROM consent_ledger UNION ALL SELECT subject FROM consent_ledger`)
 	require.NoError(t, err)
 	defer rows.Close()
 	n := 0

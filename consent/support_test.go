@@ -75,6 +75,13 @@ func sealed(t testing.TB, r *Records[person], p person, purposes ...Purpose) Row
 	return row
 }
 
+// placed waits until everything that was appended has its place in the tree.
+func placed(t testing.TB, l *Log) {
+	t.Helper()
+	_, err := l.Checkpoint(context.Background())
+	require.NoError(t, err)
+}
+
 // entries are all entries of the log, opened.
 func entries(t testing.TB, l *Log) []Entry {
 	t.Helper()

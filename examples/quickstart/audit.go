@@ -67,7 +67,8 @@ func (s *story) tellHistory(ctx context.Context, checkpoint []byte) ([]consent.E
 	return history, nil
 }
 
-// tamper changes one bit of one entry in a copy of the log.
+// tamper changes one bit of an entry, at index or written together with it, in a
+// copy of the log.
 func (s *story) tamper(ctx context.Context, index int64) error {
 	changed := filepath.Join(s.dir, "changed.db")
 	if err := copyDatabase(ctx, s.clinic.file("consent.db"), changed); err != nil {
@@ -78,12 +79,12 @@ func (s *story) tamper(ctx context.Context, index int64) error {
 		return err
 	}
 	defer db.Close()
-	var leaf []byte
-	if err := db.QueryRowContext(ctx, `SELECT leaf FROM consent_log WHERE seq = ?`, index).Scan(&leaf); err != nil {
+	var leaves []byte // what was written together is in one row
+	if err := db.QueryRowContext(ctx, `SELECT seq, leaves FROM consent_log WHERE seq <= ? ORDER BY seq DESC LIMIT 1`, index).Scan(&index, &leaves); err != nil {
 		return err
 	}
-	leaf[len(leaf)/2] ^= 1
-	if _, err := db.ExecContext(ctx, `UPDATE consent_log SET leaf = ? WHERE seq = ?`, leaf, index); err != nil {
+	leaves[44] ^= 1 // in the first of them
+	if _, err := db.ExecContext(ctx, `UPDATE consent_log SET leaves = ? WHERE seq = ?`, leaves, index); err != nil {
 		return err
 	}
 	log, err := consent.OpenLog(ctx, s.clinic.cfg.Ring, db)

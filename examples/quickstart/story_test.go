@@ -70,7 +70,7 @@ func chapterLines() [9][]string {
 		{`6 The patient withdraws`, `open patient for TREAT: denied: the consent was withdrawn`},
 		{`7 New keys, old records`, `lookup/patient/NIK`, `All 6,213 records are opened`, `30,147 permitted values`, `under version 2 and a NIK token of version 2; the others keep version 1 and 1`},
 		{`8 A patient is erased`, `3 keys are destroyed \(audit, clinical and identity\)`, `subject erased`, `3 old key rows back: still erased`, `Still erased, and all 120 other patients open`},
-		{`9 Who looked\?`, `log has 13,\d\d\d entries`, `asks who looked: 77 entries`, `entry (\d+): changed by other hands`, `2,950 values, 0 found`, `All \d\d checks passed`},
+		{`9 Who looked\?`, `log has 13,\d\d\d entries`, `asks who looked: 77 entries`, `entry (\d+): block: changed by other hands`, `2,950 values, 0 found`, `All \d\d checks passed`},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/rahasia/rahasia/internal/sqldb"
 	"github.com/rahasia/rahasia/keyring"
 )
 
@@ -52,16 +53,28 @@ type dialect struct {
 
 // dialectOf asks the database what it is.
 func dialectOf(ctx context.Context, db *sql.DB) (dialect, error) {
-	var version string
-	err := db.QueryRowContext(ctx, `SELECT version()`).Scan(&version)
-	if err == nil && strings.HasPrefix(version, "PostgreSQL ") {
+	kind, err := sqldb.DialectOf(ctx, db)
+	switch {
+	case err != nil:
+		return dialect{}, failed(ctx, err)
+	case kind == sqldb.Postgres:
 		return postgres(), nil
 	}
-	lite := db.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&version)
-	if lite == nil {
-		return sqlite(), nil
+	return sqlite(), nil
+}
+
+// mustSurvive is why a database has to be durable.
+const mustSurvive = "an erasure must survive a power cut"
+
+// intact looks at the tables that statements made.
+func intact(kind sqldb.Dialect, statements []string) func(context.Context, querier) (int, error) {
+	return func(ctx context.Context, q querier) (int, error) {
+		n, err := kind.Intact(ctx, q, statements)
+		if errors.Is(err, sqldb.ErrForeign) {
+			err = fmt.Errorf("among the ring's tables %w: %w", err, keyring.ErrCorrupt)
+		}
+		return n, err
 	}
-	return dialect{}, failed(ctx, fmt.Errorf("neither PostgreSQL nor SQLite: %w", errors.Join(err, lite)))
 }
 
 // selectKeys is the query for the rows of rahasia_keys where a condition holds.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/rahasia/rahasia/internal/sqldb"
 	"github.com/rahasia/rahasia/keyring"
 )
 
@@ -48,8 +49,8 @@ func postgres() dialect {
 		written:  200, // of at most 64 KiB each
 		read:     1000,
 		check:    checkPostgres,
-		intact:   intactPostgres,
-		objects:  4,
+		intact:   intact(sqldb.Postgres, postgresTables()),
+		objects:  sqldb.Postgres.Objects(postgresTables()),
 		scrub:    func(context.Context, *sql.DB) error { return nil }, // no statement of a plain role can
 	}
 }
@@ -155,56 +156,6 @@ func postgresTables() []string {
 	}
 }
 
-// checkPostgres refuses settings under which what was committed can be gone
-// after a crash.
 func checkPostgres(ctx context.Context, db *sql.DB) error {
-	for _, name := range []string{"synchronous_commit", "fsync", "full_page_writes"} {
-		var value string
-		if err := db.QueryRowContext(ctx, `SELECT current_setting($1)`, name).Scan(&value); err != nil {
-			return failed(ctx, err)
-		}
-		if value == "off" {
-			return fmt.Errorf("sqlstore: PostgreSQL has %s = off: an erasure must survive a power cut", name)
-		}
-	}
-	return nil
-}
-
-// intactPostgres asks the catalogue for whatever can make the tables lie, lose
-// or tell what is in them: a view or a foreign table in place of one, triggers
-// (a foreign key from elsewhere is a pair of them), rules, row security, tables
-// that inherit, defaults, and a constraint, an index or a column that uses a
-// function or a type that is not PostgreSQL's own; those are not in pg_depend.
-func intactPostgres(ctx context.Context, q querier) (int, error) {
-	const most = 32
-	found, err := list(ctx, q, scanText, most, `WITH ours AS (
-			SELECT * FROM pg_class WHERE oid IN (
-				to_regclass('rahasia_schema'), to_regclass('rahasia_head'), to_regclass('rahasia_keysets'), to_regclass('rahasia_keys'))
-		), parts AS (
-			SELECT 'pg_class'::regclass AS class, oid FROM ours
-			UNION ALL SELECT 'pg_class'::regclass, indexrelid FROM pg_index WHERE indrelid IN (SELECT oid FROM ours)
-			UNION ALL SELECT 'pg_constraint'::regclass, oid FROM pg_constraint WHERE conrelid IN (SELECT oid FROM ours)
-		)
-		SELECT CASE
-			WHEN relkind <> 'r' OR relispartition THEN 'relation that is no table'
-			WHEN relpersistence <> 'p' THEN 'table that is not durable'
-			WHEN relnamespace <> (SELECT min(relnamespace) FROM ours) THEN 'table in another schema'
-			WHEN relrowsecurity THEN 'policy'
-			ELSE 'table' END FROM ours
-		UNION ALL SELECT 'trigger' FROM pg_trigger WHERE tgrelid IN (SELECT oid FROM ours)
-		UNION ALL SELECT 'rule' FROM pg_rewrite WHERE ev_class IN (SELECT oid FROM ours)
-		UNION ALL SELECT 'inheriting table' FROM pg_inherits WHERE inhparent IN (SELECT oid FROM ours) OR inhrelid IN (SELECT oid FROM ours)
-		UNION ALL SELECT 'default' FROM pg_attrdef WHERE adrelid IN (SELECT oid FROM ours)
-		UNION ALL SELECT 'function or type' FROM pg_depend JOIN parts ON classid = class AND objid = oid
-			WHERE refclassid NOT IN ('pg_class'::regclass, 'pg_constraint'::regclass, 'pg_namespace'::regclass)
-		LIMIT 33`)
-	if err != nil {
-		return 0, err
-	}
-	for _, kind := range found {
-		if kind != "table" {
-			return 0, fmt.Errorf("a %s among the ring's tables that is not the ring's: %w", kind, keyring.ErrCorrupt)
-		}
-	}
-	return len(found), nil
+	return failed(ctx, sqldb.Postgres.Durable(ctx, db, mustSurvive))
 }

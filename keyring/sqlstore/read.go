@@ -108,11 +108,6 @@ func scanKeys() func(*sql.Rows) (keyring.KeyRecord, error) {
 
 func outside(n, most int64) bool { return n < 0 || n > most }
 
-func scanText(rows *sql.Rows) (text string, err error) {
-	err = rows.Scan(&text)
-	return text, err
-}
-
 // fill copies from into to if it has the right length.
 func fill(to, from []byte) bool { return copy(to, from) == len(from) && len(from) == len(to) }
 

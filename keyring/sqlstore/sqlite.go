@@ -5,10 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/rahasia/rahasia/internal/sqldb"
 	"github.com/rahasia/rahasia/keyring"
 )
 
@@ -32,8 +32,8 @@ func sqlite() dialect {
 		written: 100, // seven each
 		read:    900, // one
 		check:   checkSQLite,
-		intact:  intactSQLite,
-		objects: len(sqliteTables()),
+		intact:  intact(sqldb.SQLite, sqliteTables()),
+		objects: sqldb.SQLite.Objects(sqliteTables()),
 		scrub:   scrubSQLite,
 	}
 }
@@ -89,70 +89,23 @@ func pickSQLite(tags []keyring.Tag) (string, []any) {
 }
 
 func checkSQLite(ctx context.Context, db *sql.DB) error {
-	var synchronous, secureDelete int
+	if err := sqldb.SQLite.Durable(ctx, db, mustSurvive); err != nil {
+		return failed(ctx, err)
+	}
+	var secureDelete int
 	var journal string
 	err := errors.Join(
 		db.QueryRowContext(ctx, `PRAGMA journal_mode`).Scan(&journal),
-		db.QueryRowContext(ctx, `PRAGMA synchronous`).Scan(&synchronous),
 		db.QueryRowContext(ctx, `PRAGMA secure_delete`).Scan(&secureDelete))
 	switch {
 	case err != nil:
 		return failed(ctx, err)
-	case journal == "off" || journal == "memory":
-		return fmt.Errorf("sqlstore: SQLite has PRAGMA journal_mode = %s: a process that dies in a commit would leave half of it", journal)
 	case journal == "persist":
 		return errors.New("sqlstore: SQLite has PRAGMA journal_mode = persist: an erased key would stay in the rollback journal")
-	case synchronous < 2:
-		return errors.New("sqlstore: open SQLite with PRAGMA synchronous = FULL: an erasure must survive a power cut")
 	case secureDelete != 1:
 		return errors.New("sqlstore: open SQLite with PRAGMA secure_delete = ON: an erased key must leave the file")
 	}
 	return nil
-}
-
-// intactSQLite compares the text of every object that has to do with the
-// tables: SQLite keeps it as it was written. A table that is theirs by name
-// may have an ON CONFLICT clause or a foreign key that loses what is written.
-func intactSQLite(ctx context.Context, q querier) (int, error) {
-	const most = 32 // objects; there are nine, with the primary keys' own indexes
-	found, err := list(ctx, q, scanObject, most, `SELECT type, substr(name, 1, 64), `+upTo(`sql`, 4096)+`
-		FROM (SELECT * FROM sqlite_master UNION ALL SELECT * FROM sqlite_temp_master)
-		WHERE lower(tbl_name) IN ('rahasia_schema', 'rahasia_head', 'rahasia_keysets', 'rahasia_keys')
-			OR lower(name) IN ('rahasia_schema', 'rahasia_head', 'rahasia_keysets', 'rahasia_keys', 'rahasia_inactive')
-		LIMIT 33`)
-	if err != nil {
-		return 0, err
-	}
-	var want []string
-	for _, statement := range sqliteTables() {
-		want = append(want, spelt(statement))
-	}
-	made := 0
-	for _, o := range found {
-		if o.kind == "index" && strings.HasPrefix(o.name, "sqlite_autoindex_") {
-			continue // a primary key's: the name is SQLite's own
-		}
-		if !slices.Contains(want, spelt(o.sql)) {
-			return 0, fmt.Errorf("a %s among the ring's tables that is not the ring's: %w", o.kind, keyring.ErrCorrupt)
-		}
-		made++
-	}
-	return made, nil
-}
-
-// object is a row of SQLite's schema.
-type object struct{ kind, name, sql string }
-
-func scanObject(rows *sql.Rows) (o object, err error) {
-	var text sql.NullString
-	err = rows.Scan(&o.kind, &o.name, &text)
-	o.sql = text.String
-	return o, err
-}
-
-// spelt is a statement as SQLite keeps it, however it is broken into lines.
-func spelt(statement string) string {
-	return strings.Replace(strings.Join(strings.Fields(statement), " "), " IF NOT EXISTS ", " ", 1)
 }
 
 // How long SQLite itself waits, for a lock and for readers to be gone.

@@ -146,17 +146,25 @@ func TestAttackStoredLink(t *testing.T) {
 func TestAttackTreeAnchor(t *testing.T) {
 	ring, db, older := newRing(t), newDB(t), newDB(t)
 	tree, other := openTree(t, ring, db), openTree(t, ring, older)
+	tree.told.Store(time.Now().UnixNano()) // so that neither anchors by itself
+	other.told.Store(time.Now().UnixNano())
 	require.NoError(t, tree.Append(ctx, []byte("a"), []byte("b")))
-	require.True(t, tree.AnchorDue(2, time.Hour))
-	require.False(t, tree.AnchorDue(3, 1<<62))
-	require.True(t, tree.AnchorDue(3, 0))
+	require.NoError(t, tree.settle(ctx))
+	require.True(t, tree.anchorDue(2, time.Hour))
+	require.False(t, tree.anchorDue(3, 1<<62))
+	require.True(t, tree.anchorDue(3, 0))
 	for range 3 { // shorter, as long, longer than what will be anchored
 		require.NoError(t, other.Append(ctx, []byte("a")))
+		require.NoError(t, other.settle(ctx))
 	}
 	require.NoError(t, tree.Anchor(ctx))
-	require.False(t, tree.AnchorDue(1, 0))
+	require.False(t, tree.anchorDue(1, 0))
 	require.NoError(t, tree.Anchor(ctx), "twice is no error")
-	require.ErrorIs(t, other.Append(ctx, []byte("a")), ErrTampered, "nor may it go on")
+	if err := other.Append(ctx, []byte("a")); err == nil {
+		other.seeTo()
+		err = other.Append(ctx, []byte("a"))
+		require.ErrorIs(t, err, ErrTampered, "nor may it go on")
+	}
 	require.ErrorIs(t, other.Anchor(ctx), ErrTampered, "nor cover it up")
 	_, err := OpenTree(ctx, ring, older)
 	require.ErrorIs(t, err, ErrTampered)
@@ -169,15 +177,24 @@ func TestAttackTreeAnchor(t *testing.T) {
 // TestAttackStoredHash: hashes cut short, and hashes that the head does not reach.
 func TestAttackStoredHash(t *testing.T) {
 	for _, attack := range []string{
-		`UPDATE consent_log_hash SET hash = x'00' WHERE id = 0`, `UPDATE consent_log_hash SET hash = CAST(hash || x'00' AS BLOB) WHERE id = 0`,
-		`UPDATE consent_log_hash SET hash = zeroblob(32) WHERE id = 0`, `UPDATE consent_log_hash SET hash = zeroblob(32) WHERE id = 2`,
-		`DELETE FROM consent_log_hash WHERE id = 5`, `UPDATE consent_log_head SET note = x''`,
-		`UPDATE consent_log SET leaf = x'' WHERE seq = 4`, `DELETE FROM consent_log WHERE seq = 3`,
+		`UPDATE consent_log_hash SET hashes = x'00'`, `UPDATE consent_log_hash SET hashes = CAST(hashes || x'00' AS BLOB)`,
+		`UPDATE consent_log_hash SET hashes = CAST(zeroblob(32) || substr(hashes, 33) AS BLOB)`,
+		`UPDATE consent_log_hash SET hashes = CAST(substr(hashes, 1, 64) || zeroblob(32) || substr(hashes, 97) AS BLOB)`,
+		`UPDATE consent_log_hash SET hashes = substr(hashes, 1, 224)`, `DELETE FROM consent_log_hash`,
+		`UPDATE consent_log_hash SET hashes = zeroblob(9999)`, `UPDATE consent_log_head SET note = x''`,
+		`UPDATE consent_log_head SET note = NULL`, `UPDATE consent_log_head SET size = 4`, `DELETE FROM consent_log_head`,
+		`UPDATE consent_log SET leaves = x'' WHERE seq = 4`, `DELETE FROM consent_log WHERE seq = 3`, `UPDATE consent_log SET seq = 9 WHERE seq = 4`,
+		`UPDATE consent_log SET seq = NULL WHERE seq = 4`, `UPDATE consent_log SET mac = zeroblob(32) WHERE seq = 2`, `UPDATE consent_log SET mac = x'' WHERE seq = 2`,
+		`UPDATE consent_log SET version = -1 WHERE seq = 2`, `UPDATE consent_log SET id = 7 WHERE seq = 2`,
+		`INSERT INTO consent_log SELECT id + 1, 5, version, leaves, mac FROM consent_log WHERE seq = 4`,
+		`INSERT INTO consent_log SELECT id + 1, NULL, version, leaves, mac FROM consent_log WHERE seq = 4`,
+		`INSERT INTO consent_log SELECT id + 1, 9, version, leaves, mac FROM consent_log WHERE seq = 4`,
 	} {
 		ring, db := newRing(t), newDB(t)
 		tree := openTree(t, ring, db)
 		for i := range 5 {
 			require.NoError(t, tree.Append(ctx, fmt.Append(nil, i)))
+			require.NoError(t, tree.settle(ctx))
 		}
 		res, err := db.Exec(attack)
 		require.NoError(t, err)
@@ -191,7 +208,7 @@ func TestAttackStoredHash(t *testing.T) {
 
 // TestTreePages reads more leaves than fit into a page, from anywhere on.
 func TestTreePages(t *testing.T) {
-	const n = 2*leafPage + 3
+	const n = 20*blockLeaves + 3
 	for _, db := range []*sql.DB{nil, newDB(t)} {
 		tree := openTree(t, newRing(t), db)
 		require.NoError(t, tree.Last(ctx, func([]byte) error { return errors.New("of an empty tree") }))
@@ -200,7 +217,7 @@ func TestTreePages(t *testing.T) {
 			leaves[i] = fmt.Append(nil, i)
 		}
 		require.NoError(t, tree.Append(ctx, leaves...))
-		for _, from := range []int64{0, 1, leafPage, n - 1, n, n + 9} {
+		for _, from := range []int64{0, 1, blockLeaves, n - 1, n, n + 9} {
 			next := from
 			require.NoError(t, tree.Leaves(ctx, from, func(i int64, leaf []byte) error {
 				require.Equal(t, next, i)
@@ -220,7 +237,7 @@ func TestTreePages(t *testing.T) {
 		require.ErrorIs(t, err, stop)
 		key, err := tree.VerifierKey(ctx)
 		require.NoError(t, err)
-		for _, i := range []int64{0, leafPage, n - 1} {
+		for _, i := range []int64{0, blockLeaves, n - 1} {
 			leaf, hashes, checkpoint, err := tree.Prove(ctx, i)
 			require.NoError(t, err)
 			require.NoError(t, CheckProof(key, i, leaf, hashes, checkpoint))
@@ -261,12 +278,12 @@ type gated struct {
 	gate chan struct{}
 }
 
-func (g gated) update(ctx context.Context, f func(treeTx) error) error {
+func (g gated) queue(ctx context.Context, b []block, size int64) error {
 	<-g.gate
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return g.treeStore.update(ctx, f)
+	return g.treeStore.queue(ctx, b, size)
 }
 
 // TestCheckpointText: one form, of one log.
@@ -350,7 +367,9 @@ func TestBrokenDatabase(t *testing.T) {
 		}
 		_, err = tree.Verify(ctx, func([]byte) error { return nil })
 		require.Error(t, err, table)
-		require.Error(t, tree.Append(ctx, []byte("b")), table)
+		if table != "consent_log_hash" { // which is not needed to make a leaf durable
+			require.Error(t, tree.Append(ctx, []byte("b")), table)
+		}
 		_, err = tree.Checkpoint(ctx)
 		require.Error(t, err, table)
 		_, err = OpenTree(ctx, ring, db)
@@ -359,13 +378,18 @@ func TestBrokenDatabase(t *testing.T) {
 	ring, db := newRing(t), newDB(t)
 	chain, tree := openChain(t, ring, db), openTree(t, ring, db)
 	require.NoError(t, chain.Append(ctx, "p", []byte("a"), agree))
-	for _, insert := range []string{"consent_ledger", "consent_log", "consent_log_hash", "consent_log_head"} {
-		_, err := db.Exec(`CREATE TRIGGER stuck BEFORE INSERT ON ` + insert + ` BEGIN SELECT RAISE(ABORT, 'disk full'); END`)
+	for insert, when := range map[string]string{"consent_ledger": "INSERT", "consent_log": "INSERT", "consent_log_hash": "INSERT", "consent_log_head": "UPDATE"} {
+		_, err := db.Exec(`CREATE TRIGGER stuck BEFORE ` + when + ` ON ` + insert + ` BEGIN SELECT RAISE(ABORT, 'disk full'); END`)
 		require.NoError(t, err)
 		if insert == "consent_ledger" {
 			require.ErrorContains(t, chain.Append(ctx, "p", nil, agree), "disk full")
 		} else {
-			require.ErrorContains(t, tree.Append(ctx, []byte("a")), "disk full")
+			err := tree.Append(ctx, []byte("a"))
+			if insert != "consent_log" {
+				require.NoError(t, err, "durable, and without a place")
+				_, err = tree.Checkpoint(ctx)
+			}
+			require.ErrorContains(t, err, "disk full")
 		}
 		_, err = db.Exec(`DROP TRIGGER stuck`)
 		require.NoError(t, err)

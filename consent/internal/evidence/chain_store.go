@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -57,30 +56,35 @@ func (m *memoryChain) append(_ context.Context, e event) error {
 	return nil
 }
 
-// sqlChain keeps the chain in a SQLite table, one row an event.
-type sqlChain struct{ db *sql.DB }
+// sqlChain keeps the chain in a table, one row an event.
+type sqlChain struct{ db *database }
 
-const chainSchema = `CREATE TABLE IF NOT EXISTS consent_ledger (
-	seq     INTEGER PRIMARY KEY,
-	version INTEGER NOT NULL,
-	subject BLOB NOT NULL,
-	body    BLOB NOT NULL,
-	prev    BLOB NOT NULL,
-	mac     BLOB NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS consent_ledger_subject ON consent_ledger (subject, seq);`
+func chainTables() []string {
+	return []string{
+		`CREATE TABLE consent_ledger (
+			seq     INTEGER NOT NULL PRIMARY KEY,
+			version INTEGER NOT NULL,
+			subject BLOB NOT NULL,
+			body    BLOB NOT NULL,
+			prev    BLOB NOT NULL,
+			mac     BLOB NOT NULL
+		) STRICT`,
+		`CREATE INDEX consent_ledger_subject ON consent_ledger (subject, seq)`,
+	}
+}
 
 func newSQLChain(ctx context.Context, db *sql.DB) (*sqlChain, error) {
-	if _, err := db.ExecContext(ctx, chainSchema); err != nil {
-		return nil, fmt.Errorf("schema: %w", err)
+	d, err := openDatabase(ctx, db, chainTables())
+	if err != nil {
+		return nil, err
 	}
-	return &sqlChain{db}, nil
+	return &sqlChain{d}, nil
 }
 
 const eventColumns = `SELECT seq, version, subject, body, prev, mac FROM consent_ledger `
 
 func (s *sqlChain) after(ctx context.Context, seq uint64) ([]event, error) {
-	return s.query(ctx, eventColumns+`WHERE seq > ? ORDER BY seq LIMIT 1000`, int64(seq))
+	return s.query(ctx, eventColumns+`WHERE seq > $1 ORDER BY seq LIMIT 1000`, int64(seq))
 }
 
 func (s *sqlChain) of(ctx context.Context, refs []reference, upTo uint64) ([]event, error) {
@@ -88,8 +92,7 @@ func (s *sqlChain) of(ctx context.Context, refs []reference, upTo uint64) ([]eve
 	for i := range refs {
 		args[i] = refs[i][:]
 	}
-	in := strings.TrimSuffix(strings.Repeat("?,", len(refs)), ",")
-	return s.query(ctx, eventColumns+`WHERE subject IN (`+in+`) AND seq <= ? ORDER BY seq`, append(args, int64(upTo))...)
+	return s.query(ctx, fmt.Sprintf(eventColumns+`WHERE subject IN (%s) AND seq <= $%d ORDER BY seq`, listed(len(refs)), len(refs)+1), append(args, int64(upTo))...)
 }
 
 func (s *sqlChain) query(ctx context.Context, q string, args ...any) ([]event, error) {
@@ -122,8 +125,8 @@ func (s *sqlChain) query(ctx context.Context, q string, args ...any) ([]event, e
 // in the chain, the second is refused.
 func (s *sqlChain) append(ctx context.Context, e event) error {
 	res, err := s.db.ExecContext(ctx, `INSERT INTO consent_ledger (seq, version, subject, body, prev, mac)
-		SELECT ?, ?, ?, ?, ?, ? WHERE (SELECT coalesce(max(seq), 0) FROM consent_ledger) = ?`,
-		int64(e.seq), e.version, e.subject[:], e.body, e.prev[:], e.mac[:], int64(e.seq)-1)
+		SELECT $1, $2, $3, $4, $5, $6 WHERE (SELECT coalesce(max(seq), 0) FROM consent_ledger) = $7 ON CONFLICT (seq) DO NOTHING`,
+		int64(e.seq), int64(e.version), e.subject[:], e.body, e.prev[:], e.mac[:], int64(e.seq)-1)
 	if err != nil {
 		return err
 	}

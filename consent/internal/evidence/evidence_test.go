@@ -117,25 +117,34 @@ func (l liar) of(ctx context.Context, _ []reference, _ uint64) ([]event, error) 
 }
 
 // TestSaboteurTree: a log that says it has written and drops the entry is
-// noticed at the next append.
+// noticed by whoever reads, and nothing is appended any more.
 func TestSaboteurTree(t *testing.T) {
-	tree, err := OpenTree(ctx, newRing(t), nil)
-	require.NoError(t, err)
-	require.NoError(t, tree.Append(ctx, []byte("a")))
-	tree.store = dropping{tree.store}
-	require.NoError(t, tree.Append(ctx, []byte("b")))
-	require.ErrorIs(t, tree.Append(ctx, []byte("c")), ErrTampered)
+	for name, drops := range map[string]func(treeStore) treeStore{
+		"before it had its place": func(s treeStore) treeStore { return droppingQueue{s} },
+		"with its place":          func(s treeStore) treeStore { return droppingGrowth{s} },
+	} {
+		tree, err := OpenTree(ctx, newRing(t), nil)
+		require.NoError(t, err)
+		require.NoError(t, tree.Append(ctx, []byte("a")))
+		require.NoError(t, tree.settle(ctx))
+		tree.store = drops(tree.store)
+		require.NoError(t, tree.Append(ctx, []byte("b")))
+		tree.seeTo()
+		require.ErrorIs(t, tree.Append(ctx, []byte("c")), ErrTampered, name)
+	}
 }
 
-type dropping struct{ treeStore }
+type droppingQueue struct{ treeStore }
 
-func (d dropping) update(ctx context.Context, f func(treeTx) error) error {
-	return d.treeStore.update(ctx, func(tx treeTx) error { return f(droppingTx{tx}) })
+func (droppingQueue) queue(context.Context, []block, int64) error { return nil }
+
+type droppingGrowth struct{ treeStore }
+
+func (d droppingGrowth) grow(ctx context.Context, g *growth) error {
+	fake := *g
+	fake.hashes, fake.note, fake.size = nil, g.old.note, g.old.size
+	return d.treeStore.grow(ctx, &fake)
 }
-
-type droppingTx struct{ treeTx }
-
-func (droppingTx) put(int64, [][]byte, int64, []tlog.Hash, []byte) error { return nil }
 
 // TestTreeFailedWrite: a write that fails leaves the tree as it was, and the
 // next one works.
@@ -160,20 +169,22 @@ func TestTreeFailedWrite(t *testing.T) {
 
 type full struct{ treeStore }
 
-func (full) update(context.Context, func(treeTx) error) error { return errors.New("disk full") }
+func (full) queue(context.Context, []block, int64) error { return errors.New("disk full") }
 
 // TestFailingStore fails each n-th call of a store: what was acknowledged is
 // there, whatever failed in between, and everything still verifies.
 func TestFailingStore(t *testing.T) {
 	broken := errors.New("store is down")
+	refused := 0
+	defer func() { require.Greater(t, refused, 40) }()
 	for n := 1; n < 8; n++ {
 		ring := newRing(t)
 		chain, err := OpenChain(ctx, ring, nil)
 		require.NoError(t, err)
 		tree, err := OpenTree(ctx, ring, nil)
 		require.NoError(t, err)
-		f := &failing{chainStore: chain.store, treeStore: tree.store, every: n, err: broken}
-		chain.store, tree.store = failingChain{f}, failingTree{f}
+		f, g := &failing{chainStore: chain.store, every: n, err: broken}, &failing{treeStore: tree.store, every: n, err: broken}
+		chain.store, tree.store = failingChain{f}, failingTree{g}
 		var events, leaves []string
 		for i := range 40 {
 			body := fmt.Append(nil, i)
@@ -186,15 +197,18 @@ func TestFailingStore(t *testing.T) {
 				leaves = append(leaves, string(body))
 			} else {
 				require.ErrorIs(t, err, broken)
+				refused++
+			}
+			if i%3 == 0 {
+				_ = tree.settle(ctx)
 			}
 		}
 		if n > 5 { // an append makes up to five calls
 			require.NotEmpty(t, events)
 			require.NotEmpty(t, leaves)
 			require.Less(t, len(events), 40)
-			require.Less(t, len(leaves), 40)
 		}
-		f.every = 0
+		f.every, g.every = 0, 0
 		got, err := chain.Of(ctx, "p")
 		require.NoError(t, err)
 		require.Equal(t, events, texts(got))
@@ -259,11 +273,11 @@ func (f failingChain) append(ctx context.Context, e event) error {
 
 type failingTree struct{ *failing }
 
-func (f failingTree) update(ctx context.Context, do func(treeTx) error) error {
+func (f failingTree) queue(ctx context.Context, b []block, size int64) error {
 	if err := f.call(); err != nil {
 		return err
 	}
-	return f.treeStore.update(ctx, func(tx treeTx) error { return do(failingTx{tx, f.failing}) })
+	return f.treeStore.queue(ctx, b, size)
 }
 
 func (f failingTree) view(ctx context.Context, do func(treeView) error) error {
@@ -273,16 +287,11 @@ func (f failingTree) view(ctx context.Context, do func(treeView) error) error {
 	return f.treeStore.view(ctx, do)
 }
 
-type failingTx struct {
-	treeTx
-	f *failing
-}
-
-func (x failingTx) put(first int64, leaves [][]byte, at int64, hashes []tlog.Hash, note []byte) error {
-	if err := x.f.call(); err != nil {
+func (f failingTree) grow(ctx context.Context, g *growth) error {
+	if err := f.call(); err != nil {
 		return err
 	}
-	return x.treeTx.put(first, leaves, at, hashes, note)
+	return f.treeStore.grow(ctx, g)
 }
 
 // TestTreeIsRFC6962 compares the root with one computed from the definition.
@@ -294,7 +303,11 @@ func TestTreeIsRFC6962(t *testing.T) {
 		leaf := fmt.Append(nil, "leaf ", i)
 		require.NoError(t, tree.Append(ctx, leaf))
 		leaves = append(leaves, tlog.RecordHash(leaf))
-		require.Equal(t, root(leaves), tree.seen.Hash)
+		if i%3 != 0 {
+			continue // two steps or more at a time
+		}
+		require.NoError(t, tree.settle(ctx))
+		require.Equal(t, root(leaves), tree.newest().Hash)
 	}
 }
 

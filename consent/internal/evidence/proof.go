@@ -106,10 +106,15 @@ func (t *Tree) VerifierKey(ctx context.Context) (string, error) {
 // Checkpoint returns the signed head; nil for an empty tree.
 func (t *Tree) Checkpoint(ctx context.Context) (head []byte, err error) {
 	err = t.checked(ctx, func(v treeView, _ tlog.Tree) error {
-		head, err = v.head()
+		head, err = noteOf(v)
 		return err
 	})
 	return head, err
+}
+
+func noteOf(v treeView) ([]byte, error) {
+	s, err := v.state()
+	return s.note, err
 }
 
 // Extends checks that the tree holds all that a checkpoint of it, kept
@@ -149,9 +154,18 @@ func holds(v tlog.HashReader, now tlog.Tree, old ...tlog.Tree) error {
 	return nil
 }
 
-// checked runs f on one state of the tree, whose head is sound and which holds
-// all that this process has seen.
+// checked runs f on one state of the tree, in which everything that was appended
+// before has its place.
 func (t *Tree) checked(ctx context.Context, f func(v treeView, now tlog.Tree) error) error {
+	if err := t.settle(ctx); err != nil {
+		return err
+	}
+	return t.sound(ctx, f)
+}
+
+// sound runs f on one state of the tree, whose head is sound and which holds
+// all that this process has seen.
+func (t *Tree) sound(ctx context.Context, f func(v treeView, now tlog.Tree) error) error {
 	keys, err := t.keys(ctx) // before the view: the ring may need the same connection
 	if err != nil {
 		return err
@@ -161,41 +175,41 @@ func (t *Tree) checked(ctx context.Context, f func(v treeView, now tlog.Tree) er
 		return err
 	}
 	return t.store.view(ctx, func(v treeView) error {
-		now, err := t.checkedHead(keys, v)
+		now, err := v.state()
+		if err != nil {
+			return err
+		}
+		head, err := t.headOf(keys, now, v)
 		if err == nil {
-			err = holds(v, now, known...)
+			err = holds(v, head, known...)
 		}
 		if err != nil {
 			return err
 		}
-		return f(v, now)
+		t.saw(head)
+		return f(v, head)
 	})
 }
 
-// checkedHead returns the tree that the stored head signs, if the stored
-// hashes make that tree and its size is the number of leaves.
-func (t *Tree) checkedHead(keys *treeKeys, v treeView) (tlog.Tree, error) {
-	size, err := v.size()
-	if err != nil {
-		return tlog.Tree{}, err
+// headOf returns the tree that a stored head signs, if the stored hashes make
+// that tree and its size is the one beside it.
+func (t *Tree) headOf(keys *treeKeys, now state, r tlog.HashReader) (tlog.Tree, error) {
+	if now.beyond {
+		return tlog.Tree{}, fmt.Errorf("an entry beyond the head: %w", ErrTampered)
 	}
-	head, err := v.head()
-	if err != nil {
-		return tlog.Tree{}, err
-	}
-	if size == 0 && head == nil {
+	if now.size == 0 && len(now.note) == 0 {
 		return tlog.Tree{}, nil
 	}
-	tree, err := openCheckpoint(head, t.origin(), keys.verifiers)
-	if err != nil || tree.N != size {
-		return tlog.Tree{}, ErrTampered
+	tree, err := openCheckpoint(now.note, t.origin(), keys.verifiers)
+	if err != nil || tree.N != now.size {
+		return tlog.Tree{}, fmt.Errorf("head: %w", ErrTampered)
 	}
-	root, err := tlog.TreeHash(size, v)
+	root, err := tlog.TreeHash(tree.N, r)
 	if err != nil {
 		return tlog.Tree{}, err
 	}
 	if root != tree.Hash {
-		return tlog.Tree{}, ErrTampered
+		return tlog.Tree{}, fmt.Errorf("head: %w", ErrTampered)
 	}
 	return tree, nil
 }
@@ -262,6 +276,10 @@ func verifyLeaf(v tlog.HashReader, i int64, leaf []byte) error {
 // Prove returns a leaf with the hashes that prove it to be at index in the tree
 // of the checkpoint.
 func (t *Tree) Prove(ctx context.Context, index int64) (leaf []byte, hashes []tlog.Hash, checkpoint []byte, err error) {
+	ks, err := t.ring.Keyset(ctx, TreeKeyset)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	err = t.checked(ctx, func(v treeView, tree tlog.Tree) (err error) {
 		if index < 0 || index >= tree.N {
 			return errors.New("no such entry")
@@ -269,15 +287,73 @@ func (t *Tree) Prove(ctx context.Context, index int64) (leaf []byte, hashes []tl
 		if hashes, err = tlog.ProveRecord(tree.N, index, v); err != nil {
 			return err
 		}
-		if checkpoint, err = v.head(); err != nil {
+		if checkpoint, err = noteOf(v); err != nil {
 			return err
 		}
-		return v.leaves(index, index+1, func(b []byte) error {
+		return t.leaves(ks, v, index, index+1, func(_ int64, b []byte) error {
 			leaf = slices.Clone(b)
 			return nil
 		})
 	})
 	return leaf, hashes, checkpoint, err
+}
+
+// Consistent returns the hashes that prove that the tree of one checkpoint is
+// the beginning of the other's. Both must be this tree's.
+func (t *Tree) Consistent(ctx context.Context, older, newer []byte) (hashes []tlog.Hash, err error) {
+	keys, err := t.keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	from, err := openCheckpoint(older, t.origin(), keys.verifiers)
+	if err != nil {
+		return nil, err
+	}
+	to, err := openCheckpoint(newer, t.origin(), keys.verifiers)
+	if err != nil {
+		return nil, err
+	}
+	err = t.checked(ctx, func(v treeView, now tlog.Tree) error {
+		if from.N > to.N {
+			return ErrTampered
+		}
+		if err := holds(v, now, from, to); err != nil {
+			return err
+		}
+		hashes, err = tlog.ProveTree(to.N, from.N, v)
+		return err
+	})
+	return hashes, err
+}
+
+// CheckConsistent verifies what Consistent returned, under verifier keys of one
+// log.
+func CheckConsistent(verifierKeys []string, older, newer []byte, hashes []tlog.Hash) error {
+	var all []note.Verifier
+	for _, key := range verifierKeys {
+		v, err := note.NewVerifier(key)
+		if err != nil {
+			return ErrTampered
+		}
+		if all = append(all, v); v.Name() != all[0].Name() {
+			return ErrTampered
+		}
+	}
+	if len(all) == 0 {
+		return ErrTampered
+	}
+	from, err := openCheckpoint(older, all[0].Name(), note.VerifierList(all...))
+	if err != nil {
+		return err
+	}
+	to, err := openCheckpoint(newer, all[0].Name(), note.VerifierList(all...))
+	if err != nil {
+		return err
+	}
+	if tlog.CheckTree(hashes, to.N, to.Hash, from.N, from.Hash) != nil {
+		return ErrTampered
+	}
+	return nil
 }
 
 // CheckProof verifies what Prove returned under a verifier key.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,40 +17,28 @@ import (
 
 // Tree is a transparency log: an append-only list of leaves under a Merkle
 // tree (RFC 6962) whose head is signed. What several callers append at the same
-// time is written together.
+// time is written together, and gets its place in the tree soon after: by one
+// sequencer at a time, in whichever process, under a lease.
 type Tree struct {
-	ring  *keyring.Ring
-	store treeStore
+	ring     *keyring.Ring
+	store    treeStore
+	inMemory bool
 
 	mu      sync.Mutex
-	waiting *batch    // what the next write takes along
-	seen    tlog.Tree // the last head that this process wrote or opened with
+	waiting *batch             // what the next write takes along
+	seen    tlog.Tree          // the newest head that this process has verified
+	own     map[int64]struct{} // blocks that this process wrote and has not seen in the tree
+	tending bool               // a goroutine sees to them
+	lastID  int64
+	failing failure
 
-	writing  sync.Mutex   // held while a batch is written
+	writing sync.Mutex // held while a batch is written
+	turn    sync.Mutex // held by this process's sequencer
+	step    sequencer  // its state
+
 	anchored atomic.Int64 // leaves that the journal knows of
 	told     atomic.Int64 // when this process last told it
 	derived  atomic.Pointer[treeKeys]
-}
-
-// treeStore keeps leaves, the tree's hashes and its signed head.
-type treeStore interface {
-	// update runs f on the newest state, alone among all processes, and makes
-	// what f puts durable, all of it or nothing, before it returns.
-	update(ctx context.Context, f func(treeTx) error) error
-	// view runs f on one state.
-	view(ctx context.Context, f func(treeView) error) error
-}
-
-type treeView interface {
-	tlog.HashReader
-	size() (int64, error)
-	head() ([]byte, error)                                // the signed note; nil for an empty tree
-	leaves(from, to int64, each func([]byte) error) error // [from, to), in order; an error where one is missing
-}
-
-type treeTx interface {
-	treeView
-	put(first int64, leaves [][]byte, at int64, hashes []tlog.Hash, note []byte) error
 }
 
 type batch struct {
@@ -58,11 +47,12 @@ type batch struct {
 	err    error
 }
 
-// OpenTree opens the tree of ring in db. Its signed head must be there, match
-// the stored hashes, and hold what [Tree.Anchor] last told the ring's journal;
-// [Tree.Verify] goes through the leaves as well.
+// OpenTree opens the tree of ring in db, and gives leaves that a process left
+// without a place theirs. Its signed head must be there, match the stored
+// hashes, and hold what [Tree.Anchor] last told the ring's journal; [Tree.Verify]
+// goes through the leaves as well.
 func OpenTree(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Tree, error) {
-	t := &Tree{ring: ring, store: newMemoryTree()}
+	t := &Tree{ring: ring, store: &memoryTree{}, own: map[int64]struct{}{}, inMemory: db == nil}
 	if db != nil {
 		s, err := newSQLTree(ctx, db)
 		if err != nil {
@@ -70,11 +60,7 @@ func OpenTree(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Tree, error
 		}
 		t.store = s
 	}
-	err := t.checked(ctx, func(_ treeView, now tlog.Tree) error {
-		t.seen = now
-		return nil
-	})
-	if err != nil {
+	if err := t.checked(ctx, func(treeView, tlog.Tree) error { return nil }); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -83,10 +69,8 @@ func OpenTree(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Tree, error
 // known are the heads that the stored tree must hold: the last that this process
 // has seen, and the one that the journal was told of.
 func (t *Tree) known(ctx context.Context) ([]tlog.Tree, error) {
-	t.mu.Lock()
-	all := []tlog.Tree{t.seen}
-	t.mu.Unlock()
-	if t.inMemory() {
+	all := []tlog.Tree{t.newest()}
+	if t.inMemory {
 		return all, nil
 	}
 	place, digest, err := t.ring.Anchored(ctx, TreeKeyset)
@@ -97,21 +81,38 @@ func (t *Tree) known(ctx context.Context) ([]tlog.Tree, error) {
 	return append(all, tlog.Tree{N: int64(place), Hash: digest}), nil
 }
 
-func (t *Tree) inMemory() bool {
-	_, memory := t.store.(*memoryTree)
-	return memory
+func (t *Tree) newest() tlog.Tree {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.seen
 }
 
-// Anchor tells the ring's journal how far the tree has grown, so that another
-// one in its place is noticed: when it is opened, and by whoever has it open. A
-// tree in memory has no copies.
+// saw notes a head that holds the last one.
+func (t *Tree) saw(now tlog.Tree) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now.N > t.seen.N {
+		t.seen = now
+	}
+}
+
+// Anchor tells the ring's journal how far the tree has grown, with all that was
+// appended before, so that another one in its place is noticed: when it is
+// opened, and by whoever has it open. A tree in memory has no copies.
 func (t *Tree) Anchor(ctx context.Context) error {
-	if t.inMemory() {
+	if t.inMemory {
 		return nil
 	}
+	if err := t.settle(ctx); err != nil {
+		return err
+	}
+	return t.anchor(ctx)
+}
+
+func (t *Tree) anchor(ctx context.Context) error {
 	for {
 		var now tlog.Tree
-		err := t.checked(ctx, func(_ treeView, head tlog.Tree) error {
+		err := t.sound(ctx, func(_ treeView, head tlog.Tree) error {
 			now = head
 			return nil
 		})
@@ -131,18 +132,38 @@ func (t *Tree) Anchor(ctx context.Context) error {
 	}
 }
 
-// AnchorDue reports whether leaves that the journal does not know of are many,
+// The journal is told how far the log has come after so many leaves, or with
+// the first one after so long: as much may be lost unseen with an older copy
+// after a crash.
+const (
+	anchorLeaves = 1000
+	anchorWait   = 10 * time.Second
+)
+
+// anchorDue reports whether leaves that the journal does not know of are many,
 // or have waited long.
-func (t *Tree) AnchorDue(leaves int64, wait time.Duration) bool {
-	t.mu.Lock()
-	n := t.seen.N - t.anchored.Load()
-	t.mu.Unlock()
-	return !t.inMemory() && (n >= leaves || n > 0 && time.Since(time.Unix(0, t.told.Load())) > wait)
+func (t *Tree) anchorDue(leaves int64, wait time.Duration) bool {
+	n := t.newest().N - t.anchored.Load()
+	return !t.inMemory && (n >= leaves || n > 0 && time.Since(time.Unix(0, t.told.Load())) > wait)
 }
 
-// Append returns when the leaves are durable in the tree. It joins what others
-// append meanwhile into one write.
+// Append returns when the leaves are durable. It joins what others append
+// meanwhile into one write. It does not wait until they have their place in the
+// tree, which is soon: where that fails, and goes on failing, Append refuses, and
+// so it does where the store has fewer leaves than this process has seen or a
+// block that this process wrote is gone.
 func (t *Tree) Append(ctx context.Context, leaves ...[]byte) error {
+	for _, leaf := range leaves {
+		if len(leaf) > maxLeaf {
+			return errors.New("leaf too long")
+		}
+	}
+	if len(leaves) == 0 {
+		return nil
+	}
+	if err := t.refusal(); err != nil {
+		return err
+	}
 	t.mu.Lock()
 	b, leads := t.waiting, false
 	if b == nil {
@@ -168,130 +189,130 @@ const writePatience = time.Minute
 func (t *Tree) lead(ctx context.Context, b *batch) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, writePatience)
+	defer cancel()
+	full := t.room(ctx)
 	t.mu.Lock()
 	t.waiting = nil // whoever comes now waits for the next write
 	t.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, writePatience)
-	defer cancel()
-	b.err = t.write(ctx, b.leaves)
+	if b.err = full; b.err == nil {
+		b.err = t.write(ctx, b.leaves)
+	}
 	close(b.done)
 }
 
-// write integrates leaves into the tree and signs the new head. t.writing is held.
+// write makes leaves durable. t.writing is held.
 func (t *Tree) write(ctx context.Context, leaves [][]byte) error {
-	keys, err := t.keys(ctx) // before the transaction: the ring may need the same connection
+	ks, err := t.ring.Keyset(ctx, TreeKeyset) // before the transaction: the ring may need the same connection
 	if err != nil {
 		return err
 	}
-	known, err := t.known(ctx)
-	if err != nil {
+	// An anchor beyond what this process knows of: another has been at work, or this is an older copy.
+	if known, err := t.known(ctx); err != nil {
 		return err
-	}
-	var next tlog.Tree
-	err = t.store.update(ctx, func(tx treeTx) error {
-		// What is signed below vouches for all before it: so that must be signed already.
-		now, err := t.checkedHead(keys, tx)
-		if err == nil {
-			err = holds(tx, now, known...)
-		}
-		if err != nil {
+	} else if len(known) > 1 && known[1].N > known[0].N {
+		if err := t.sound(ctx, func(treeView, tlog.Tree) error { return nil }); err != nil {
 			return err
 		}
-		size := now.N
-		grown := &growing{old: tx, first: tlog.StoredHashCount(size)}
-		for i, leaf := range leaves {
-			h, err := tlog.StoredHashes(size+int64(i), leaf, grown)
-			if err != nil {
+	}
+	blocks := blocksOf(leaves)
+	for {
+		for i := range blocks {
+			t.lastID = max(t.lastID+1, time.Now().UnixNano())
+			blocks[i].id = t.lastID
+			if err := blocks[i].sign(ks, t.ring.ID()); err != nil {
 				return err
 			}
-			grown.added = append(grown.added, h...)
 		}
-		next.N = size + int64(len(leaves))
-		if next.Hash, err = tlog.TreeHash(next.N, grown); err != nil {
+		err := t.store.queue(ctx, blocks, t.newest().N)
+		switch {
+		case errors.Is(err, errTaken):
+			continue // by another process in the same nanosecond
+		case errors.Is(err, errShorter):
+			return fmt.Errorf("%w: %w", err, ErrTampered)
+		case err != nil:
 			return err
 		}
-		signed, err := t.sign(keys, next)
-		if err != nil {
-			return err
-		}
-		return tx.put(size, leaves, grown.first, grown.added, signed)
-	})
-	if err != nil {
-		return err
+		t.tend(blocks)
+		return nil
 	}
-	t.mu.Lock()
-	t.seen = next
-	t.mu.Unlock()
-	return nil
 }
 
 // Leaves calls each with every leaf from index from on, in order, of one state
 // of the tree, each verified against the signed head.
 func (t *Tree) Leaves(ctx context.Context, from int64, each func(index int64, leaf []byte) error) error {
+	ks, err := t.ring.Keyset(ctx, TreeKeyset) // before the view, as in checked
+	if err != nil {
+		return err
+	}
 	return t.checked(ctx, func(v treeView, now tlog.Tree) error {
-		if from >= now.N {
-			return nil
-		}
-		i := from - 1
-		return v.leaves(from, now.N, func(leaf []byte) error {
-			i++
+		return t.leaves(ks, v, from, now.N, func(i int64, leaf []byte) error {
 			err := verifyLeaf(v, i, leaf)
 			if err == nil {
 				err = each(i, leaf)
 			}
-			if err != nil {
-				return fmt.Errorf("entry %d: %w", i, err)
-			}
-			return nil
+			return err
 		})
 	})
+}
+
+// leaves calls each with the leaves in [from, to), all of them and in order.
+func (t *Tree) leaves(ks *keyring.Keyset, v treeView, from, to int64, each func(int64, []byte) error) error {
+	if from >= to {
+		return nil
+	}
+	next := int64(unplaced)
+	err := v.placed(from, to, func(b *block) error {
+		if next == unplaced && b.first <= from {
+			next = b.first
+		}
+		if b.first != next {
+			return fmt.Errorf("entry %d: %w", max(next, from), ErrTampered)
+		}
+		all, err := b.open(ks, t.ring.ID())
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", max(next, from), err)
+		}
+		for _, leaf := range all {
+			if next >= from && next < to {
+				if err := each(next, leaf); err != nil {
+					return fmt.Errorf("entry %d: %w", next, err)
+				}
+			}
+			next++
+		}
+		return nil
+	})
+	if err == nil && next < to {
+		err = fmt.Errorf("entry %d: %w", max(next, from), ErrTampered)
+	}
+	return err
+}
+
+// Size returns the number of leaves.
+func (t *Tree) Size(ctx context.Context) (n int64, err error) {
+	err = t.checked(ctx, func(_ treeView, now tlog.Tree) error {
+		n = now.N
+		return nil
+	})
+	return n, err
 }
 
 // Last calls f with the newest leaf, verified, if there is one.
 func (t *Tree) Last(ctx context.Context, f func(leaf []byte) error) error {
+	ks, err := t.ring.Keyset(ctx, TreeKeyset)
+	if err != nil {
+		return err
+	}
 	return t.checked(ctx, func(v treeView, now tlog.Tree) error {
 		if now.N == 0 {
 			return nil
 		}
-		return v.leaves(now.N-1, now.N, func(leaf []byte) error {
-			if err := verifyLeaf(v, now.N-1, leaf); err != nil {
+		return t.leaves(ks, v, now.N-1, now.N, func(i int64, leaf []byte) error {
+			if err := verifyLeaf(v, i, leaf); err != nil {
 				return err
 			}
-			return f(leaf)
+			return f(slices.Clone(leaf))
 		})
 	})
-}
-
-// growing reads the hashes of a tree whose newest ones are not stored yet.
-type growing struct {
-	old   tlog.HashReader
-	first int64
-	added []tlog.Hash
-}
-
-// ReadHashes is tlog.HashReader's.
-func (g *growing) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
-	out := make([]tlog.Hash, len(indexes))
-	var old, places []int64
-	for i, x := range indexes {
-		if x >= g.first {
-			if x-g.first >= int64(len(g.added)) {
-				return nil, errors.New("no such hash")
-			}
-			out[i] = g.added[x-g.first]
-			continue
-		}
-		old, places = append(old, x), append(places, int64(i))
-	}
-	if len(old) == 0 {
-		return out, nil
-	}
-	hashes, err := g.old.ReadHashes(old)
-	if err != nil {
-		return nil, err
-	}
-	for i, h := range hashes {
-		out[places[i]] = h
-	}
-	return out, nil
 }

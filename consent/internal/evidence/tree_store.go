@@ -2,29 +2,79 @@ package evidence
 
 import (
 	"context"
-	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// memoryTree keeps the log in memory.
-type memoryTree struct {
-	mu     sync.RWMutex
-	data   [][]byte
-	hashes []tlog.Hash
-	note   []byte
+// treeStore keeps blocks of leaves, the tree's hashes and its signed head.
+type treeStore interface {
+	// queue makes blocks durable that have no place yet, all or none. It returns
+	// errTaken where an id is taken, and errShorter where the tree has fewer
+	// leaves than size.
+	queue(ctx context.Context, blocks []block, size int64) error
+	// view runs f on one state.
+	view(ctx context.Context, f func(treeView) error) error
+	// grow gives blocks their places and makes that durable, all of it or nothing.
+	// It returns errMoved where another sequencer has the lease, or the tree another
+	// size or a block a place by now.
+	grow(ctx context.Context, g *growth) error
 }
 
-func newMemoryTree() *memoryTree { return &memoryTree{} }
+type treeView interface {
+	tlog.HashReader
+	state() (state, error)
+	placed(from, to int64, each func(*block) error) error // those with leaves in [from, to), by place
+	unplaced(most int) ([]block, error)                   // by id
+	byID(ids []int64) ([]block, error)                    // those that there are
+	newestUnplaced() (id int64, err error)                // 0 where there is none
+}
 
-func (m *memoryTree) update(_ context.Context, f func(treeTx) error) error {
+// state is the tree's head row.
+type state struct {
+	size   int64
+	epoch  int64  // of the lease, rises with every holder
+	held   bool   // the lease has not run out
+	beyond bool   // a block claims a place that the tree does not have
+	note   []byte // signed; nil for an empty tree
+}
+
+// growth is what one step of a sequencer writes.
+type growth struct {
+	old    state // the tree must be like that
+	mine   bool  // the lease is this sequencer's
+	size   int64
+	blocks []block // with their places
+	at     int64   // stored index of the first hash
+	hashes []tlog.Hash
+	note   []byte
+	keep   bool // the lease, for more is waiting
+}
+
+var (
+	errTaken   = errors.New("the block's id is taken")
+	errShorter = errors.New("the tree is shorter than it was")
+)
+
+// memoryTree keeps the log in memory, for one process, which needs no lease.
+type memoryTree struct {
+	mu      sync.RWMutex
+	blocks  []block // placed, in order
+	waiting []block
+	hashes  []tlog.Hash
+	now     state
+}
+
+func (m *memoryTree) queue(_ context.Context, blocks []block, size int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return f(m)
+	if m.now.size < size {
+		return errShorter
+	}
+	m.waiting = append(m.waiting, blocks...)
+	return nil
 }
 
 func (m *memoryTree) view(_ context.Context, f func(treeView) error) error {
@@ -33,19 +83,53 @@ func (m *memoryTree) view(_ context.Context, f func(treeView) error) error {
 	return f(m)
 }
 
-func (m *memoryTree) size() (int64, error)  { return int64(len(m.data)), nil }
-func (m *memoryTree) head() ([]byte, error) { return slices.Clone(m.note), nil }
-
-func (m *memoryTree) leaves(from, to int64, each func([]byte) error) error {
-	if from < 0 || to > int64(len(m.data)) {
-		return ErrTampered
+func (m *memoryTree) grow(_ context.Context, g *growth) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if g.old.size != m.now.size || len(g.blocks) > len(m.waiting) {
+		return errMoved
 	}
-	for _, leaf := range m.data[from:to] {
-		if err := each(leaf); err != nil {
+	m.waiting = m.waiting[len(g.blocks):]
+	m.blocks, m.hashes = append(m.blocks, g.blocks...), append(m.hashes, g.hashes...)
+	m.now = state{size: g.size, note: g.note}
+	return nil
+}
+
+func (m *memoryTree) state() (state, error) { return m.now, nil }
+
+func (m *memoryTree) placed(from, to int64, each func(*block) error) error {
+	i, found := slices.BinarySearchFunc(m.blocks, from, func(b block, at int64) int { return int(b.first - at) })
+	if !found && i > 0 {
+		i--
+	}
+	for ; i < len(m.blocks) && m.blocks[i].first < to; i++ {
+		if err := each(&m.blocks[i]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (m *memoryTree) unplaced(most int) ([]block, error) {
+	return slices.Clone(m.waiting[:min(most, len(m.waiting))]), nil
+}
+
+func (m *memoryTree) byID(ids []int64) (out []block, err error) {
+	for _, all := range [][]block{m.blocks, m.waiting} {
+		for i := range all {
+			if slices.Contains(ids, all[i].id) {
+				out = append(out, all[i])
+			}
+		}
+	}
+	return out, nil
+}
+
+func (m *memoryTree) newestUnplaced() (int64, error) {
+	if len(m.waiting) == 0 {
+		return 0, nil
+	}
+	return m.waiting[len(m.waiting)-1].id, nil
 }
 
 func (m *memoryTree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
@@ -57,133 +141,4 @@ func (m *memoryTree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 		out[i] = m.hashes[x]
 	}
 	return out, nil
-}
-
-func (m *memoryTree) put(_ int64, leaves [][]byte, _ int64, hashes []tlog.Hash, note []byte) error {
-	m.data, m.hashes, m.note = append(m.data, leaves...), append(m.hashes, hashes...), note
-	return nil
-}
-
-// sqlTree keeps the log in SQLite.
-type sqlTree struct{ db *sql.DB }
-
-const treeSchema = `CREATE TABLE IF NOT EXISTS consent_log (seq INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS consent_log_hash (id INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS consent_log_head (one INTEGER PRIMARY KEY CHECK (one = 1), note BLOB NOT NULL) STRICT;`
-
-func newSQLTree(ctx context.Context, db *sql.DB) (*sqlTree, error) {
-	if _, err := db.ExecContext(ctx, treeSchema); err != nil {
-		return nil, fmt.Errorf("schema: %w", err)
-	}
-	return &sqlTree{db}, nil
-}
-
-// update holds SQLite's write lock from the first read on, so that no other
-// process grows the tree in between.
-func (s *sqlTree) update(ctx context.Context, f func(treeTx) error) error {
-	return transact(ctx, s.db, "BEGIN IMMEDIATE", "COMMIT", func(c *sql.Conn) error { return f(&sqlTreeTx{ctx, c}) })
-}
-
-func (s *sqlTree) view(ctx context.Context, f func(treeView) error) error {
-	return transact(ctx, s.db, "BEGIN DEFERRED", "ROLLBACK", func(c *sql.Conn) error { return f(&sqlTreeTx{ctx, c}) })
-}
-
-type sqlTreeTx struct {
-	ctx  context.Context
-	conn *sql.Conn
-}
-
-func (t *sqlTreeTx) size() (int64, error) {
-	var n int64
-	err := t.conn.QueryRowContext(t.ctx, `SELECT coalesce(max(seq) + 1, 0) FROM consent_log`).Scan(&n)
-	return n, err
-}
-
-func (t *sqlTreeTx) head() ([]byte, error) {
-	var note []byte
-	err := t.conn.QueryRowContext(t.ctx, `SELECT note FROM consent_log_head`).Scan(&note)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	return note, err
-}
-
-// leafPage bounds how many leaves are in memory at a time.
-const leafPage = 256
-
-func (t *sqlTreeTx) leaves(from, to int64, each func([]byte) error) error {
-	for from < to {
-		page, err := t.page(from, min(from+leafPage, to))
-		if err != nil {
-			return err
-		}
-		for _, leaf := range page {
-			if err := each(leaf); err != nil {
-				return err
-			}
-		}
-		from += int64(len(page))
-	}
-	return nil
-}
-
-func (t *sqlTreeTx) page(from, to int64) ([][]byte, error) {
-	rows, err := t.conn.QueryContext(t.ctx, `SELECT seq, leaf FROM consent_log WHERE seq >= ? AND seq < ? ORDER BY seq`, from, to)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var page [][]byte
-	for rows.Next() {
-		var seq int64
-		var leaf []byte
-		if err := rows.Scan(&seq, &leaf); err != nil {
-			return nil, err
-		}
-		if seq != from+int64(len(page)) {
-			return nil, fmt.Errorf("leaf %d: %w", from+int64(len(page)), ErrTampered)
-		}
-		page = append(page, leaf)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	if int64(len(page)) != to-from {
-		return nil, fmt.Errorf("leaf %d: %w", from+int64(len(page)), ErrTampered)
-	}
-	return page, nil
-}
-
-func (t *sqlTreeTx) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
-	out := make([]tlog.Hash, len(indexes))
-	for i, x := range indexes {
-		var h []byte
-		err := t.conn.QueryRowContext(t.ctx, `SELECT hash FROM consent_log_hash WHERE id = ?`, x).Scan(&h)
-		if errors.Is(err, sql.ErrNoRows) || err == nil && len(h) != tlog.HashSize {
-			return nil, ErrTampered
-		}
-		if err != nil {
-			return nil, err
-		}
-		out[i] = tlog.Hash(h)
-	}
-	return out, nil
-}
-
-func (t *sqlTreeTx) put(first int64, leaves [][]byte, at int64, hashes []tlog.Hash, note []byte) error {
-	insert := func(q string, id int64, b []byte) error {
-		_, err := t.conn.ExecContext(t.ctx, q, id, b)
-		return err
-	}
-	for i, leaf := range leaves {
-		if err := insert(`INSERT INTO consent_log (seq, leaf) VALUES (?, ?)`, first+int64(i), leaf); err != nil {
-			return err
-		}
-	}
-	for i := range hashes {
-		if err := insert(`INSERT INTO consent_log_hash (id, hash) VALUES (?, ?)`, at+int64(i), hashes[i][:]); err != nil {
-			return err
-		}
-	}
-	return insert(`INSERT INTO consent_log_head (one, note) VALUES (?, ?) ON CONFLICT (one) DO UPDATE SET note = excluded.note`, 1, note)
 }

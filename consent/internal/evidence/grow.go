@@ -1,0 +1,103 @@
+package evidence
+
+import (
+	"errors"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// grown fills in what a step writes: places, hashes, and the signed head.
+func (t *Tree) grown(keys *treeKeys, v treeView, g *growth, known []tlog.Tree) (next tlog.Tree, err error) {
+	// What is signed below vouches for all before it: so that must be signed already.
+	now, err := t.soundHead(keys, v, g.old, known)
+	if err != nil {
+		return next, err
+	}
+	r := &growing{old: t.step.edge, first: tlog.StoredHashCount(now.N)}
+	next.N = now.N
+	for i := range g.blocks {
+		b := &g.blocks[i]
+		b.first = next.N
+		leaves, err := b.open(keys.of, t.ring.ID())
+		if err != nil {
+			return next, err
+		}
+		for _, leaf := range leaves {
+			h, err := tlog.StoredHashes(next.N, leaf, r)
+			if err != nil {
+				return next, err
+			}
+			r.added, next.N = append(r.added, h...), next.N+1
+		}
+	}
+	r.edge = map[int64]tlog.Hash{}
+	if next.Hash, err = tlog.TreeHash(next.N, r); err != nil {
+		return next, err
+	}
+	g.size, g.at, g.hashes = next.N, r.first, r.added
+	g.note, err = t.sign(keys, next)
+	t.step.edge, t.step.head, t.step.note = r.edge, tlog.Tree{}, nil // sound once g is stored
+	return next, err
+}
+
+// soundHead verifies the stored head, unless it is the very one that this
+// process signed last, and leaves its edge in t.step.
+func (t *Tree) soundHead(keys *treeKeys, v treeView, now state, known []tlog.Tree) (tlog.Tree, error) {
+	seen, anchor := known[0], tlog.Tree{}
+	if len(known) > 1 {
+		anchor = known[1]
+	}
+	if s := &t.step; s.note != nil && string(s.note) == string(now.note) && s.head.N == now.size && !now.beyond && s.held == anchor && seen.N <= s.head.N {
+		return s.head, nil
+	}
+	r := &growing{under: v, edge: map[int64]tlog.Hash{}}
+	head, err := t.headOf(keys, now, r)
+	if err == nil {
+		err = holds(v, head, known...)
+	}
+	if err != nil {
+		return head, err
+	}
+	t.step.edge, t.step.held = r.edge, anchor
+	return head, nil
+}
+
+// growing reads the hashes of a tree whose newest ones are not stored yet, and
+// notes which it was asked for.
+type growing struct {
+	under tlog.HashReader     // or
+	old   map[int64]tlog.Hash // what is stored
+	first int64               // index of the first that is added
+	added []tlog.Hash
+	edge  map[int64]tlog.Hash // what was read, if it is to be noted
+}
+
+// ReadHashes is tlog.HashReader's.
+func (g *growing) ReadHashes(indexes []int64) (out []tlog.Hash, err error) {
+	if g.under != nil {
+		out, err = g.under.ReadHashes(indexes)
+	} else {
+		out, err = g.read(indexes)
+	}
+	if err == nil && g.edge != nil {
+		for i, x := range indexes {
+			g.edge[x] = out[i]
+		}
+	}
+	return out, err
+}
+
+func (g *growing) read(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, x := range indexes {
+		h, ok := g.old[x]
+		if n := x - g.first; n >= 0 && n < int64(len(g.added)) {
+			h, ok = g.added[n], true
+		}
+		if !ok {
+			return nil, errors.New("no such hash")
+		}
+		out[i] = h
+	}
+	return out, nil
+}
