@@ -398,6 +398,8 @@ func TestAttackEncoding(t *testing.T) {
 		{"another type code", refField{"V", 5, []byte{0x41, 1}}, ErrType},
 		{"unknown type code", refField{"V", 23, []byte{0x41, 1}}, ErrType},
 		{"not UTF-8", refField{"S", 5, []byte{0x61, 0xff}}, ErrOpen},
+		{"bytes behind a text", refField{"S", 5, []byte{0x61, 'a', 0}}, ErrOpen},
+		{"bytes behind an integer", refField{"N", 2, []byte{1, 0}}, ErrOpen},
 		{"long integer", refField{"N", 2, []byte{0x18, 1}}, ErrOpen},
 		{"too large for int", refField{"N", 2, []byte{0x1b, 0xff, 0, 0, 0, 0, 0, 0, 0}}, ErrType},
 	} {

@@ -252,3 +252,13 @@ func TestLeakErrors(t *testing.T) {
 		require.True(t, strings.HasPrefix(err.Error(), "envelope: "), err.Error())
 	}
 }
+
+// TestLeakLargeBuffers: a buffer that one large record has made is cleared and
+// let go, so that the pool does not hold it for ever.
+func TestLeakLargeBuffers(t *testing.T) {
+	for size, kept := range map[int]bool{maxKept: true, maxKept + 1: false} {
+		b := bytes.Repeat([]byte("p"), size)
+		require.Equal(t, kept, wipe(b) != nil)
+		require.Equal(t, make([]byte, size), b)
+	}
+}

@@ -231,3 +231,33 @@ func TestTypesIDs(t *testing.T) {
 		require.ErrorIs(t, c.Open(context.Background(), v, row), ErrLimit)
 	}
 }
+
+// TestTypesSideBySide: byte slices that lie in one allocation cannot grow into
+// each other, wherever they are in the type; and a field that Reseal is told
+// twice is stored once.
+func TestTypesSideBySide(t *testing.T) {
+	type pair struct{ A, B []byte }
+	type T struct {
+		ID     string `phi:"subject"`
+		In     pair
+		On     *pair
+		Z1, Z2 []byte
+	}
+	ctx := context.Background()
+	c := newCodec[T](t, "t", newRing(t, "types", "clinical"))
+	want := func() pair { return pair{[]byte("first"), []byte("second")} }
+	row := seal(t, c, &T{ID: "p1", In: want(), On: ptr(want()), Z1: []byte("first"), Z2: []byte("second")})
+	r, err := c.Begin(ctx, &T{ID: "p1"}, row)
+	require.NoError(t, err)
+	row, err = c.Reseal(ctx, r, &T{ID: "p1", In: want()}, []string{"In.B", "In.A", "In.B", "In.A"}, nil)
+	require.NoError(t, err)
+	dst := T{ID: "p1"}
+	require.NoError(t, c.Open(ctx, &dst, row))
+	for _, p := range []*[]byte{&dst.In.A, &dst.On.A, &dst.Z1} {
+		*p = append(*p, "longer than what lies beside it"...)
+	}
+	require.Equal(t, "second", string(dst.In.B))
+	require.Equal(t, "second", string(dst.On.B))
+	require.Equal(t, "second", string(dst.Z2))
+	require.Equal(t, "first", string(dst.Z1[:5]))
+}

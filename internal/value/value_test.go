@@ -161,3 +161,60 @@ func FuzzValue(f *testing.F) {
 		}
 	})
 }
+
+// TestReadRefuses what Write does not write: of some types, some bytes.
+func TestReadRefuses(t *testing.T) {
+	times := func(second, nano, offset int64) []byte {
+		b := cbor.AppendInt([]byte{cbor.Array<<5 | 3}, second)
+		return cbor.AppendInt(cbor.AppendInt(b, nano), offset)
+	}
+	type object struct{ A, B int }
+	for name, c := range map[string]struct {
+		into any
+		b    []byte
+		want error
+	}{
+		"first second":       {time.Time{}, times(minSecond, 0, 0), nil},
+		"last nanosecond":    {time.Time{}, times(maxSecond, 999_999_999, maxOffset), nil},
+		"year 0":             {time.Time{}, times(minSecond-1, 0, 0), cbor.ErrSyntax},
+		"year 10000":         {time.Time{}, times(maxSecond+1, 0, 0), cbor.ErrSyntax},
+		"nanosecond":         {time.Time{}, times(0, 1_000_000_000, 0), cbor.ErrSyntax},
+		"nanosecond below":   {time.Time{}, times(0, -1, 0), cbor.ErrSyntax},
+		"a day east":         {time.Time{}, times(0, 0, maxOffset+1), cbor.ErrSyntax},
+		"a day west":         {time.Time{}, times(0, 0, -maxOffset-1), cbor.ErrSyntax},
+		"time of two":        {time.Time{}, []byte{0x82, 0, 0}, cbor.ErrType},
+		"time of four":       {time.Time{}, []byte{0x84, 0, 0, 0, 0}, cbor.ErrType},
+		"int8":               {int8(0), []byte{0x18, 128}, cbor.ErrType},
+		"uint8":              {uint8(0), []byte{0x19, 1, 0}, cbor.ErrType},
+		"uint below zero":    {uint8(0), []byte{0x20}, cbor.ErrType},
+		"text, not UTF-8":    {"", []byte{0x61, 0xff}, cbor.ErrSyntax},
+		"array of one byte":  {[2]byte{}, []byte{0x41, 1}, cbor.ErrType},
+		"array of 3 bytes":   {[2]byte{}, []byte{0x43, 1, 2, 3}, cbor.ErrType},
+		"array of one":       {[2]int{}, []byte{0x81, 1}, cbor.ErrType},
+		"array of three":     {[2]int{}, []byte{0x83, 1, 2, 3}, cbor.ErrType},
+		"a list that lies":   {[]int{}, []byte{0x83, 1, 2}, cbor.ErrSyntax},
+		"a huge list":        {[]int{}, []byte{0x9b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, cbor.ErrSyntax},
+		"null in no list":    {[]int{}, []byte{0x81, cbor.Null}, cbor.ErrType},
+		"map":                {map[int]int{}, []byte{0xa2, 1, 0, 2, 0}, nil},
+		"map descends":       {map[int]int{}, []byte{0xa2, 2, 0, 1, 0}, cbor.ErrSyntax},
+		"a key twice":        {map[int]int{}, []byte{0xa2, 1, 0, 1, 0}, cbor.ErrSyntax},
+		"keys by length":     {map[string]int{}, []byte{0xa2, 0x62, 'a', 'a', 0, 0x61, 'b', 0}, cbor.ErrSyntax},
+		"object descends":    {object{}, []byte{0xa2, 0x61, 'B', 0, 0x61, 'A', 0}, cbor.ErrSyntax},
+		"a member twice":     {object{}, []byte{0xa2, 0x61, 'A', 0, 0x61, 'A', 0}, cbor.ErrSyntax},
+		"unknown, twice":     {object{}, []byte{0xa2, 0x61, 'C', 0, 0x61, 'C', 0}, cbor.ErrSyntax},
+		"unknown, bytes key": {object{}, []byte{0xa1, 0x61, 'C', 0xa1, 0x40, 0}, cbor.ErrSyntax},
+		"unknown, not UTF-8": {object{}, []byte{0xa1, 0x61, 'C', 0x61, 0xff}, cbor.ErrSyntax},
+		"unknown, tag":       {object{}, []byte{0xa1, 0x61, 'C', 0xc0, 0}, cbor.ErrSyntax},
+		"unknown, undefined": {object{}, []byte{0xa1, 0x61, 'C', 0xf7}, cbor.ErrSyntax},
+		"a member's null":    {object{}, []byte{0xa1, 0x61, 'A', cbor.Null}, cbor.ErrType},
+	} {
+		coder, err := New(reflect.TypeOf(c.into))
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		rest, err := coder.Read(c.b, reflect.New(reflect.TypeOf(c.into)).Elem())
+		if err != c.want || err == nil && len(rest) > 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
