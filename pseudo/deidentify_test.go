@@ -308,6 +308,20 @@ func TestDeidentifyAttackKeptBesideShifted(t *testing.T) {
 	}
 }
 
+// TestDeidentifyAttackSharedName: a form for a name that a sealed and a clear field
+// share would be for both.
+func TestDeidentifyAttackSharedName(t *testing.T) {
+	p := SafeHarbor(tableDay())
+	p.Fields = map[string]Form{"Code": FormKeep}
+	_, err := NewDeidentifier[struct {
+		ID   string `phi:"subject"`
+		HIV  string `phi:"sensitive,name=Code"`
+		Code string `phi:"clear"`
+	}](context.Background(), open(t, newRing(t, study), study), p)
+	require.ErrorIs(t, err, ErrPolicy)
+	require.ErrorContains(t, err, "2 fields")
+}
+
 // TestDeidentifyAttackStaleNull: what is left in a sql.Null that is not valid is NULL
 // in every form.
 func TestDeidentifyAttackStaleNull(t *testing.T) {
