@@ -31,9 +31,7 @@ import (
 //
 // The counts lie where the [Log] lies, so processes that share its database
 // share them. They hold no actor and no patient in clear, and nothing older than
-// a day. Where they cannot be kept nothing is released: [ErrAudit]. In PostgreSQL a
-// role needs SELECT, INSERT, UPDATE and DELETE on consent_guard and
-// consent_guard_count.
+// a day. Where they cannot be kept nothing is released: [ErrAudit].
 //
 // It believes the actor that it is told: pass the login and not what a client
 // sent. Whoever may write the log's database can set the counts back; the log
