@@ -142,28 +142,35 @@ func (l *Log) History(ctx context.Context, subject string) ([]Entry, error) {
 		return nil, fmt.Errorf("consent: history: %w", err)
 	}
 	var out []Entry
-	err = l.tree().Leaves(ctx, 0, func(i int64, leaf []byte) error {
-		b, err := l.open(ctx, leaf)
+	for b, err := range l.walk(ctx) {
 		if err != nil {
-			return err
+			return nil, fmt.Errorf("consent: history: %w", err)
 		}
-		ref, err := secret.OpenRandom(aead, nil, b.Subject, lp.Append(nil, labelLogSubject, b.Decision))
+		e := b.entry(b.index)
+		named, err := e.name(aead, b.Subject, subject)
 		if err != nil {
-			return nil // another patient's
+			return nil, fmt.Errorf("consent: history: %w", err)
 		}
-		parts, ok := parseRef(ref)
-		if !ok || parts[0] != subject {
-			return ErrTampered
+		if named {
+			out = append(out, e)
 		}
-		e := b.entry(i)
-		e.Subject, e.Record, e.Consents = parts[0], parts[1], parts[2:]
-		out = append(out, e)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("consent: history: %w", err)
 	}
 	return out, nil
+}
+
+// name sets whose entry it is, and reports whether it is the subject's, under
+// whose key ref may be sealed.
+func (e *Entry) name(key secret.AEAD, ref []byte, subject string) (bool, error) {
+	text, err := secret.OpenRandom(key, nil, ref, lp.Append(nil, labelLogSubject, e.Decision))
+	if err != nil {
+		return false, nil // another patient's
+	}
+	parts, ok := parseRef(text)
+	if !ok || parts[0] != subject {
+		return false, ErrTampered
+	}
+	e.Subject, e.Record, e.Consents = parts[0], parts[1], parts[2:]
+	return true, nil
 }
 
 func (b *logBody) entry(i int64) Entry {
