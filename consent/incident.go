@@ -202,6 +202,10 @@ func (in *inquiry) read(ctx context.Context) error {
 			}
 			in.report.Log++
 			switch {
+			case e.Outcome == "completed": // counted when it was announced, by name but for one
+				if e.Action == "return" && in.fits(e) {
+					in.touch(e.logBody)
+				}
 			case e.Outcome == "failed":
 				undone[e.Decision] = true
 			case in.fits(e) && e.Outcome == "refused":
@@ -235,9 +239,15 @@ func (in *inquiry) count(b *logBody) {
 	if b.Action == "lookup" {
 		r.Lookups++
 	}
+	in.touch(b)
+}
+
+// touch adds an act to what is known of its patient.
+func (in *inquiry) touch(b *logBody) {
 	if b.Patient == nil {
 		return
 	}
+	at := time.Unix(0, b.Time)
 	a := in.met[string(b.Patient)]
 	if a == nil {
 		a = &Affected{}

@@ -56,7 +56,7 @@ type Entry struct {
 	Type      string // record type
 	Fields    []string
 	Withheld  []string
-	Outcome   string // done, refused; failed, of an act whose entry said done before; justified or unjustified, of a review
+	Outcome   string // done, refused; completed or failed, of an act whose entry said done before; justified or unjustified, of a review
 	Reason    Reason
 	Decision  string // id of the decision; of a review, the one that it is about
 	Recipient string // of an export
