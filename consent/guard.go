@@ -3,6 +3,7 @@ package consent
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/rahasia/rahasia/consent/internal/tally"
 	"github.com/rahasia/rahasia/internal/lp"
 	"github.com/rahasia/rahasia/internal/secret"
+	"github.com/rahasia/rahasia/internal/sqldb"
 	"github.com/rahasia/rahasia/keyring"
 	"github.com/rahasia/rahasia/pseudo"
 )
@@ -244,6 +246,9 @@ type reaches struct {
 
 func openReaches(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*reaches, error) {
 	t, err := tally.Open(ctx, db)
+	if errors.Is(err, sqldb.ErrForeign) {
+		err = fmt.Errorf("tables: %w: %w", err, ErrTampered)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}
