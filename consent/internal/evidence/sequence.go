@@ -98,12 +98,15 @@ func (t *Tree) seeTo() {
 			t.mu.Unlock()
 			return
 		}
+		more := t.inMemory && len(t.own) >= stepBlocks
 		t.mu.Unlock()
 		wait := stepPause
 		if err != nil {
 			wait = failPause
 		} else if busy {
 			wait = busyPause
+		} else if more {
+			wait = 0 // a whole step waits already, no disk profits from a pause, and who appends may wait for room
 		}
 		time.Sleep(wait)
 	}
