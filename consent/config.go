@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rahasia/rahasia/envelope"
@@ -333,4 +334,18 @@ func (c *Config) check(ctx context.Context) error {
 		return fmt.Errorf("ledger: %w: shorter than the audit log says", ErrTampered)
 	}
 	return nil
+}
+
+// roleKnown reports whether a request may name this role.
+func (c *Config) roleKnown(role string) bool {
+	_, ok := c.Roles[role]
+	return ok || len(c.Roles) == 0 && role == ""
+}
+
+// roleMay reports whether a role may open a compartment.
+func (c *Config) roleMay(role, compartment string) bool {
+	if len(c.Roles) == 0 {
+		return role == ""
+	}
+	return slices.Contains(c.Roles[role], compartment)
 }
