@@ -6,8 +6,6 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/rahasia/rahasia/internal/lp"
-	"github.com/rahasia/rahasia/internal/secret"
 )
 
 // Review is what somebody found who looked into an emergency afterwards.
@@ -141,21 +139,14 @@ func (c *Config) name(ctx context.Context, q *reviews, page []string) error {
 		if all[n].Err != nil {
 			continue // erased, or never there: no entry is this one's
 		}
-		aead, err := auditSealer(all[n].Keys[0])
+		openers, err := auditOpeners(all[n].Keys[0])
 		if err != nil {
 			return err
 		}
 		for i := range q.open {
-			e := &q.open[i].entry
-			ref, err := secret.OpenRandom(aead, nil, q.open[i].subject, lp.Append(nil, labelLogSubject, e.Decision))
-			if err != nil {
-				continue
+			if _, err := q.open[i].entry.name(openers, q.open[i].subject, page[n]); err != nil {
+				return err
 			}
-			parts, ok := parseRef(ref)
-			if !ok || parts[0] != page[n] {
-				return ErrTampered
-			}
-			e.Subject, e.Record, e.Consents = parts[0], parts[1], parts[2:]
 		}
 	}
 	return nil
