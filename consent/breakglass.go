@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-
 )
 
 // Review is what somebody found who looked into an emergency afterwards.
