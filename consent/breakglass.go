@@ -146,12 +146,12 @@ func (c *Config) name(ctx context.Context, open []awaiting, page []string) error
 		if all[n].Err != nil {
 			continue // erased, or never there: no entry is this one's
 		}
-		aead, err := auditSealer(all[n].Keys[0])
+		openers, err := auditOpeners(all[n].Keys[0])
 		if err != nil {
 			return err
 		}
 		for i := range open {
-			if _, err := open[i].entry.name(aead, open[i].subject, page[n]); err != nil {
+			if _, err := open[i].entry.name(openers, open[i].subject, page[n]); err != nil {
 				return err
 			}
 		}

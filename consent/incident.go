@@ -261,6 +261,22 @@ func (in *inquiry) touch(b *logBody) {
 	}
 }
 
+// add adds what else was done with a's data.
+func (a *Affected) add(b *Affected) {
+	a.Entries += b.Entries
+	a.First, a.Last = spanned(a.First, a.Last, b.First)
+	_, a.Last = spanned(a.First, a.Last, b.Last)
+	for _, s := range b.Actions {
+		a.Actions = noted(a.Actions, s)
+	}
+	for _, s := range b.Fields {
+		a.Fields = noted(a.Fields, s)
+	}
+	for _, s := range b.Recipients {
+		a.Recipients = noted(a.Recipients, s)
+	}
+}
+
 // spanned widens [first, last] to hold at.
 func spanned(first, last, at time.Time) (time.Time, time.Time) {
 	if first.IsZero() || at.Before(first) {
@@ -309,11 +325,11 @@ func (in *inquiry) nameOne(ctx context.Context, id string, keys keyring.SubjectK
 	case keys.Err != nil:
 		return keys.Err
 	default:
-		mark := string(patientMark(keys.Keys[0]))
-		if met := in.met[mark]; met != nil {
-			a = *met
-			a.Subject = id
-			delete(in.met, mark)
+		for _, mark := range patientMarks(keys.Keys[0]) {
+			if met := in.met[string(mark)]; met != nil {
+				a.add(met)
+				delete(in.met, string(mark))
+			}
 		}
 	}
 	for _, d := range in.domains {
@@ -333,6 +349,16 @@ func (in *inquiry) nameOne(ctx context.Context, id string, keys keyring.SubjectK
 // more whose it was when the patient's keys are gone.
 func patientMark(k *keyring.SubjectKey) []byte {
 	return secret.Expose(k.Derive(labelLogPatient))[:16]
+}
+
+// patientMarks are those of a patient's entries: of now, and while the patient is
+// being rekeyed of before.
+func patientMarks(k *keyring.SubjectKey) [][]byte {
+	marks := [][]byte{patientMark(k)}
+	if older, ok := k.DeriveOlder(labelLogPatient); ok {
+		marks = append(marks, secret.Expose(older)[:16])
+	}
+	return marks
 }
 
 // keysOf are the versions under which a patient's fields lie.

@@ -131,13 +131,14 @@ func (l *Log) ProveConsistency(ctx context.Context, older, newer []byte) (*Consi
 // log, and verifies every entry on the way. Lookups name no patient and are not
 // in it. For a patient who was erased it returns keyring.ErrShredded: the
 // entries are still there, and nobody can say any more whose they are; for one
-// whom no entry ever named, keyring.ErrNoSubjectKey.
+// whom no entry ever named, keyring.ErrNoSubjectKey. For one who was rekeyed the
+// entries from before end with keyring.Ring.EndRekey: keep their history first.
 func (l *Log) History(ctx context.Context, subject string) ([]Entry, error) {
 	keys, err := l.ring.Subject(ctx, subject, auditCompartment)
 	if err != nil {
 		return nil, fmt.Errorf("consent: history: %w", err)
 	}
-	aead, err := auditSealer(keys[0])
+	openers, err := auditOpeners(keys[0])
 	if err != nil {
 		return nil, fmt.Errorf("consent: history: %w", err)
 	}
@@ -147,7 +148,7 @@ func (l *Log) History(ctx context.Context, subject string) ([]Entry, error) {
 			return nil, fmt.Errorf("consent: history: %w", err)
 		}
 		e := b.entry(b.index)
-		named, err := e.name(aead, b.Subject, subject)
+		named, err := e.name(openers, b.Subject, subject)
 		if err != nil {
 			return nil, fmt.Errorf("consent: history: %w", err)
 		}
@@ -158,21 +159,6 @@ func (l *Log) History(ctx context.Context, subject string) ([]Entry, error) {
 	return out, nil
 }
 
-// name sets whose entry it is, and reports whether it is the subject's, under
-// whose key ref may be sealed.
-func (e *Entry) name(key secret.AEAD, ref []byte, subject string) (bool, error) {
-	text, err := secret.OpenRandom(key, nil, ref, lp.Append(nil, labelLogSubject, e.Decision))
-	if err != nil {
-		return false, nil // another patient's
-	}
-	parts, ok := parseRef(text)
-	if !ok || parts[0] != subject {
-		return false, ErrTampered
-	}
-	e.Subject, e.Record, e.Consents = parts[0], parts[1], parts[2:]
-	return true, nil
-}
-
 func (b *logBody) entry(i int64) Entry {
 	return Entry{
 		Index: i, Time: time.Unix(0, b.Time), Actor: b.Actor, Role: b.Role, Purpose: b.Purpose, Action: b.Action, Type: b.Type,
@@ -181,8 +167,42 @@ func (b *logBody) entry(i int64) Entry {
 	}
 }
 
+const labelAuditKey = "rahasia/audit-key/v1"
+
 func auditSealer(k *keyring.SubjectKey) (secret.AEAD, error) {
-	return secret.NewAEAD(k.Derive("rahasia/audit-key/v1"))
+	return secret.NewAEAD(k.Derive(labelAuditKey))
+}
+
+// auditOpeners open what entries say of a patient: the key of now, and while the
+// patient is being rekeyed the one before.
+func auditOpeners(k *keyring.SubjectKey) ([]secret.AEAD, error) {
+	newest, err := auditSealer(k)
+	if err != nil {
+		return nil, err
+	}
+	older, ok := k.DeriveOlder(labelAuditKey)
+	if !ok {
+		return []secret.AEAD{newest}, nil
+	}
+	before, err := secret.NewAEAD(older)
+	return []secret.AEAD{newest, before}, err
+}
+
+// name completes e if its reference is the patient's, to whom openers belong.
+func (e *Entry) name(openers []secret.AEAD, ref []byte, patient string) (is bool, err error) {
+	for _, o := range openers {
+		text, err := secret.OpenRandom(o, nil, ref, lp.Append(nil, labelLogSubject, e.Decision))
+		if err != nil {
+			continue // another patient's, or under the other key
+		}
+		parts, ok := parseRef(text)
+		if !ok || parts[0] != patient {
+			return false, ErrTampered
+		}
+		e.Subject, e.Record, e.Consents = parts[0], parts[1], parts[2:]
+		return true, nil
+	}
+	return false, nil
 }
 
 // sealRef names patient, record and consents in an entry, under the patient's

@@ -106,8 +106,8 @@ func TestAttackObjectBits(t *testing.T) {
 // TestAttackObjectEveryBit of the first, the middle and the last chunk, and
 // every length that is shorter.
 func TestAttackObjectEveryBit(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a quarter of a million chunks take seconds")
+	if testing.Short() || raceEnabled {
+		t.Skip("a quarter of a million chunks take seconds, with the race detector many")
 	}
 	o, sealed, object, data := attacked(t)
 	ctx := t.Context()

@@ -81,7 +81,7 @@ func TestAttackRandom(t *testing.T) {
 		}{out, func(b []byte) { _, _ = c.Read(b, reflect.New(typ).Elem()) }}
 	}
 	n := 1_000_000
-	if testing.Short() {
+	if testing.Short() || raceEnabled { // the detector finds nothing in one goroutine, and takes minutes
 		n = 20_000
 	}
 	for name, p := range parsers {

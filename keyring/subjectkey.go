@@ -97,6 +97,16 @@ func (k *SubjectKey) Derive(label string) secret.Key {
 	return secret.Derive(k.key, lp.Append(nil, label))
 }
 
+// DeriveOlder returns what [SubjectKey.Derive] gave before [Ring.Rekey], for what
+// is still under it, until [Ring.EndRekey]. For a subject that is not being
+// rekeyed it returns a zero key and false.
+func (k *SubjectKey) DeriveOlder(label string) (secret.Key, bool) {
+	if k.olderKey.IsZero() {
+		return secret.Key{}, false
+	}
+	return secret.Derive(k.olderKey, lp.Append(nil, label)), true
+}
+
 // Format writes compartment and generation, whatever the verb.
 func (k *SubjectKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.text()) }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"reflect"
+	"runtime"
 	"testing"
 	"time"
 
@@ -215,6 +216,29 @@ func TestReadRefuses(t *testing.T) {
 		rest, err := coder.Read(c.b, reflect.New(reflect.TypeOf(c.into)).Elem())
 		if err != c.want || err == nil && len(rest) > 0 {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestReadAllocates what it has read, and not what a list or a map claims.
+func TestReadAllocates(t *testing.T) {
+	type large struct{ A [64]int }
+	b := append(cbor.AppendHead(nil, cbor.Array, 1<<20), make([]byte, 1<<20)...)
+	for _, v := range []any{[]large{}, map[int]large{}} {
+		coder, err := New(reflect.TypeOf(v))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[0] = byte(coder.Code-List+cbor.Array)<<5 | b[0]&31
+		into := reflect.New(reflect.TypeOf(v)).Elem()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := coder.Read(b, into); err != cbor.ErrType {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 4<<20 {
+			t.Errorf("%T: %d bytes", v, n)
 		}
 	}
 }

@@ -29,9 +29,9 @@ func (w *taker) Write(p []byte) (int, error) {
 // TestAttackWriterSealsNoChunkTwice: a chunk is sealed in place, so that to
 // seal it a second time under its nonce is to write its plaintext.
 func TestAttackWriterSealsNoChunkTwice(t *testing.T) {
-	text := message(3*Size + 100)
 	input, _ := testInput(t)
-	for _, workers := range []int{1, 2} {
+	for i, text := range [][]byte{message(3*Size + 100), message(3*Size + 100), message(20*Size + 1)} {
+		workers := 1 + i%2
 		for name, misuse := range map[string]func(w *Writer, dst *taker){
 			// A server's handler recovers, and its deferred calls have run.
 			"closed after a panic": func(w *Writer, dst *taker) {
@@ -188,6 +188,8 @@ func TestReadAfterAFailure(t *testing.T) {
 		require.Equal(t, s.text[7:17], got)
 	}
 	first()
+	_, err = a.Seek(0, io.SeekEnd)
+	require.NoError(t, err)
 	for range 2 {
 		got, err := read(Size + 7)
 		require.ErrorIs(t, err, ErrOpen)
@@ -201,6 +203,8 @@ func TestReadAfterAFailure(t *testing.T) {
 		require.Empty(t, got)
 		require.Equal(t, make([]byte, cap(a.chunk)), a.chunk[:cap(a.chunk)], "plaintext is kept")
 	}
+	_, err = a.Seek(0, io.SeekEnd)
+	require.ErrorIs(t, err, errOften)
 	ok = true
 	first()
 }
