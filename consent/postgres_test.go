@@ -13,8 +13,8 @@ import (
 var grants = []string{
 	`GRANT SELECT, INSERT ON consent_ledger TO `,
 	`GRANT SELECT, INSERT, UPDATE (seq) ON consent_log TO `,
-	`GRANT SELECT, INSERT, UPDATE ON consent_log_hash TO `,
-	`GRANT SELECT, UPDATE ON consent_log_head TO `,
+	`GRANT SELECT, INSERT, UPDATE (hashes) ON consent_log_hash TO `,
+	`GRANT SELECT, UPDATE (size, epoch, until, note) ON consent_log_head TO `,
 	`GRANT SELECT, INSERT, UPDATE, DELETE ON consent_guard, consent_guard_count TO `,
 }
 
@@ -80,7 +80,7 @@ func TestPostgresGrants(t *testing.T) {
 	require.NoError(t, acts(t, ""))
 	for _, without := range []string{
 		`SELECT ON consent_ledger`, `INSERT ON consent_ledger`, `INSERT ON consent_log`, `UPDATE (seq) ON consent_log`,
-		`INSERT ON consent_log_hash`, `UPDATE ON consent_log_hash`, `UPDATE ON consent_log_head`, `INSERT ON consent_guard`, `UPDATE ON consent_guard_count`,
+		`INSERT ON consent_log_hash`, `UPDATE (hashes) ON consent_log_hash`, `UPDATE (size, epoch, until, note) ON consent_log_head`, `INSERT ON consent_guard`, `UPDATE ON consent_guard_count`,
 	} {
 		t.Run(without, func(t *testing.T) {
 			t.Parallel()
