@@ -27,20 +27,31 @@ const (
 // who are tried, in pages, and an entry of one of them has its Subject, Record
 // and Consents set. nil tries nobody. It goes through the whole log.
 func (c *Config) AwaitingReview(ctx context.Context, patients iter.Seq[string]) ([]Entry, error) {
-	err := c.whole()
-	var q *reviews
-	if err == nil {
-		q, err = c.reviews(ctx)
-	}
-	if err == nil && patients != nil && len(q.open) > 0 {
-		err = c.nameAll(ctx, q, patients)
-	}
+	out, err := c.awaitingReview(ctx, patients)
 	if err != nil {
 		return nil, fmt.Errorf("consent: awaiting review: %w", err)
 	}
-	out := make([]Entry, len(q.open))
-	for i, w := range q.open {
-		out[i] = w.entry
+	return out, nil
+}
+
+func (c *Config) awaitingReview(ctx context.Context, patients iter.Seq[string]) ([]Entry, error) {
+	if err := c.whole(); err != nil {
+		return nil, err
+	}
+	open, err := c.unreviewed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if patients != nil && len(open) > 0 {
+		for page := range idPages(patients) {
+			if err := c.name(ctx, open, page); err != nil {
+				return nil, err
+			}
+		}
+	}
+	out := make([]Entry, len(open))
+	for i := range open {
+		out[i] = open[i].entry
 	}
 	return out, nil
 }
@@ -63,15 +74,15 @@ func (c *Config) review(ctx context.Context, r *Review) error {
 	if r.By == "" || !text(r.By, r.Note) {
 		return ErrLimit
 	}
-	q, err := c.reviews(ctx)
+	open, err := c.unreviewed(ctx)
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(q.open, func(w awaiting) bool { return w.entry.Decision == r.Decision })
+	i := slices.IndexFunc(open, func(w awaiting) bool { return w.entry.Decision == r.Decision })
 	if i < 0 {
 		return ErrReview
 	}
-	of := &q.open[i]
+	of := &open[i]
 	if of.entry.Actor == r.By {
 		return fmt.Errorf("by who declared the emergency: %w", ErrReview)
 	}
@@ -86,50 +97,47 @@ func (c *Config) review(ctx context.Context, r *Review) error {
 	return c.Log.append(ctx, b)
 }
 
-// reviews are the emergencies in the log that await a review.
-type reviews struct{ open []awaiting }
-
+// awaiting is an entry that awaits a review.
 type awaiting struct {
 	entry   Entry
 	subject []byte // sealed
 }
 
-func (c *Config) reviews(ctx context.Context) (*reviews, error) {
-	q := new(reviews)
-	err := c.Log.tree().Leaves(ctx, 0, func(i int64, leaf []byte) error {
-		b, err := c.Log.open(ctx, leaf)
-		if err != nil {
-			return err
-		}
+// unreviewed are the emergencies in the log that await a review.
+func (c *Config) unreviewed(ctx context.Context) (open []awaiting, err error) {
+	for b, err := range c.Log.walk(ctx) {
 		switch {
+		case err != nil:
+			return nil, err
 		case b.Action == "review" || b.Outcome == "failed":
-			q.open = slices.DeleteFunc(q.open, func(w awaiting) bool { return w.entry.Decision == b.Decision })
+			open = slices.DeleteFunc(open, func(w awaiting) bool { return w.entry.Decision == b.Decision })
 		case b.Reason == InEmergency && b.Outcome == "done":
-			q.open = append(q.open, awaiting{b.entry(i), b.Subject})
+			open = append(open, awaiting{b.entry(b.index), b.Subject})
 		}
-		return nil
-	})
-	return q, err
+	}
+	return open, nil
 }
 
-// nameAll names the entries of those of the patients whose they are.
-func (c *Config) nameAll(ctx context.Context, q *reviews, patients iter.Seq[string]) error {
-	var page []string
-	for id := range patients {
-		if page = append(page, id); len(page) == pageSize {
-			if err := c.name(ctx, q, page); err != nil {
-				return err
+// idPages gathers ids: a page has one question for keys.
+func idPages(ids iter.Seq[string]) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		var page []string
+		for id := range ids {
+			if page = append(page, id); len(page) == pageSize {
+				if !yield(page) {
+					return
+				}
+				page = page[:0]
 			}
-			page = page[:0]
+		}
+		if len(page) > 0 {
+			yield(page)
 		}
 	}
-	if len(page) == 0 {
-		return nil
-	}
-	return c.name(ctx, q, page)
 }
 
-func (c *Config) name(ctx context.Context, q *reviews, page []string) error {
+// name names the entries of those of the page whose they are.
+func (c *Config) name(ctx context.Context, open []awaiting, page []string) error {
 	all, err := c.Ring.Subjects(ctx, page, auditCompartment)
 	if err != nil {
 		return err
@@ -142,8 +150,8 @@ func (c *Config) name(ctx context.Context, q *reviews, page []string) error {
 		if err != nil {
 			return err
 		}
-		for i := range q.open {
-			if _, err := q.open[i].entry.name(openers, q.open[i].subject, page[n]); err != nil {
+		for i := range open {
+			if _, err := open[i].entry.name(openers, open[i].subject, page[n]); err != nil {
 				return err
 			}
 		}

@@ -4,23 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rahasia/rahasia/envelope"
 	"github.com/rahasia/rahasia/keyring"
 )
 
-// Config is what [Records] work with: keys, consents, audit log and roles.
+// Config is what [Records] work with: keys, consents, audit log and rules.
 // [OpenDir] makes the embedded one; a service that keeps its keys in a key
-// service and its stores in its own databases fills the fields itself.
+// service and its stores in its own databases fills the fields itself. Ring,
+// Ledger and Log are required, and of one ring: [ErrConfig] where one is missing.
+// What the zero value of each other field means stands with it. Set the fields
+// before [NewRecords], which checks them, and change none after it.
 type Config struct {
 	Ring   *keyring.Ring
 	Ledger *Ledger
 	Log    *Log
 
 	// Roles are the compartments that each role may open, such as
-	// {"laboratory": {"clinical"}}. With no roles a request names none; with
-	// some, a request without one of them is refused.
+	// {"laboratory": {"clinical"}}. With no roles a request names none, and every
+	// actor may open all compartments; with some, a request without one of them is
+	// refused.
 	Roles map[string][]string
 
 	// Policy is what may be done without the patient's consent: on another legal
@@ -90,7 +95,7 @@ func (c *Config) AddRecipient(ctx context.Context, recipient string) error {
 
 func recipientDomain(recipient string) string { return "recipient/" + recipient }
 
-// Give records a patient's consent, or refusal where c.Refused is set, and
+// Give records a patient's consent, or refusal where consent.Refused is set, and
 // returns its id. It is in force when Give returns. Consents add up: a second
 // permit widens the first, and both have to be withdrawn.
 //
@@ -329,4 +334,18 @@ func (c *Config) check(ctx context.Context) error {
 		return fmt.Errorf("ledger: %w: shorter than the audit log says", ErrTampered)
 	}
 	return nil
+}
+
+// roleKnown reports whether a request may name this role.
+func (c *Config) roleKnown(role string) bool {
+	_, ok := c.Roles[role]
+	return ok || len(c.Roles) == 0 && role == ""
+}
+
+// roleMay reports whether a role may open a compartment.
+func (c *Config) roleMay(role, compartment string) bool {
+	if len(c.Roles) == 0 {
+		return role == ""
+	}
+	return slices.Contains(c.Roles[role], compartment)
 }

@@ -156,19 +156,32 @@ func (c *Consent) check() error {
 			return fmt.Errorf("exception %d: %w", i+1, err)
 		}
 	}
-	by := c.GivenBy
 	switch {
 	case !c.Withdrawn.IsZero() || c.Because != "":
 		return ErrPeriod
 	case c.Hold && (!c.Refused || len(c.Except) > 0):
 		return fmt.Errorf("hold: a prohibition refuses, without exceptions: %w", ErrCode)
-	case by != nil && by.ID == "":
-		return fmt.Errorf("representative: %w", ErrSubject)
-	case by != nil && !text(by.ID, by.Relation), !text(c.ID, c.Supersedes, c.Recorder), len(c.Except) > maxList:
+	case !text(c.ID, c.Supersedes, c.Recorder), len(c.Except) > maxList:
 		return ErrLimit
+	}
+	if err := c.GivenBy.check(); err != nil {
+		return err
 	}
 	if c.ID == "" {
 		c.ID = envelope.NewID()
+	}
+	return nil
+}
+
+// check refuses a representative whom nobody could name again; nil is the patient.
+func (r *Representative) check() error {
+	switch {
+	case r == nil:
+		return nil
+	case r.ID == "":
+		return fmt.Errorf("representative: %w", ErrSubject)
+	case !text(r.ID, r.Relation):
+		return ErrLimit
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -231,4 +232,17 @@ func nextChange(consents []Consent, now time.Time) (next time.Time) {
 		})
 	}
 	return next
+}
+
+// check refuses a request that lacks what every one needs.
+func (req *Request) check() error {
+	switch {
+	case req.Purpose == "":
+		return fmt.Errorf("purpose: %w", ErrRequest)
+	case req.Actor == "":
+		return fmt.Errorf("actor: %w", ErrRequest)
+	case !text(string(req.Purpose), req.Actor, req.Role, req.Recipient, req.Justification, req.Job):
+		return ErrLimit
+	}
+	return req.Gate.check()
 }

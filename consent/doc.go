@@ -73,6 +73,19 @@
 // well. One that forgets what it has committed is refused. The example ByHand has
 // it whole.
 //
+// In PostgreSQL whoever opens ledger and log first needs CREATE on the schema.
+// Where the tables are, a service's role needs no more than
+//
+//	GRANT USAGE ON SCHEMA … TO clinic;
+//	GRANT SELECT, INSERT ON consent_ledger TO clinic;
+//	GRANT SELECT, INSERT, UPDATE (seq) ON consent_log TO clinic;
+//	GRANT SELECT, INSERT, UPDATE (hashes) ON consent_log_hash TO clinic;
+//	GRANT SELECT, UPDATE (size, epoch, until, note) ON consent_log_head TO clinic;
+//	GRANT SELECT, INSERT, UPDATE, DELETE ON consent_guard, consent_guard_count TO clinic;
+//
+// which lets it delete no event and no entry, and change none; what the keys need
+// is in package keyring/sqlstore; docs/DEPLOY.md has the grants of several services.
+//
 // A service for one compartment opens with
 // ring.Only("clinical", "audit", "consent/ledger", "consent/log"), the same
 // record type name, and a struct of its own that has only those fields. It

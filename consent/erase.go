@@ -20,7 +20,9 @@ import (
 // erased when the time is over: [Config.Retain]. Until then Erase returns a
 // *keyring.RetainedError. For a subject that nothing is known of it returns
 // keyring.ErrNoSubjectKey; besides: [ErrAudit], [ErrConfig], [ErrLimit],
-// keyring.ErrNotGranted.
+// keyring.ErrNotGranted. The log has an entry before and one after: with
+// [ErrAudit] the keys may be gone already, and Erase again, which then returns
+// the same receipt, completes the log.
 func (c *Config) Erase(ctx context.Context, subject, by string) (keyring.Receipt, error) {
 	receipt, err := c.erase(ctx, subject, by, "", func() (keyring.Receipt, error) { return c.Ring.Shred(ctx, subject) })
 	if err != nil {
@@ -59,26 +61,34 @@ func (c *Config) erase(ctx context.Context, subject, by, authority string, shred
 		}
 		return receipt, err
 	}
-	err = c.announced(ctx, entry, func() error { // before: the patient can be named only while the key lives
+	err = c.announced(ctx, entry, subject, func() error { // before: the patient can be named only while the key lives
 		receipt, err = shred()
 		return err
 	})
 	return receipt, err
 }
 
-// announced writes the entry of an act, and then does it. Of one that fails
-// there is a second entry that says so.
-func (c *Config) announced(ctx context.Context, entry *logBody, act func() error) error {
+// announced writes the entry of an act on a patient's keys, does it, and closes it
+// by a second entry, which says whether it failed. That one carries the journal's
+// head after the act: without it key store and journal could be put back together
+// to before the act, and nobody would notice until something else is logged.
+func (c *Config) announced(ctx context.Context, entry *logBody, subject string, act func() error) error {
 	if err := c.Log.append(ctx, entry); err != nil {
 		return err
 	}
 	err := act()
-	if err == nil {
-		return nil
+	ctx = context.WithoutCancel(ctx)
+	closing := *entry
+	closing.Time, closing.Outcome = c.now().UnixNano(), "completed"
+	if err != nil {
+		closing.Outcome = "failed"
+	} else if closing.Subject == nil { // the act may have brought back the key that names the patient
+		keys, none := c.Ring.Subject(ctx, subject, auditCompartment)
+		if none == nil {
+			err = closing.sealRef(keys[0], subject, "")
+		}
 	}
-	failed := *entry
-	failed.Time, failed.Outcome = c.now().UnixNano(), "failed"
-	return errors.Join(err, c.Log.append(context.WithoutCancel(ctx), &failed))
+	return errors.Join(err, c.Log.append(ctx, &closing))
 }
 
 // Retain is for a patient who asks for erasure (UU PDP 27/2022, article 43)
@@ -111,13 +121,10 @@ func (c *Config) Retain(ctx context.Context, subject, by string, why keyring.Ret
 // or because the patient returns. What was permitted before stays ended: a
 // record opens on a new consent or another legal basis. It runs where the
 // custodian's key is; see keyring.Ring.EndRetention. The act is logged before,
-// when the patient cannot be named, and again by name. Errors: those of
+// when the patient cannot be named, and once it is done by name. Errors: those of
 // keyring.Ring.EndRetention, [ErrAudit], [ErrConfig], [ErrLimit].
 func (c *Config) EndRetention(ctx context.Context, subject, by string, with *keyring.CustodianKey) error {
 	err := c.kept(ctx, "return", subject, by, "", func() error { return c.Ring.EndRetention(ctx, subject, with) })
-	if err == nil {
-		err = c.kept(ctx, "return", subject, by, "", func() error { return nil })
-	}
 	if err != nil {
 		return fmt.Errorf("consent: end retention: %w", err)
 	}
@@ -137,7 +144,7 @@ func (c *Config) kept(ctx context.Context, action, subject, by, article string, 
 		return err
 	}
 	entry.Actor, entry.Article = by, article
-	return c.announced(ctx, entry, act)
+	return c.announced(ctx, entry, subject, act)
 }
 
 // gone reports whether err says that a patient's keys are out of service, for

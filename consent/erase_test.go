@@ -60,7 +60,7 @@ func TestRetain(t *testing.T) {
 	require.Equal(t, "retain", e.Action)
 	require.Equal(t, "privacy-officer", e.Actor)
 	require.Equal(t, receipt.Basis, e.Article)
-	require.Equal(t, "withdraw", acts[len(acts)-2].Action, "what was permitted ends with it")
+	require.Equal(t, "withdraw", acts[len(acts)-3].Action, "what was permitted ends with it")
 
 	for _, req := range []Request{care, court} {
 		got, err := open(r, ayu.ID, row.Sealed, req)

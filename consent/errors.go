@@ -34,7 +34,7 @@ var (
 // DeniedError is a refusal of everything that was asked for. It is an
 // [ErrDenied].
 type DeniedError struct {
-	Action   string  // open, lookup, update, export
+	Action   string  // open, lookup, update, export, rebind
 	Type     string  // record type
 	Purpose  Purpose // of the request
 	Reason   Reason
@@ -59,9 +59,9 @@ type Withheld struct {
 // String is the text that a table shows: the field is withheld, not empty.
 func (Withheld) String() string { return "(withheld)" }
 
-// WithheldError is a partial answer: the fields it does not name were set. Who
-// accepts that says so with errors.As; who does not must treat it as a
-// refusal, for the withheld fields hold what they held before.
+// WithheldError is a partial answer: the fields it does not name were set, those
+// it names are zero. Who accepts that says so with errors.As; who does not must
+// treat it as a refusal, for a zero field is not an empty one.
 type WithheldError struct {
 	Type     string
 	Purpose  Purpose

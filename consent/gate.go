@@ -13,7 +13,7 @@ import (
 )
 
 // Gate is what a [Table] must obey before a row of it is given. The zero Gate
-// asks for k = 11 over the columns of birth dates, dates, sexes and regions, and
+// asks for k = 11 over the columns of birth dates, dates and sexes, and
 // leaves nobody out; see risk.Gate.
 type Gate struct {
 	// K is how many people at least must agree in all columns by which a patient
@@ -89,7 +89,7 @@ func (g *Gate) plan(p *phi.Plan, columns []string) (risk.Plan, error) {
 			plan.Keep = append(plan.Keep, name)
 		case f.Kind.Form == phi.Year:
 			plan.Quasi = append(plan.Quasi, risk.Quasi{Column: name, Levels: []risk.Level{years(5), years(10), years(20)}})
-		case f.Kind.Name == "sex", f.Kind.Name == "region":
+		case f.Kind.Name == "sex":
 			plan.Quasi = append(plan.Quasi, risk.Quasi{Column: name})
 		default:
 			plan.Keep = append(plan.Keep, name)

@@ -3,6 +3,7 @@ package consent
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/rahasia/rahasia/consent/internal/tally"
 	"github.com/rahasia/rahasia/internal/lp"
 	"github.com/rahasia/rahasia/internal/secret"
+	"github.com/rahasia/rahasia/internal/sqldb"
 	"github.com/rahasia/rahasia/keyring"
 	"github.com/rahasia/rahasia/pseudo"
 )
@@ -31,9 +33,7 @@ import (
 //
 // The counts lie where the [Log] lies, so processes that share its database
 // share them. They hold no actor and no patient in clear, and nothing older than
-// a day. Where they cannot be kept nothing is released: [ErrAudit]. In PostgreSQL a
-// role needs SELECT, INSERT, UPDATE and DELETE on consent_guard and
-// consent_guard_count.
+// a day. Where they cannot be kept nothing is released: [ErrAudit].
 //
 // It believes the actor that it is told: pass the login and not what a client
 // sent. Whoever may write the log's database can set the counts back; the log
@@ -246,6 +246,9 @@ type reaches struct {
 
 func openReaches(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*reaches, error) {
 	t, err := tally.Open(ctx, db)
+	if errors.Is(err, sqldb.ErrForeign) {
+		err = fmt.Errorf("tables: %w: %w", err, ErrTampered)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}

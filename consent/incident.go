@@ -175,46 +175,44 @@ func (in *inquiry) attribute(ctx context.Context) error {
 }
 
 // fits reports whether an entry is of the incident.
-func (in *inquiry) fits(b *logBody) bool {
-	w, at := &in.what, time.Unix(0, b.Time)
-	version, used := b.Keys[w.Compartment]
+func (in *inquiry) fits(e logged) bool {
+	w := &in.what
+	version, used := e.Keys[w.Compartment]
+	f := Filter{Actor: w.Actor, Recipient: w.Recipient, From: w.From, Until: w.Until}
 	switch {
-	case b.Action == "start",
-		w.Actor != "" && b.Actor != w.Actor,
-		w.Recipient != "" && b.Recipient != w.Recipient,
+	case e.Action == "start",
 		w.Compartment != "" && (!used || w.Version != 0 && version != w.Version),
-		!w.From.IsZero() && at.Before(w.From), !w.Until.IsZero() && !at.Before(w.Until),
-		len(w.Leaked) > 0 && (b.Action != "export" || !slices.Contains(in.meant, b.Recipient)):
+		len(w.Leaked) > 0 && (e.Action != "export" || !slices.Contains(in.meant, e.Recipient)):
 		return false
 	}
-	return true
+	return f.selects(e.logBody, e.version)
 }
 
 // read goes through the log: a second time where it met acts that did not happen,
-// whose first entries it had counted by then.
+// whose first entries it had counted by then. It looks at every entry: that an act
+// did not happen may be said after the time that is asked for.
 func (in *inquiry) read(ctx context.Context) error {
 	log, undone := in.cfg.Log, map[string]bool{}
 	for range 2 {
 		known := len(undone)
 		in.begin()
-		err := log.tree().Leaves(ctx, 0, func(_ int64, leaf []byte) error {
-			b, err := log.open(ctx, leaf)
+		for e, err := range log.walk(ctx) {
 			if err != nil {
 				return err
 			}
 			in.report.Log++
 			switch {
-			case b.Outcome == "failed":
-				undone[b.Decision] = true
-			case in.fits(b) && b.Outcome == "refused":
+			case e.Outcome == "completed": // counted when it was announced, by name but for one
+				if e.Action == "return" && in.fits(e) {
+					in.touch(e.logBody)
+				}
+			case e.Outcome == "failed":
+				undone[e.Decision] = true
+			case in.fits(e) && e.Outcome == "refused":
 				in.report.Refused++
-			case in.fits(b) && !undone[b.Decision]:
-				in.count(b)
+			case in.fits(e) && !undone[e.Decision]:
+				in.count(e.logBody)
 			}
-			return nil
-		})
-		if err != nil {
-			return err
 		}
 		if len(undone) == known {
 			break
@@ -241,9 +239,15 @@ func (in *inquiry) count(b *logBody) {
 	if b.Action == "lookup" {
 		r.Lookups++
 	}
+	in.touch(b)
+}
+
+// touch adds an act to what is known of its patient.
+func (in *inquiry) touch(b *logBody) {
 	if b.Patient == nil {
 		return
 	}
+	at := time.Unix(0, b.Time)
 	a := in.met[string(b.Patient)]
 	if a == nil {
 		a = &Affected{}
@@ -295,27 +299,19 @@ func noted(list []string, s string) []string {
 
 // name finds the patients' ids among the candidates.
 func (in *inquiry) name(ctx context.Context) error {
-	var page []string
-	flush := func() error {
-		all, err := in.cfg.Ring.Subjects(ctx, page, auditCompartment)
-		for i := 0; err == nil && i < len(all); i++ {
-			err = in.nameOne(ctx, page[i], all[i])
-		}
-		page = page[:0]
-		return err
-	}
-	for id := range in.patients {
-		if id == "" {
+	for page := range idPages(in.patients) {
+		if slices.Contains(page, "") {
 			return ErrSubject
 		}
-		if page = append(page, id); len(page) == pageSize {
-			if err := flush(); err != nil {
+		all, err := in.cfg.Ring.Subjects(ctx, page, auditCompartment)
+		if err != nil {
+			return err
+		}
+		for i := range all {
+			if err := in.nameOne(ctx, page[i], all[i]); err != nil {
 				return err
 			}
 		}
-	}
-	if err := flush(); err != nil {
-		return err
 	}
 	in.report.Unnamed = len(in.met)
 	slices.SortFunc(in.report.Patients, func(a, b Affected) int { return strings.Compare(a.Subject, b.Subject) })

@@ -31,7 +31,7 @@ func TestKillActs(t *testing.T) {
 				return true
 			}
 		}},
-		"erase": {1, func(t *testing.T, d *deployed) (func() error, func() bool) {
+		"erase": {2, func(t *testing.T, d *deployed) (func() error, func() bool) {
 			return func() error { _, err := d.cfg.Erase(ctx, ayu.ID, "clerk"); return err }, func() bool { return d.refuses(keyring.ErrShredded) }
 		}},
 		"withdraw": {1, func(t *testing.T, d *deployed) (func() error, func() bool) {

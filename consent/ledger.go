@@ -22,8 +22,9 @@ import (
 // noticed against the audit log ([NewRecords] compares), and if both were
 // cut, only against a [Log.Checkpoint] that left the house.
 //
-// It is written through [Config.Give] and [Config.Withdraw]. A Ledger is safe
-// for concurrent use.
+// It is written through [Config.Give], [Config.Withdraw] and what withdraws for
+// them ([Config.WithdrawAll], [Config.EndRepresentation], [Config.Retain]). A
+// Ledger is safe for concurrent use, and processes may share its database.
 type Ledger struct {
 	ring  *keyring.Ring
 	chain func() *evidence.Chain // a closure, so that what prints the ledger does not walk into it

@@ -35,7 +35,8 @@ const (
 // a value; the patient is named under a key that dies with the patient's.
 //
 // A Log is safe for concurrent use; what several callers append at the same
-// time is written together.
+// time is written together. Processes may share its database: what they write is
+// durable at once, and whichever of them holds a lease gives it its place.
 type Log struct {
 	ring *keyring.Ring
 	tree func() *evidence.Tree // a closure, so that what prints the log does not walk into it
@@ -55,7 +56,7 @@ type Entry struct {
 	Type      string // record type
 	Fields    []string
 	Withheld  []string
-	Outcome   string // done, refused; failed, of an act whose entry said done before; justified or unjustified, of a review
+	Outcome   string // done, refused; completed or failed, of an act whose entry said done before; justified or unjustified, of a review
 	Reason    Reason
 	Decision  string // id of the decision; of a review, the one that it is about
 	Recipient string // of an export
@@ -69,7 +70,8 @@ type Entry struct {
 	// keyset that wraps the patient's key.
 	Keys map[string]uint32
 
-	// Set by [Log.History] only, which asks by subject: they die with the patient's keys.
+	// Set by [Log.History] and [Config.AwaitingReview] only, which ask by subject:
+	// they die with the patient's keys.
 	Subject, Record string
 	Consents        []string // ids of the consents that decided, or were given or withdrawn
 }

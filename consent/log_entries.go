@@ -51,9 +51,6 @@ func (f *Filter) selects(b *logBody, version uint32) bool {
 	return true
 }
 
-// entryPage is how many entries are verified at a time.
-const entryPage = 1024
-
 // Entries goes through the log as it is when the loop begins and yields the
 // entries that f selects, in the log's order, which is nearly and not always that
 // of their times. Every entry that it passes is verified against the signed head;
@@ -62,41 +59,64 @@ const entryPage = 1024
 // the log.
 func (l *Log) Entries(ctx context.Context, f Filter) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
+		for e, err := range l.walk(ctx) {
+			if err != nil {
+				yield(Entry{}, fmt.Errorf("consent: entries: %w", err))
+				return
+			}
+			if f.selects(e.logBody, e.version) && !yield(e.entry(e.index), nil) {
+				return
+			}
+		}
+	}
+}
+
+// logged is an entry as it was sealed, and where.
+type logged struct {
+	*logBody
+	index   int64
+	version uint32 // of the keyset
+}
+
+// entryPage is how many entries are verified at a time.
+const entryPage = 1024
+
+// walk yields every entry of the log as it is when the loop begins, verified, or
+// last an error. It holds no connection while the loop has one: whoever loops may
+// need it.
+func (l *Log) walk(ctx context.Context) iter.Seq2[logged, error] {
+	return func(yield func(logged, error) bool) {
 		size, err := l.tree().Size(ctx)
 		for from := int64(0); err == nil && from < size; from += entryPage {
-			var page []Entry
-			if page, err = l.page(ctx, &f, from, min(size, from+entryPage)); err != nil {
+			var page []logged
+			if page, err = l.page(ctx, from, min(size, from+entryPage)); err != nil {
 				break
 			}
-			for i := range page {
-				if !yield(page[i], nil) {
+			for _, e := range page {
+				if !yield(e, nil) {
 					return
 				}
 			}
 		}
 		if err != nil {
-			yield(Entry{}, fmt.Errorf("consent: entries: %w", err))
+			yield(logged{}, err)
 		}
 	}
 }
 
 var errEnough = errors.New("enough")
 
-// page returns what f selects of the entries in [from, to). It holds no
-// connection when it returns: whoever loops may need it.
-func (l *Log) page(ctx context.Context, f *Filter, from, to int64) (out []Entry, err error) {
+// page returns the entries in [from, to).
+func (l *Log) page(ctx context.Context, from, to int64) (out []logged, err error) {
 	err = l.tree().Leaves(ctx, from, func(i int64, leaf []byte) error {
 		if i == to {
 			return errEnough
 		}
 		b, err := l.open(ctx, leaf)
-		if err != nil {
-			return err
+		if err == nil {
+			out = append(out, logged{b, i, binary.BigEndian.Uint32(leaf[1:5])})
 		}
-		if f.selects(b, binary.BigEndian.Uint32(leaf[1:5])) {
-			out = append(out, b.entry(i))
-		}
-		return nil
+		return err
 	})
 	if err != nil && !errors.Is(err, errEnough) {
 		return nil, err

@@ -31,7 +31,6 @@ func TestTamperJournalPutBack(t *testing.T) {
 	require.NoError(t, err)
 	_, err = cfg.Erase(ctx, ayu.ID, "clerk")
 	require.NoError(t, err)
-	require.NoError(t, cfg.Log.append(ctx, &logBody{Action: "open", Outcome: "done"})) // any act after it
 	require.NoError(t, cfg.Close())
 	for name, text := range older {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), text, 0o600))
@@ -42,6 +41,52 @@ func TestTamperJournalPutBack(t *testing.T) {
 		t.Fatal("opened: ", err)
 	}
 	require.ErrorIs(t, err, keyring.ErrRolledBack)
+}
+
+// TestActsOnKeysAreClosed: when an act on a patient's keys is over, the newest
+// entry carries the journal's head as it is then, so that key store and journal
+// cannot go back behind the act although nothing else is logged.
+func TestActsOnKeysAreClosed(t *testing.T) {
+	ctx := context.Background()
+	cfg, key := custodianConfig(t)
+	r := people(t, cfg)
+	row := sealed(t, r, ayu, Treatment)
+	other := ayu
+	other.ID = "p-other"
+	sealed(t, r, other, Treatment)
+	for _, act := range []struct {
+		name string
+		do   func() error
+	}{
+		{"retain", func() error { _, err := cfg.Retain(ctx, ayu.ID, "officer", untilNextYear()); return err }},
+		{"return", func() error { return cfg.EndRetention(ctx, ayu.ID, "custodian", key) }},
+		{"retain", func() error { _, err := cfg.Retain(ctx, ayu.ID, "officer", untilNextYear()); return err }},
+		{"erase", func() error { _, err := cfg.EraseRetained(ctx, ayu.ID, "officer", "PN 12/2026"); return err }},
+		{"erase", func() error { _, err := cfg.Erase(ctx, other.ID, "officer"); return err }},
+	} {
+		before, _, err := cfg.Ring.JournalHead(ctx)
+		require.NoError(t, err)
+		require.NoError(t, act.do(), act.name)
+		head, hash, err := cfg.Ring.JournalHead(ctx)
+		require.NoError(t, err)
+		require.Greater(t, head, before)
+		got, err := cfg.Log.newest(ctx)
+		require.NoError(t, err)
+		require.Equal(t, act.name, got.Action)
+		require.Equal(t, head, got.Journal, act.name)
+		require.Equal(t, hash[:], got.JournalHash)
+	}
+	all := entries(t, cfg.Log)
+	said, closed := all[len(all)-2], all[len(all)-1]
+	require.Equal(t, []string{"done", "completed"}, []string{said.Outcome, closed.Outcome})
+	require.Equal(t, said.Decision, closed.Decision)
+	require.Equal(t, "officer", closed.Actor)
+	_, err := open(r, ayu.ID, row.Sealed, care)
+	require.ErrorIs(t, err, keyring.ErrShredded)
+	got := investigate(t, cfg, Incident{Actor: "custodian"}, nil)
+	require.Equal(t, []int{1, 1}, []int{got.Entries, got.Unnamed}, "who got back the keys is known by the second entry")
+	got = investigate(t, cfg, Incident{Actor: "officer"}, nil)
+	require.Equal(t, 6, got.Entries, "two ends of consents, two retentions, two erasures: what closes an act is no act of its own")
 }
 
 // TestEntryCarriesJournal: what an entry says is what the journal held.

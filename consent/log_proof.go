@@ -143,20 +143,18 @@ func (l *Log) History(ctx context.Context, subject string) ([]Entry, error) {
 		return nil, fmt.Errorf("consent: history: %w", err)
 	}
 	var out []Entry
-	err = l.tree().Leaves(ctx, 0, func(i int64, leaf []byte) error {
-		b, err := l.open(ctx, leaf)
+	for b, err := range l.walk(ctx) {
 		if err != nil {
-			return err
+			return nil, fmt.Errorf("consent: history: %w", err)
 		}
-		e := b.entry(i)
-		is, err := e.name(openers, b.Subject, subject)
-		if is {
+		e := b.entry(b.index)
+		named, err := e.name(openers, b.Subject, subject)
+		if err != nil {
+			return nil, fmt.Errorf("consent: history: %w", err)
+		}
+		if named {
 			out = append(out, e)
 		}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("consent: history: %w", err)
 	}
 	return out, nil
 }

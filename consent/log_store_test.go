@@ -76,3 +76,12 @@ func TestBypassSlowOrFullLog(t *testing.T) {
 		})
 	}
 }
+
+// TestTamperPlantedCounts: what lies beside the log's own tables is as they are.
+func TestTamperPlantedCounts(t *testing.T) {
+	cfg, db := sqlConfig(t)
+	_, err := db.Exec(`CREATE TRIGGER planted BEFORE INSERT ON consent_guard_count BEGIN SELECT RAISE(IGNORE); END`)
+	require.NoError(t, err)
+	_, err = OpenLog(context.Background(), cfg.Ring, db)
+	require.ErrorIs(t, err, ErrTampered)
+}

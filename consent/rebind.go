@@ -14,7 +14,7 @@ import (
 // Of a type without record ids the patient then has two rows: merge them with
 // [Records.Update], and delete one.
 //
-// The request must be permitted for every field under the consents of from, as an
+// The request must be permitted for every field under the consents of from, as for a
 // [Records.Update] of them all; that is often a [LegalBasis] for Operations, of
 // the action Correct. From then on the consents of to decide. So what from
 // refused, in a consent of its own or by an exception, is given for to as well

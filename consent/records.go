@@ -354,32 +354,6 @@ func (r *Records[T]) denied(b *logBody) *DeniedError {
 	return &DeniedError{Action: b.Action, Type: r.name, Purpose: b.Purpose, Reason: b.Reason, Decision: b.Decision}
 }
 
-func (req *Request) check() error {
-	switch {
-	case req.Purpose == "":
-		return fmt.Errorf("purpose: %w", ErrRequest)
-	case req.Actor == "":
-		return fmt.Errorf("actor: %w", ErrRequest)
-	case !text(string(req.Purpose), req.Actor, req.Role, req.Recipient, req.Justification, req.Job):
-		return ErrLimit
-	}
-	return req.Gate.check()
-}
-
-// roleKnown reports whether a request may name this role.
-func (c *Config) roleKnown(role string) bool {
-	_, ok := c.Roles[role]
-	return ok || len(c.Roles) == 0 && role == ""
-}
-
-// roleMay reports whether a role may open a compartment.
-func (c *Config) roleMay(role, compartment string) bool {
-	if len(c.Roles) == 0 {
-		return role == ""
-	}
-	return slices.Contains(c.Roles[role], compartment)
-}
-
 // subjectKey returns the key under which entries name the patient, or a nil
 // key where there is none to name: a patient without records, an erased or a retained one.
 func (c *Config) subjectKey(ctx context.Context, subject string) (*keyring.SubjectKey, error) {

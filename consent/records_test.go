@@ -407,7 +407,7 @@ func TestErase(t *testing.T) {
 	require.ErrorIs(t, err, keyring.ErrShredded)
 	n, err := r.cfg.Log.Verify(ctx)
 	require.NoError(t, err)
-	require.EqualValues(t, 5, n, "the entries stay and stay provable")
+	require.EqualValues(t, 6, n, "the entries stay and stay provable")
 	require.Equal(t, "dr-ayu", entries(t, r.cfg.Log)[2].Actor, "and so does who looked")
 }
 

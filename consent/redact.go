@@ -210,11 +210,7 @@ func (s *search) in(v reflect.Value, exported bool) bool {
 	case reflect.Pointer:
 		return exported && s.in(v.Elem(), true)
 	case reflect.Slice, reflect.Array:
-		for i := range v.Len() {
-			if s.in(v.Index(i), exported) {
-				return true
-			}
-		}
+		return among(v.Len(), func(i int) bool { return s.in(v.Index(i), exported) })
 	case reflect.Map:
 		for it := v.MapRange(); it.Next(); {
 			if s.in(it.Key(), exported) || s.in(it.Value(), exported) {
@@ -222,10 +218,16 @@ func (s *search) in(v reflect.Value, exported bool) bool {
 			}
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			if s.in(v.Field(i), exported && v.Type().Field(i).IsExported()) {
-				return true
-			}
+		return among(v.NumField(), func(i int) bool { return s.in(v.Field(i), exported && v.Type().Field(i).IsExported()) })
+	}
+	return false
+}
+
+// among reports whether is holds for one of n.
+func among(n int, is func(int) bool) bool {
+	for i := range n {
+		if is(i) {
+			return true
 		}
 	}
 	return false

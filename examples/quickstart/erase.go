@@ -32,7 +32,7 @@ func (s *story) erase(ctx context.Context) error {
 
 func (s *story) eraseLeaver(ctx context.Context) (keyring.Receipt, error) {
 	c := s.clinic
-	c.acts.Add(1)
+	c.acts.Add(2) // an erasure has an entry before it and one after
 	receipt, err := c.cfg.Erase(ctx, leaver, "privacy-officer")
 	if err != nil {
 		return receipt, err

@@ -58,7 +58,7 @@ func Kinds() []Kind {
 		{"nik-ibu", identity, Drop, true, ""},
 		{"passport", identity, Drop, true, ""},
 		{"phone", identity, Drop, true, ""},
-		{"region", identity, Drop, false, lowEntropy}, // until a k gate stands before an export
+		{"region", identity, Drop, false, lowEntropy}, // whoever may have it takes it by a policy of package pseudo
 		{"sensitive", sensitive, Drop, false, lowEntropy},
 		{"sex", identity, Keep, false, lowEntropy},
 		{"text", clinical, Drop, false, freeText},

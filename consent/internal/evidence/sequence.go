@@ -98,12 +98,15 @@ func (t *Tree) seeTo() {
 			t.mu.Unlock()
 			return
 		}
+		more := t.inMemory && len(t.own) >= stepBlocks
 		t.mu.Unlock()
 		wait := stepPause
 		if err != nil {
 			wait = failPause
 		} else if busy {
 			wait = busyPause
+		} else if more {
+			wait = 0 // a whole step waits already, no disk profits from a pause, and who appends may wait for room
 		}
 		time.Sleep(wait)
 	}
@@ -239,6 +242,12 @@ func (t *Tree) takeStep(ctx context.Context) (busy bool, err error) {
 	} else if err != nil {
 		return false, err
 	}
+	t.stepped(g, next)
+	return false, nil
+}
+
+// stepped remembers a step that is done. t.turn is held.
+func (t *Tree) stepped(g *growth, next tlog.Tree) {
 	t.step.epoch = g.old.epoch
 	if !g.mine {
 		t.step.epoch++
@@ -250,7 +259,6 @@ func (t *Tree) takeStep(ctx context.Context) (busy bool, err error) {
 	for i := range g.blocks {
 		delete(t.own, g.blocks[i].id)
 	}
-	return false, nil
 }
 
 // owned are the blocks that this process wrote and has not seen in the tree.

@@ -3,11 +3,13 @@ package tally
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
+
+	"github.com/rahasia/rahasia/internal/sqldb"
 )
 
 // sqlStore keeps counts in a database: a row for each thing that somebody
@@ -29,11 +31,11 @@ type dialect struct {
 
 func ofSQLite() dialect {
 	return dialect{begin: "BEGIN IMMEDIATE", schema: []string{
-		`CREATE TABLE IF NOT EXISTS consent_guard (
+		`CREATE TABLE consent_guard (
 			who BLOB NOT NULL CHECK (length(who) = 16), what BLOB NOT NULL CHECK (length(what) = 16), step INTEGER NOT NULL,
 			PRIMARY KEY (who, what)) STRICT, WITHOUT ROWID`,
-		`CREATE INDEX IF NOT EXISTS consent_guard_step ON consent_guard (step)`,
-		`CREATE TABLE IF NOT EXISTS consent_guard_count (
+		`CREATE INDEX consent_guard_step ON consent_guard (step)`,
+		`CREATE TABLE consent_guard_count (
 			who BLOB NOT NULL CHECK (length(who) = 16), step INTEGER NOT NULL, n INTEGER NOT NULL,
 			PRIMARY KEY (who, step)) STRICT, WITHOUT ROWID`,
 	}}
@@ -53,42 +55,46 @@ func ofPostgres() dialect {
 	}}
 }
 
+// newSQL opens the tables and makes them where none is there: a role that may not
+// can open the tally where they are. What was not made with them is
+// [sqldb.ErrForeign].
 func newSQL(ctx context.Context, db *sql.DB) (*sqlStore, error) {
-	var version string
-	err := db.QueryRowContext(ctx, `SELECT version()`).Scan(&version)
-	if err == nil && strings.HasPrefix(version, "PostgreSQL ") {
-		s := &sqlStore{db: db, dialect: ofPostgres()}
-		return s, s.within(ctx, func(c *sql.Conn) error { return s.createPostgres(ctx, c) })
-	}
-	if lite := db.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&version); lite != nil {
-		return nil, fmt.Errorf("neither PostgreSQL nor SQLite: %w", errors.Join(err, lite))
+	kind, err := sqldb.DialectOf(ctx, db)
+	if err != nil {
+		return nil, err
 	}
 	s := &sqlStore{db: db, dialect: ofSQLite()}
-	for _, statement := range s.dialect.schema {
-		if _, err := db.ExecContext(ctx, statement); err != nil {
-			return nil, fmt.Errorf("schema: %w", err)
-		}
+	if kind == sqldb.Postgres {
+		s.dialect = ofPostgres()
 	}
-	return s, nil
+	if there, err := s.intact(ctx, kind, db); err != nil || there {
+		return s, err
+	}
+	return s, s.within(ctx, func(c *sql.Conn) error {
+		if kind == sqldb.Postgres {
+			if _, err := c.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext('consent_guard'))`); err != nil {
+				return err
+			}
+		}
+		if there, err := s.intact(ctx, kind, c); err != nil || there {
+			return err // another process was first
+		}
+		for _, statement := range s.dialect.schema {
+			if _, err := c.ExecContext(ctx, statement); err != nil {
+				return fmt.Errorf("schema: %w", err)
+			}
+		}
+		return nil
+	})
 }
 
-// createPostgres makes the tables where they are missing: a role that may not
-// can open the tally where they are.
-func (s *sqlStore) createPostgres(ctx context.Context, c *sql.Conn) error {
-	if _, err := c.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext('consent_guard'))`); err != nil {
-		return err
+// intact reports whether the tables are there, as they were made.
+func (s *sqlStore) intact(ctx context.Context, kind sqldb.Dialect, q sqldb.Querier) (bool, error) {
+	n, err := kind.Intact(ctx, q, s.dialect.schema)
+	if want := kind.Objects(s.dialect.schema); err == nil && n != 0 && n != want {
+		err = fmt.Errorf("%d of %d tables and indexes: %w", n, want, sqldb.ErrForeign)
 	}
-	var there int
-	err := c.QueryRowContext(ctx, `SELECT count(*) FROM pg_class WHERE oid IN (to_regclass('consent_guard'), to_regclass('consent_guard_count'))`).Scan(&there)
-	if err != nil || there == 2 {
-		return err
-	}
-	for _, statement := range s.dialect.schema {
-		if _, err := c.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("schema: %w", err)
-		}
-	}
-	return nil
+	return n != 0, err
 }
 
 // within runs f in a transaction that writes. It does not use database/sql's
@@ -107,8 +113,11 @@ func (s *sqlStore) within(ctx context.Context, f func(*sql.Conn) error) error {
 			return nil
 		}
 	}
-	_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // the first error is the one to tell
-	return err
+	if _, undone := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); undone != nil {
+		// Half a transaction must not wait in the pool for another's COMMIT.
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+	return err // the first error is the one to tell
 }
 
 func (s *sqlStore) count(ctx context.Context, who ID, now int64, choose func(standing) chosen, whats []ID) error {

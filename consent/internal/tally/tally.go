@@ -3,8 +3,8 @@
 // that is nor what: both are 16 bytes that only the caller can make.
 //
 // The counts live in an SQL database, SQLite or PostgreSQL, whose tables are
-// made where they are missing and which processes may share, or in memory. What
-// is older than a day is deleted.
+// made where they are missing, refused where something was planted among them,
+// and shared by processes; or in memory. What is older than a day is deleted.
 package tally
 
 import (
@@ -62,7 +62,8 @@ type Count struct {
 	Hour, Day int    // different things by now
 }
 
-// Open returns the tally in db; in memory where db is nil.
+// Open returns the tally in db; in memory where db is nil. Tables that are not as
+// they were made are sqldb.ErrForeign.
 func Open(ctx context.Context, db *sql.DB) (*Tally, error) {
 	t := &Tally{store: newMemory(), fresh: map[[2]ID]int64{}}
 	if db != nil {

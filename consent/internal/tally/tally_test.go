@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rahasia/rahasia/internal/pgtest"
+	"github.com/rahasia/rahasia/internal/sqldb"
 	"github.com/rahasia/rahasia/internal/sqlite"
 )
 
@@ -218,4 +219,51 @@ func TestOneConnection(t *testing.T) {
 		n, _ := count(t, another(), id(1), ids(0, 5), noon, nil)
 		require.Equal(t, 5, n)
 	})
+}
+
+// TestPlanted: who may change the schema cannot have counts lost or copied by
+// something among the tables.
+func TestPlanted(t *testing.T) {
+	common := []string{
+		`ALTER TABLE consent_guard RENAME TO gone; CREATE VIEW consent_guard AS SELECT * FROM gone`,
+		`ALTER TABLE consent_guard_count RENAME TO gone`,
+	}
+	for dialect, statements := range map[string][]string{
+		"sqlite": {
+			`CREATE TRIGGER planted BEFORE INSERT ON consent_guard_count BEGIN SELECT RAISE(IGNORE); END`,
+			`CREATE TABLE loot (w BLOB); CREATE TRIGGER planted AFTER INSERT ON CONSENT_Guard BEGIN INSERT INTO loot VALUES (new.what); END`,
+			`CREATE INDEX planted ON consent_guard (what)`,
+			`ALTER TABLE consent_guard ADD COLUMN more TEXT`,
+			`DROP INDEX consent_guard_step`,
+		},
+		"postgres": {
+			`CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER planted BEFORE INSERT ON consent_guard_count FOR EACH ROW EXECUTE FUNCTION nothing()`,
+			`CREATE RULE planted AS ON INSERT TO consent_guard DO INSTEAD NOTHING`,
+			`ALTER TABLE consent_guard_count ENABLE ROW LEVEL SECURITY`,
+			`CREATE TABLE child () INHERITS (consent_guard)`,
+			`ALTER TABLE consent_guard_count ALTER n SET DEFAULT 0`,
+		},
+	} {
+		for _, statement := range append(common[:2:2], statements...) {
+			t.Run(dialect, func(t *testing.T) {
+				var db *sql.DB
+				if dialect == "postgres" {
+					db = pgtest.Open(t, server.Start(t).Database(t))
+				} else {
+					var err error
+					db, err = sqlite.Open(filepath.Join(t.TempDir(), "db"))
+					require.NoError(t, err)
+					defer db.Close()
+				}
+				for range 2 {
+					_, err := Open(t.Context(), db)
+					require.NoError(t, err)
+				}
+				_, err := db.Exec(statement)
+				require.NoError(t, err)
+				_, err = Open(t.Context(), db)
+				require.ErrorIs(t, err, sqldb.ErrForeign, statement)
+			})
+		}
+	}
 }
