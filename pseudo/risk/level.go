@@ -40,22 +40,22 @@ func Prefix(n int) Level {
 // multiple of the one before.
 func Bands(width int) Level {
 	return func(value string) (string, bool) {
-		if width < 1 || width > 1e9 {
+		if width < 1 || width > numbers {
 			return "", false
 		}
 		for _, open := range []string{"+", " or earlier"} {
 			if n, is := strings.CutSuffix(value, open); is {
-				if _, ok := whole(n); ok {
+				if _, ok := whole(n, numbers); ok {
 					return value, true
 				}
 				return "", false
 			}
 		}
 		first, last, banded := strings.Cut(value, "-")
-		n, ok := whole(first)
+		n, ok := whole(first, numbers)
 		low := n / uint64(width) * uint64(width)
 		if banded && ok {
-			to, is := whole(last)
+			to, is := whole(last, 2*numbers) // the band of the greatest numbers ends beyond them
 			ok = is && n < to && to-low < uint64(width)
 		}
 		switch {
@@ -68,8 +68,11 @@ func Bands(width int) Level {
 	}
 }
 
-// whole returns the number below 1,000,000,000 that a text writes.
-func whole(text string) (n uint64, ok bool) {
+// numbers is below which numbers have bands; widths end there too.
+const numbers = 1_000_000_000
+
+// whole returns the number below limit that a text writes.
+func whole(text string, limit uint64) (n uint64, ok bool) {
 	n, err := strconv.ParseUint(text, 10, 32)
-	return n, err == nil && n < 1e9
+	return n, err == nil && n < limit
 }
