@@ -52,7 +52,7 @@ func benchmarkAppend(b *testing.B, batch, goroutines int) {
 	cfg := memoryConfig(b)
 	db, err := sqlite.Open(filepath.Join(b.TempDir(), "consent.db"))
 	require.NoError(b, err)
-	defer db.Close()
+	defer func() { _ = sqlite.Close(db) }()
 	cfg.Log, err = OpenLog(ctx, cfg.Ring, db)
 	require.NoError(b, err)
 	subject := make([]byte, 80)

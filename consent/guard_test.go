@@ -50,7 +50,7 @@ func guarded(t testing.TB, n int, database bool) (*Records[chart], *watch, []sto
 	if database {
 		db, err := sqlite.Open(filepath.Join(t.TempDir(), "consent.db"))
 		require.NoError(t, err)
-		t.Cleanup(func() { _ = db.Close() })
+		t.Cleanup(func() { _ = sqlite.Close(db) })
 		reopen(t, cfg, db)
 		w.db = db
 	}

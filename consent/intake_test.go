@@ -30,7 +30,7 @@ func intakeClinic(t testing.TB, cfg *Config) (*envelope.Inbox, *envelope.Intake,
 	require.NoError(t, err)
 	db, err := sqlite.Open(filepath.Join(t.TempDir(), "app.db"))
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = db.Close() })
+	t.Cleanup(func() { _ = sqlite.Close(db) })
 	_, err = db.Exec(`CREATE TABLE rahasia_accepted (inbox TEXT NOT NULL, version BIGINT NOT NULL, id BYTEA PRIMARY KEY)`)
 	require.NoError(t, err)
 	return inbox, to, db

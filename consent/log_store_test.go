@@ -41,11 +41,11 @@ func TestBypassSlowOrFullLog(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "log.db")
 			db, err := sqlite.Open(path)
 			require.NoError(t, err)
-			defer db.Close()
+			defer func() { _ = sqlite.Close(db) }()
 			db.SetMaxOpenConns(1) // how many pages there may be is a matter of the connection
 			other, err := sqlite.Open(path)
 			require.NoError(t, err)
-			defer other.Close()
+			defer func() { _ = sqlite.Close(other) }()
 			cfg.Log, err = OpenLog(context.Background(), cfg.Ring, db)
 			require.NoError(t, err)
 			r := people(t, cfg)

@@ -20,7 +20,7 @@ func sqlConfig(t testing.TB) (*Config, *sql.DB) {
 	cfg := memoryConfig(t)
 	db, err := sqlite.Open(filepath.Join(t.TempDir(), "consent.db"))
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = db.Close() })
+	t.Cleanup(func() { _ = sqlite.Close(db) })
 	reopen(t, cfg, db)
 	return cfg, db
 }

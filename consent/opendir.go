@@ -194,7 +194,7 @@ func (c *Config) openKeys(ctx context.Context, dir string, kek keyring.KEK, open
 	if err != nil {
 		return err
 	}
-	c.closers = append(c.closers, db.Close)
+	c.closers = append(c.closers, func() error { return sqlite.Close(db) })
 	store, err := sqlstore.New(ctx, db)
 	if err != nil {
 		return err
@@ -215,7 +215,7 @@ func (c *Config) openRecords(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	c.closers = append(c.closers, db.Close)
+	c.closers = append(c.closers, func() error { return sqlite.Close(db) })
 	if c.Ledger, err = OpenLedger(ctx, c.Ring, db); err != nil {
 		return err
 	}

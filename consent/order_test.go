@@ -276,7 +276,7 @@ func TestOneConnection(t *testing.T) {
 	defer cancel()
 	db, err := sqlite.Open(filepath.Join(t.TempDir(), "all.db"))
 	require.NoError(t, err)
-	defer db.Close()
+	defer func() { _ = sqlite.Close(db) }()
 	db.SetMaxOpenConns(1)
 	store, err := sqlstore.New(ctx, db)
 	require.NoError(t, err)

@@ -43,7 +43,7 @@ func TestBypassStale(t *testing.T) {
 			return func() *sql.DB {
 				db, err := sqlite.Open(file)
 				require.NoError(t, err)
-				t.Cleanup(func() { _ = db.Close() })
+				t.Cleanup(func() { _ = sqlite.Close(db) })
 				return db
 			}
 		},

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	_ "modernc.org/sqlite" // registers the driver "sqlite": pure Go, no cgo
 )
@@ -49,6 +50,17 @@ func Open(path string) (*sql.DB, error) {
 		return nil, fmt.Errorf("sqlite: %w", errors.Join(err, db.Close()))
 	}
 	return db, nil
+}
+
+// Close closes db and waits until no goroutine uses a connection of it any more:
+// sql.DB does not, and who removes the folder next would meet files being
+// written. After ten seconds it gives up waiting.
+func Close(db *sql.DB) error {
+	err := db.Close()
+	for end := time.Now().Add(10 * time.Second); db.Stats().OpenConnections > 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	return err
 }
 
 // dsn quotes path, so that no character of it becomes a parameter.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -95,4 +96,24 @@ func TestOpenRefuses(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("this is no database, it is a text of some length"), 0o600))
 	_, err = Open(path)
 	require.Error(t, err)
+}
+
+// TestCloseWaits: whoever still uses a connection is waited for.
+func TestCloseWaits(t *testing.T) {
+	db, err := Open(filepath.Join(t.TempDir(), "a.db"))
+	require.NoError(t, err)
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	released := make(chan struct{})
+	go func() {
+		time.Sleep(20 * time.Millisecond)
+		close(released)
+		_ = conn.Close()
+	}()
+	require.NoError(t, Close(db))
+	select {
+	case <-released:
+	default:
+		t.Fatal("closed while a connection was in use")
+	}
 }

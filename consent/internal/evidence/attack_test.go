@@ -22,7 +22,7 @@ func newDB(t testing.TB) *sql.DB {
 	t.Helper()
 	db, err := sqlite.Open(filepath.Join(t.TempDir(), "e.db"))
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = db.Close() })
+	t.Cleanup(func() { _ = sqlite.Close(db) })
 	return db
 }
 

@@ -38,7 +38,7 @@ func TestChain(t *testing.T) {
 	ring := newRing(t)
 	db, err := sqlite.Open(filepath.Join(t.TempDir(), "c.db"))
 	require.NoError(t, err)
-	defer db.Close()
+	defer func() { _ = sqlite.Close(db) }()
 	inFile, err := OpenChain(ctx, ring, db)
 	require.NoError(t, err)
 	inMemory, err := OpenChain(ctx, ring, nil)

@@ -96,7 +96,7 @@ func openPlace(t testing.TB, place string) *sql.DB {
 	}
 	db, err := sqlite.Open(place)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = db.Close() })
+	t.Cleanup(func() { _ = sqlite.Close(db) })
 	return db
 }
 

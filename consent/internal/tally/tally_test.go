@@ -45,7 +45,7 @@ func each(t *testing.T, test func(t *testing.T, first *Tally, another func() *Ta
 		"sqlite": func(t *testing.T) *sql.DB {
 			db, err := sqlite.Open(filepath.Join(t.TempDir(), "db"))
 			require.NoError(t, err)
-			t.Cleanup(func() { _ = db.Close() })
+			t.Cleanup(func() { _ = sqlite.Close(db) })
 			return db
 		},
 		"postgres": func(t *testing.T) *sql.DB { return pgtest.Open(t, server.Start(t).Database(t)) },
@@ -253,7 +253,7 @@ func TestPlanted(t *testing.T) {
 					var err error
 					db, err = sqlite.Open(filepath.Join(t.TempDir(), "db"))
 					require.NoError(t, err)
-					defer db.Close()
+					defer func() { _ = sqlite.Close(db) }()
 				}
 				for range 2 {
 					_, err := Open(t.Context(), db)
