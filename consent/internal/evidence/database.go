@@ -3,10 +3,8 @@ package evidence
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/rahasia/rahasia/internal/sqldb"
@@ -30,42 +28,17 @@ func openDatabase(ctx context.Context, db *sql.DB, statements []string, first ..
 	if err != nil {
 		return nil, err
 	}
-	d := &database{db, dialect}
 	if dialect == sqldb.Postgres {
 		statements = postgresTables(statements)
 	}
-	there, err := d.intact(ctx, db, statements)
-	if err != nil || there {
-		return d, err
+	err = dialect.Make(ctx, db, "consent_tables", statements, first...)
+	if errors.Is(err, sqldb.ErrForeign) {
+		err = fmt.Errorf("tables: %w: %w", err, ErrTampered)
 	}
-	return d, d.update(ctx, func(c *sql.Conn) error {
-		if there, err := d.intact(ctx, c, statements); err != nil || there {
-			return err // another process was first
-		}
-		for _, s := range slices.Concat(statements, first) {
-			if _, err := c.ExecContext(ctx, s); err != nil {
-				return fmt.Errorf("schema: %w", err)
-			}
-		}
-		return nil
-	}, creating)
-}
-
-// creating keeps processes from making the tables at the same time.
-const creating = `SELECT pg_advisory_xact_lock(hashtext('consent_tables'))`
-
-// intact reports whether the tables are there, as they were made.
-func (d *database) intact(ctx context.Context, q sqldb.Querier, statements []string) (bool, error) {
-	n, err := d.dialect.Intact(ctx, q, statements)
-	switch {
-	case errors.Is(err, sqldb.ErrForeign):
-		return false, fmt.Errorf("tables: %w: %w", err, ErrTampered)
-	case err != nil:
-		return false, err
-	case n != 0 && n != d.dialect.Objects(statements):
-		return false, fmt.Errorf("%d of %d tables and indexes: %w", n, d.dialect.Objects(statements), ErrTampered)
+	if err != nil {
+		return nil, err
 	}
-	return n != 0, nil
+	return &database{db, dialect}, nil
 }
 
 // postgresTables are statements for SQLite in PostgreSQL's words.
@@ -81,11 +54,8 @@ func postgresTables(statements []string) []string {
 // its beginning on; on PostgreSQL the statement lock, if it is not empty, is the
 // first in it.
 func (d *database) update(ctx context.Context, f func(*sql.Conn) error, lock string) error {
-	if d.dialect == sqldb.SQLite {
-		return transact(ctx, d.DB, "BEGIN IMMEDIATE", "COMMIT", f)
-	}
-	return transact(ctx, d.DB, "BEGIN ISOLATION LEVEL READ COMMITTED", "COMMIT", func(c *sql.Conn) error {
-		if lock != "" {
+	return d.dialect.Update(ctx, d.DB, func(c *sql.Conn) error {
+		if d.dialect == sqldb.Postgres && lock != "" {
 			if _, err := c.ExecContext(ctx, lock); err != nil {
 				return err
 			}
@@ -96,35 +66,7 @@ func (d *database) update(ctx context.Context, f func(*sql.Conn) error, lock str
 
 // view runs f on one state of the database.
 func (d *database) view(ctx context.Context, f func(*sql.Conn) error) error {
-	begin := "BEGIN DEFERRED"
-	if d.dialect == sqldb.Postgres {
-		begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-	}
-	return transact(ctx, d.DB, begin, "ROLLBACK", f)
-}
-
-// transact runs f on one connection between the statements begin and end. It
-// does not use database/sql's transactions, which take SQLite's write lock for
-// a view too where the connection string says so.
-func transact(ctx context.Context, db *sql.DB, begin, end string, f func(*sql.Conn) error) error {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if _, err := conn.ExecContext(ctx, begin); err != nil {
-		return err
-	}
-	if err = f(conn); err == nil {
-		if _, err = conn.ExecContext(ctx, end); err == nil {
-			return nil
-		}
-	}
-	if _, undone := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); undone != nil {
-		// Half a transaction must not wait in the pool for another's COMMIT.
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
-	}
-	return err // the first error is the one to tell
+	return d.dialect.View(ctx, d.DB, f)
 }
 
 // listed is n parameters from $1 on, separated by commas.

@@ -3,7 +3,6 @@ package tally
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -17,6 +16,7 @@ import (
 // costs no more when many were counted before.
 type sqlStore struct {
 	db      *sql.DB
+	kind    sqldb.Dialect
 	dialect dialect
 	swept   atomic.Int64 // the step of the last sweep
 }
@@ -24,13 +24,12 @@ type sqlStore struct {
 // dialect is what differs between databases.
 type dialect struct {
 	schema []string
-	begin  string
 	lock   string // with who as a number: keeps others who count for it waiting
 	skip   string // of a selection: leaves out what others have locked
 }
 
 func ofSQLite() dialect {
-	return dialect{begin: "BEGIN IMMEDIATE", schema: []string{
+	return dialect{schema: []string{
 		`CREATE TABLE consent_guard (
 			who BLOB NOT NULL CHECK (length(who) = 16), what BLOB NOT NULL CHECK (length(what) = 16), step INTEGER NOT NULL,
 			PRIMARY KEY (who, what)) STRICT, WITHOUT ROWID`,
@@ -44,7 +43,7 @@ func ofSQLite() dialect {
 // ofPostgres counts under READ COMMITTED, where each statement sees what those
 // committed who held the lock before.
 func ofPostgres() dialect {
-	return dialect{begin: "BEGIN ISOLATION LEVEL READ COMMITTED", lock: `SELECT pg_advisory_xact_lock($1)`, skip: ` FOR UPDATE SKIP LOCKED`, schema: []string{
+	return dialect{lock: `SELECT pg_advisory_xact_lock($1)`, skip: ` FOR UPDATE SKIP LOCKED`, schema: []string{
 		`CREATE TABLE consent_guard (
 			who bytea NOT NULL CHECK (length(who) = 16), what bytea NOT NULL CHECK (length(what) = 16), step bigint NOT NULL,
 			PRIMARY KEY (who, what))`,
@@ -63,65 +62,15 @@ func newSQL(ctx context.Context, db *sql.DB) (*sqlStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sqlStore{db: db, dialect: ofSQLite()}
+	s := &sqlStore{db: db, kind: kind, dialect: ofSQLite()}
 	if kind == sqldb.Postgres {
 		s.dialect = ofPostgres()
 	}
-	if there, err := s.intact(ctx, kind, db); err != nil || there {
-		return s, err
-	}
-	return s, s.within(ctx, func(c *sql.Conn) error {
-		if kind == sqldb.Postgres {
-			if _, err := c.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext('consent_guard'))`); err != nil {
-				return err
-			}
-		}
-		if there, err := s.intact(ctx, kind, c); err != nil || there {
-			return err // another process was first
-		}
-		for _, statement := range s.dialect.schema {
-			if _, err := c.ExecContext(ctx, statement); err != nil {
-				return fmt.Errorf("schema: %w", err)
-			}
-		}
-		return nil
-	})
-}
-
-// intact reports whether the tables are there, as they were made.
-func (s *sqlStore) intact(ctx context.Context, kind sqldb.Dialect, q sqldb.Querier) (bool, error) {
-	n, err := kind.Intact(ctx, q, s.dialect.schema)
-	if want := kind.Objects(s.dialect.schema); err == nil && n != 0 && n != want {
-		err = fmt.Errorf("%d of %d tables and indexes: %w", n, want, sqldb.ErrForeign)
-	}
-	return n != 0, err
-}
-
-// within runs f in a transaction that writes. It does not use database/sql's
-// own, which a connection string may make deferred.
-func (s *sqlStore) within(ctx context.Context, f func(*sql.Conn) error) error {
-	conn, err := s.db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if _, err := conn.ExecContext(ctx, s.dialect.begin); err != nil {
-		return err
-	}
-	if err = f(conn); err == nil {
-		if _, err = conn.ExecContext(ctx, "COMMIT"); err == nil {
-			return nil
-		}
-	}
-	if _, undone := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); undone != nil {
-		// Half a transaction must not wait in the pool for another's COMMIT.
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
-	}
-	return err // the first error is the one to tell
+	return s, kind.Make(ctx, db, "consent_guard", s.dialect.schema)
 }
 
 func (s *sqlStore) count(ctx context.Context, who ID, now int64, choose func(standing) chosen, whats []ID) error {
-	err := s.within(ctx, func(c *sql.Conn) error {
+	err := s.kind.Update(ctx, s.db, func(c *sql.Conn) error {
 		if s.dialect.lock != "" {
 			if _, err := c.ExecContext(ctx, s.dialect.lock, int64(binary.BigEndian.Uint64(who[:8]))); err != nil {
 				return err
