@@ -258,11 +258,19 @@ func TestDomainErrors(t *testing.T) {
 		require.True(t, results[0].Token.IsZero())
 		requireNoValue(t, err, value)
 	}
+	refusals(t, ring, check)
+}
+
+// refusals calls check for a malformed value, an unknown kind and a closed ring,
+// with what every verb must answer. It closes the ring.
+func refusals(t *testing.T, ring *keyring.Ring, check func(kind Kind, value string, want func(error))) {
+	t.Helper()
 	check(NIK, "9271060313000001", func(err error) {
 		var format *FormatError
 		require.ErrorAs(t, err, &format)
 	})
 	check("sex", sandboxNIK, func(err error) { require.ErrorIs(t, err, ErrUnknownKind) })
+	check("iban", sandboxNIK, func(err error) { require.ErrorIs(t, err, ErrUnknownKind) })
 	require.NoError(t, ring.Close())
 	check(NIK, sandboxNIK, func(err error) { require.ErrorIs(t, err, keyring.ErrClosed) })
 }

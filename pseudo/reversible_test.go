@@ -371,13 +371,7 @@ func TestReversibleErrors(t *testing.T) {
 		require.Empty(t, all[0].Token)
 		requireNoValue(t, err, value)
 	}
-	check(NIK, "9271060313000001", func(err error) {
-		var format *FormatError
-		require.ErrorAs(t, err, &format)
-	})
-	check("iban", sandboxNIK, func(err error) { require.ErrorIs(t, err, ErrUnknownKind) })
-	require.NoError(t, ring.Close())
-	check(NIK, sandboxNIK, func(err error) { require.ErrorIs(t, err, keyring.ErrClosed) })
+	refusals(t, ring, check)
 }
 
 // TestReversibleAllocates: nothing, for a number that is already normal.
