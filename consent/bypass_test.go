@@ -241,10 +241,6 @@ func TestBypassRollback(t *testing.T) {
 	inbox, to, db := intakeClinic(t, cfg)
 	item, err := intakeOf[person](t, "person", to).Seal(&ayu, careTag)
 	require.NoError(t, err)
-	tx, err := db.Begin()
-	require.NoError(t, err)
-	_, err = r.Accept(context.Background(), tx, inbox, item)
-	require.NoError(t, err)
-	require.NoError(t, tx.Rollback())
+	rolledBack(t, r, db, inbox, item)
 	require.Equal(t, "accept", lastOf(t, cfg, ayu.ID).Action)
 }
