@@ -63,9 +63,15 @@ func TestRedact(t *testing.T) {
 		"func that panics": lazy{func() any { panic(ayu.Name) }}, "null": struct{ V *any }{ptr(any(p))},
 	}
 	needles := []string{ayu.ID, ayu.NIK, ayu.Name, *ayu.Phone, ayu.Diagnosis[0], ayu.Serology, ayu.Family, ayu.Notes, "1989"}
+	timeless := &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.TimeKey {
+			return slog.Attr{} // its nanoseconds may hold a needle by chance
+		}
+		return a
+	}}
 	for name, v := range values {
 		var b bytes.Buffer
-		for _, h := range []slog.Handler{slog.NewTextHandler(&b, nil), slog.NewJSONHandler(&b, nil)} {
+		for _, h := range []slog.Handler{slog.NewTextHandler(&b, timeless), slog.NewJSONHandler(&b, timeless)} {
 			log := slog.New(Redact(h))
 			log.Info("m", "v", v)
 			log.With("v", v).WithGroup("g").Info("m", slog.Group("h", "v", v))
