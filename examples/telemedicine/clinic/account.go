@@ -1,0 +1,103 @@
+package clinic
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/alexedwards/argon2id"
+
+	"github.com/rahasia/rahasia/consent"
+)
+
+// User is who is signed in. Everything that the clinic does for somebody takes
+// one, and it is the actor of each entry in the audit log.
+type User struct {
+	Name    string // by which they sign in; nothing of a patient's record
+	Role    string
+	Title   string // what pages call a member of staff; empty for a patient
+	Patient string // whose chart is theirs; of the role Self alone
+}
+
+// request is what the user asks for, for one purpose.
+func (u User) request(purpose consent.Purpose) consent.Request {
+	return consent.Request{Purpose: purpose, Actor: u.Name, Role: u.Role}
+}
+
+// must refuses everybody but a role.
+func (u User) must(role string) error {
+	if u.Role != role {
+		return fmt.Errorf("%w: %q", ErrForbidden, u.Role)
+	}
+	return nil
+}
+
+// hashing is what a password costs: the second recommended set of RFC 9106.
+func hashing() *argon2id.Params {
+	return &argon2id.Params{Memory: 64 * 1024, Iterations: 3, Parallelism: 4, SaltLength: 16, KeyLength: 32}
+}
+
+// AddAccount makes an account with a password.
+func (c *Clinic) AddAccount(ctx context.Context, u User, password string) error {
+	return addAccount(ctx, c.db, u, password)
+}
+
+func addAccount(ctx context.Context, db interface {
+	ExecContext(context.Context, string, ...any) (sql.Result, error)
+}, u User, password string) error {
+	if u.Name == "" || u.Role == "" || len(password) < 10 || (u.Patient != "") != (u.Role == Self) {
+		return fmt.Errorf("%w: account", ErrInput)
+	}
+	hash, err := argon2id.CreateHash(password, hashing())
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, `INSERT INTO accounts (name, role, title, patient, hash) VALUES ($1, $2, $3, $4, $5)`, u.Name, u.Role, u.Title, u.Patient, hash)
+	return err
+}
+
+// nobody is the hash that the password of an unknown name is compared with, so
+// that the time of an answer does not say which names there are.
+const nobody = "$argon2id$v=19$m=65536,t=3,p=4$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+// SignIn returns whose name and password these are, or [ErrNotFound].
+func (c *Clinic) SignIn(ctx context.Context, name, password string) (User, error) {
+	u, hash := User{Name: name}, nobody
+	err := c.db.QueryRowContext(ctx, `SELECT role, title, patient, hash FROM accounts WHERE name = $1`, name).Scan(&u.Role, &u.Title, &u.Patient, &hash)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return User{}, err
+	}
+	ok, compareErr := argon2id.ComparePasswordAndHash(password, hash)
+	if compareErr != nil {
+		return User{}, compareErr
+	}
+	if err != nil || !ok {
+		return User{}, ErrNotFound
+	}
+	return u, nil
+}
+
+// User returns an account by its name, or [ErrNotFound]: what a session is of.
+func (c *Clinic) User(ctx context.Context, name string) (User, error) {
+	u := User{Name: name}
+	err := c.db.QueryRowContext(ctx, `SELECT role, title, patient FROM accounts WHERE name = $1`, name).Scan(&u.Role, &u.Title, &u.Patient)
+	if errors.Is(err, sql.ErrNoRows) {
+		return User{}, ErrNotFound
+	}
+	return u, err
+}
+
+// Titles returns what pages call each member of staff, by name. Entries of the
+// audit log have names.
+func (c *Clinic) Titles(ctx context.Context) (map[string]string, error) {
+	all, err := collect(ctx, c.db, func(rows *sql.Rows) (u User, err error) {
+		err = rows.Scan(&u.Name, &u.Title)
+		return u, err
+	}, `SELECT name, title FROM accounts WHERE title <> ''`)
+	titles := map[string]string{}
+	for _, u := range all {
+		titles[u.Name] = u.Title
+	}
+	return titles, err
+}

@@ -1,0 +1,174 @@
+package clinic
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/rahasia/rahasia/consent"
+	"github.com/rahasia/rahasia/envelope"
+	"github.com/rahasia/rahasia/keyring"
+	"github.com/rahasia/rahasia/pseudo"
+)
+
+// Branch registers patients where their records must not be read. It holds what
+// seals, and nothing that opens: not even what it has just written.
+type Branch struct {
+	name    string
+	records *consent.Intake[Patient]
+	choices *envelope.Intake
+	db      *sql.DB
+	now     func() time.Time
+	arrived chan<- struct{}
+}
+
+// The states of what a branch sent.
+const (
+	Waiting  = "waiting"
+	Received = "received"
+	Known    = "known"   // the number is another patient's: the clinic looks into it
+	Refused  = "refused" // it could not be taken in
+)
+
+// Arrival is what a branch sees of a registration: that it was made and what
+// became of it.
+type Arrival struct {
+	ID    string
+	At    time.Time
+	State string
+	Bytes int // as sealed
+}
+
+// Portal is what a new patient signs in with. The password is shown once.
+type Portal struct{ Name, Password string }
+
+// openBranch enrols the branch the first time, and opens its intake.
+func (c *Clinic) openBranch(ctx context.Context) error {
+	const inbox, sender = "branches", "branch-depok"
+	if err := c.cfg.Ring.CreateKeyset(ctx, "inbox/"+inbox); err != nil && !errors.Is(err, keyring.ErrExists) {
+		return err
+	}
+	var err error
+	if c.inbox, err = envelope.NewInbox(inbox, c.cfg.Ring); err != nil {
+		return err
+	}
+	path := filepath.Join(c.dir, sender+".credential")
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if err := c.inbox.Enrol(ctx, sender, path); err != nil {
+			return err
+		}
+	}
+	to, err := envelope.OpenIntake(path)
+	if err != nil {
+		return err
+	}
+	records, err := consent.NewIntake[Patient]("patient", to)
+	if err != nil {
+		return err
+	}
+	c.branch = &Branch{name: sender, records: records, choices: to, db: c.db, now: c.now, arrived: c.arrived}
+	return nil
+}
+
+// Register seals a new patient, with what the patient chose, for the clinic, and
+// makes the account with which the patient signs in. It gives p its id and
+// branch. What is entered is checked first: a number that is none is a
+// [*pseudo.FormatError], which does not repeat it.
+func (b *Branch) Register(ctx context.Context, p *Patient, choices []string) (Portal, error) {
+	if err := b.check(p, choices); err != nil {
+		return Portal{}, err
+	}
+	p.ID, p.Branch = envelope.NewID(), b.name
+	record, err := b.records.Seal(p, consent.Tag{Purpose: consent.Treatment, Basis: consent.Consented, Policy: noticeVersion})
+	if err != nil {
+		return Portal{}, err
+	}
+	said, err := json.Marshal(choices)
+	if err != nil {
+		return Portal{}, err
+	}
+	chosen, err := b.choices.Seal(p.ID, said)
+	if err != nil {
+		return Portal{}, err
+	}
+	portal := Portal{"p-" + strings.ToLower(rand.Text()[:8]), rand.Text()[:16]}
+	if err := b.send(ctx, p.ID, record, chosen, portal); err != nil {
+		return Portal{}, err
+	}
+	select {
+	case b.arrived <- struct{}{}:
+	default: // it has been told already
+	}
+	return portal, nil
+}
+
+// noticeVersion is that of the privacy notice which the pages show.
+const noticeVersion = "2026-11"
+
+// check refuses what the clinic would refuse later, while somebody is there who
+// can ask the patient again.
+func (b *Branch) check(p *Patient, choices []string) error {
+	var err error
+	if p.NIK, err = pseudo.NIK.Normalize(p.NIK); err != nil {
+		return err
+	}
+	if p.Phone, err = pseudo.Phone.Normalize(p.Phone); err != nil {
+		return err
+	}
+	if _, err := pseudo.Name.Normalize(p.Name); err != nil {
+		return err
+	}
+	if p.Born.IsZero() || p.Born.After(b.now()) || (p.Sex != "male" && p.Sex != "female") {
+		return fmt.Errorf("%w: birth date or sex", ErrInput)
+	}
+	for _, key := range choices {
+		if _, ok := choiceOf(key); !ok {
+			return fmt.Errorf("%w: choice", ErrInput)
+		}
+	}
+	return nil
+}
+
+func (b *Branch) send(ctx context.Context, patient string, record, choices envelope.Item, portal Portal) error {
+	tx, err := b.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(ctx, `INSERT INTO arrivals (id, at, record, choices, state) VALUES ($1, $2, $3, $4, $5)`,
+		envelope.NewID(), b.now().UnixMilli(), []byte(record), []byte(choices), Waiting); err != nil {
+		return err
+	}
+	if err := addAccount(ctx, tx, User{Name: portal.Name, Role: Self, Patient: patient}, portal.Password); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// Arrivals returns the newest of what this branch sent.
+func (b *Branch) Arrivals(ctx context.Context, limit int) ([]Arrival, error) {
+	return collect(ctx, b.db, func(rows *sql.Rows) (a Arrival, err error) {
+		var at int64
+		err = rows.Scan(&a.ID, &at, &a.State, &a.Bytes)
+		a.At = time.UnixMilli(at)
+		return a, err
+	}, `SELECT id, at, state, length(record) FROM arrivals ORDER BY at DESC, id DESC LIMIT $1`, limit)
+}
+
+// Raw returns what of a registration lies in the branch's database: all that
+// whoever steals it would have.
+func (b *Branch) Raw(ctx context.Context, id string) (envelope.Item, error) {
+	var item []byte
+	err := b.db.QueryRowContext(ctx, `SELECT record FROM arrivals WHERE id = $1`, id).Scan(&item)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ErrNotFound
+	}
+	return item, err
+}

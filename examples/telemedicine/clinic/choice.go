@@ -1,0 +1,55 @@
+package clinic
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/rahasia/rahasia/consent"
+)
+
+// Choice is something that a patient may allow. Its words, in two languages, are
+// the pages'.
+type Choice struct {
+	Key string
+
+	purpose consent.Purpose
+	labels  []consent.Label
+}
+
+// Choices are all that a patient is asked, in the order of the pages.
+func Choices() []Choice {
+	return []Choice{
+		{Key: "treatment", purpose: consent.Treatment},
+		{Key: "hiv", purpose: consent.Treatment, labels: []consent.Label{"HIV"}},
+		{Key: "counselling", purpose: consent.Treatment, labels: []consent.Label{"PSY"}},
+		{Key: "research", purpose: consent.Research},
+		{Key: "showcase", purpose: consent.Operations},
+	}
+}
+
+func choiceOf(key string) (Choice, bool) {
+	all := Choices()
+	i := slices.IndexFunc(all, func(c Choice) bool { return c.Key == key })
+	if i < 0 {
+		return Choice{}, false
+	}
+	return all[i], true
+}
+
+// allow records that a patient allows what a choice says. The consent's id is the
+// choice's key, "@", and what tells this time from another: so the ledger says
+// which choice a consent is, and one that comes twice is recorded once.
+func (c *Clinic) allow(ctx context.Context, patient, key, occasion, by string) error {
+	ch, ok := choiceOf(key)
+	if !ok {
+		return ErrInput
+	}
+	_, err := c.cfg.Give(ctx, consent.Consent{
+		ID: key + "@" + occasion, Subject: patient, Recorder: by, Purposes: []consent.Purpose{ch.purpose}, Sensitivity: ch.labels,
+	})
+	if errors.Is(err, consent.ErrExists) {
+		return nil
+	}
+	return err
+}

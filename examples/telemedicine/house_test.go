@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rahasia/rahasia/consent"
+	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
+	"github.com/rahasia/rahasia/examples/telemedicine/seed"
+	"github.com/rahasia/rahasia/examples/telemedicine/web"
+	"github.com/rahasia/rahasia/internal/pgtest"
+)
+
+// A house is a clinic that is served.
+type house struct {
+	dir    string
+	url    string
+	clinic *clinic.Clinic
+	server *httptest.Server
+	logs   *lockedBuffer
+}
+
+// lockedBuffer is where the server logs to.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// people is how many patients the clinics of the tests have: enough for a table
+// that passes the k gate.
+const people = 60
+
+// each runs a test over a seeded clinic on SQLite, and over one on PostgreSQL.
+func each(t *testing.T, test func(*testing.T, *house)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, open(t, "", people)) })
+	t.Run("postgres", func(t *testing.T) { test(t, open(t, server.Start(t).Database(t), people)) })
+}
+
+// open opens a clinic with n patients, and serves it.
+func open(t *testing.T, postgres string, n int) *house {
+	t.Helper()
+	h := &house{dir: t.TempDir(), logs: &lockedBuffer{}}
+	log := slog.New(consent.Redact(slog.NewJSONHandler(h.logs, nil)))
+	c, err := clinic.Open(t.Context(), clinic.Options{Dir: h.dir, Postgres: postgres, Log: log})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	require.NoError(t, seed.Run(t.Context(), c, n, func(string, int, int) {}))
+	pages, err := web.New(c, web.Options{Log: log})
+	require.NoError(t, err)
+	h.clinic, h.server = c, httptest.NewServer(pages)
+	t.Cleanup(h.server.Close)
+	h.url = h.server.URL
+	return h
+}
+
+var server pgtest.Shared
+
+func TestMain(m *testing.M) { os.Exit(server.Run(m)) }

@@ -1,0 +1,108 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The longest bodies that are read: a form, and an upload.
+const (
+	maxForm   = 1 << 20
+	maxUpload = 32 << 20
+)
+
+// secured sets what browsers need to be told once for all pages. A page runs no
+// script and shows no style or picture but the server's own, is shown in no
+// frame, and is kept in no cache.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		limit := int64(maxForm)
+		if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data") {
+			limit = maxUpload
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// sameOrigin refuses what another site's page makes a browser send. The standard
+// library's check lets pass what says nothing of where it comes from, which no
+// browser of today sends; here that is refused too.
+func sameOrigin(next http.Handler) http.Handler {
+	checked := http.NewCrossOriginProtection().Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		changes := r.Method != http.MethodGet && r.Method != http.MethodHead
+		if changes && r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == "" {
+			http.Error(w, "a request that changes something must say its Origin", http.StatusForbidden)
+			return
+		}
+		checked.ServeHTTP(w, r)
+	})
+}
+
+// recovered answers for a handler that panicked. What it panicked with may hold
+// a patient's values, so only where it did is logged.
+func (s *Server) recovered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if v := recover(); v != nil {
+				s.log.Error("panic", "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+				http.Error(w, "something went wrong", http.StatusInternalServerError)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// attempts counts failed sign-ins by name, so that a password cannot be tried
+// out. It forgets after a quarter of an hour.
+type attempts struct {
+	mu   sync.Mutex
+	last map[string][]time.Time
+}
+
+// The failures after which a name must wait, and for how long they count.
+const (
+	maxFailures  = 10
+	failuresLast = 15 * time.Minute
+)
+
+func newAttempts() *attempts { return &attempts{last: map[string][]time.Time{}} }
+
+// allowed reports whether somebody may try a name again.
+func (a *attempts) allowed(name string, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	kept := a.last[name][:0]
+	for _, at := range a.last[name] {
+		if now.Sub(at) < failuresLast {
+			kept = append(kept, at)
+		}
+	}
+	if len(kept) == 0 {
+		delete(a.last, name)
+		return true
+	}
+	a.last[name] = kept
+	return len(kept) < maxFailures
+}
+
+func (a *attempts) failed(name string, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.last) > 10_000 { // names that nobody has, most of them
+		clear(a.last)
+	}
+	a.last[name] = append(a.last[name], now)
+}

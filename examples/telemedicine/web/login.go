@@ -1,0 +1,87 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
+)
+
+// home is where each role begins.
+func home(role string) string { return "/" + role }
+
+func (s *Server) signingIn(mux *http.ServeMux) {
+	mux.HandleFunc("GET /{$}", s.start)
+	mux.HandleFunc("GET /login", s.page(s.loginPage))
+	mux.HandleFunc("POST /login", s.page(s.login))
+	mux.HandleFunc("POST /logout", s.page(s.logout))
+	mux.HandleFunc("POST /language", s.page(s.language))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, clinic.ErrNotFound) })
+}
+
+func (s *Server) start(w http.ResponseWriter, r *http.Request) {
+	to := "/login"
+	if u, err := s.user(r); err == nil {
+		to = home(u.Role)
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+func (s *Server) loginPage(w http.ResponseWriter, r *http.Request) error {
+	return s.show(w, r, http.StatusOK, "login", nil)
+}
+
+func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
+	name, now := strings.TrimSpace(r.PostFormValue("name")), time.Now()
+	if len(name) > 64 || !s.attempts.allowed(name, now) {
+		return s.show(w, r, http.StatusTooManyRequests, "login", "login.wait")
+	}
+	u, err := s.clinic.SignIn(r.Context(), name, r.PostFormValue("password"))
+	if errors.Is(err, clinic.ErrNotFound) {
+		s.attempts.failed(name, now)
+		return s.show(w, r, http.StatusUnauthorized, "login", "login.wrong")
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.sessions.RenewToken(r.Context()); err != nil {
+		return err
+	}
+	s.sessions.Put(r.Context(), "user", u.Name)
+	http.Redirect(w, r, home(u.Role), http.StatusSeeOther)
+	return nil
+}
+
+func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
+	if err := s.sessions.Destroy(r.Context()); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
+	return nil
+}
+
+// user returns who is signed in, or clinic.ErrNotFound.
+func (s *Server) user(r *http.Request) (clinic.User, error) {
+	name := s.sessions.GetString(r.Context(), "user")
+	if name == "" {
+		return clinic.User{}, clinic.ErrNotFound
+	}
+	return s.clinic.User(r.Context(), name)
+}
+
+// language is the switch in each page's head.
+func (s *Server) language(w http.ResponseWriter, r *http.Request) error {
+	lang := r.PostFormValue("lang")
+	if lang != "id" && lang != "en" {
+		return clinic.ErrInput
+	}
+	http.SetCookie(w, &http.Cookie{Name: "lang", Value: lang, Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: s.sessions.Cookie.Secure})
+	back := r.PostFormValue("back")
+	if !strings.HasPrefix(back, "/") || strings.HasPrefix(back, "//") || strings.ContainsAny(back, "\\\r\n") {
+		back = "/"
+	}
+	http.Redirect(w, r, back, http.StatusSeeOther)
+	return nil
+}

@@ -1,0 +1,76 @@
+// Package web is the pages of the telemedicine example and the JSON beside them:
+// the standard library's server and templates, and no build step.
+//
+// Each role has a file of handlers, a folder of pages and a file of words:
+// doctor.go, pages/doctor-*.html, words/doctor.json. frame.go has what all share.
+package web
+
+import (
+	"embed"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
+)
+
+// Server serves one clinic.
+type Server struct {
+	clinic   *clinic.Clinic
+	log      *slog.Logger
+	sessions *scs.SessionManager
+	pages    pages
+	attempts *attempts
+}
+
+//go:embed static
+var static embed.FS
+
+// Options are how pages are served.
+type Options struct {
+	Log *slog.Logger
+	// Secure says that browsers reach the server by HTTPS, through a proxy: the
+	// session's cookie then travels by nothing else.
+	Secure bool
+}
+
+// New returns the handler of a clinic's pages.
+func New(c *clinic.Clinic, o Options) (http.Handler, error) {
+	s := &Server{clinic: c, log: o.Log, sessions: scs.New(), attempts: newAttempts()}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if s.pages, err = loadPages(); err != nil {
+		return nil, err
+	}
+	s.sessions.Lifetime = 8 * time.Hour
+	s.sessions.IdleTimeout = 30 * time.Minute
+	s.sessions.Cookie.Name = "clinic"
+	s.sessions.Cookie.HttpOnly = true
+	s.sessions.Cookie.SameSite = http.SameSiteStrictMode
+	s.sessions.Cookie.Secure = o.Secure
+	s.sessions.Cookie.Persist = false
+	s.sessions.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, err) }
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /static/", cached(http.FileServerFS(static)))
+	s.signingIn(mux)
+	s.doctor(mux)
+	s.clerk(mux)
+	s.patient(mux)
+	s.researcher(mux)
+	s.officer(mux)
+	s.api(mux)
+	return s.recovered(secured(sameOrigin(s.sessions.LoadAndSave(mux)))), nil
+}
+
+// cached lets browsers keep what does not change while the program runs.
+func cached(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=300")
+		next.ServeHTTP(w, r)
+	})
+}
