@@ -13,7 +13,7 @@ import (
 // keyring.ErrNotGranted, envelope.ErrOpen for a row that is not what was asked
 // for, *pseudo.FormatError for a malformed identifier.
 var (
-	ErrConfig        = errors.New("the configuration lacks a ring, a ledger or a log")
+	ErrConfig        = errors.New("the configuration lacks a ring, a ledger or a log of that ring")
 	ErrHalf          = errors.New("a part of the folder or its key file is missing")
 	ErrRequest       = errors.New("the request lacks its purpose, actor or recipient")
 	ErrCode          = errors.New("not a known HL7 code")
