@@ -23,9 +23,6 @@ const header = 9
 // MaxRecord is the length of the longest record.
 const MaxRecord = 16<<20 + 1<<10
 
-// segmentSize is where a segment ends: no batch begins behind it.
-const segmentSize = 64 << 20
-
 // Reader reads one state of a tape.
 type Reader struct {
 	root     *os.Root

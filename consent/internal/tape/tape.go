@@ -27,6 +27,9 @@ type Tape struct {
 	// with its error. It is for tests, and nil.
 	Fault func(step string) error
 
+	// Segment is the size from which on a segment ends, in bytes. Open sets 64 MiB.
+	Segment int64
+
 	shared *folder.Shared
 	name   string
 	floor  func(*os.Root) (int64, error)
@@ -41,7 +44,7 @@ func Open(ctx context.Context, shared *folder.Shared, name string, floor func(*o
 	if floor == nil {
 		floor = func(*os.Root) (int64, error) { return 0, nil }
 	}
-	t := &Tape{shared: shared, name: name, floor: floor}
+	t := &Tape{Segment: 64 << 20, shared: shared, name: name, floor: floor}
 	return t, t.Alone(ctx, func(*Writer) error { return nil })
 }
 

@@ -42,12 +42,12 @@ func (w *Writer) Append(records ...[]byte) error {
 }
 
 // last opens the segment that is appended to, and begins a new one where the
-// last has its size.
+// last has its size: no batch lies in two.
 func (w *Writer) last() (f *os.File, first int64, err error) {
 	if n := len(w.segments); n > 0 {
 		first = w.segments[n-1]
 	}
-	if len(w.segments) == 0 || w.end-first >= segmentSize {
+	if len(w.segments) == 0 || w.end-first >= w.tape.Segment {
 		if err := w.tape.step("segment"); err != nil {
 			return nil, 0, err
 		}
