@@ -3,6 +3,7 @@ package folder
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,6 +19,9 @@ type Shared struct {
 // Make returns the folder at path, which it makes with mode 0700 if it is not
 // there; its parent must be.
 func Make(path string) (*Shared, error) {
+	if path == "" { // would be the working directory
+		return nil, fmt.Errorf("folder without a name: %w", fs.ErrInvalid)
+	}
 	path, err := filepath.Abs(path) // a later change of directory must not move it
 	if err != nil {
 		return nil, err
