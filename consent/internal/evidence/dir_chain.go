@@ -87,12 +87,11 @@ func (s *dirChain) after(ctx context.Context, seq uint64) (out []event, err erro
 		if seq > uint64(len(s.at)) || r.End() < s.end {
 			return ErrTampered
 		}
-		at := s.end
-		if seq < uint64(len(s.at)) {
-			at = s.at[seq]
+		if seq < uint64(len(s.at)) { // what was read before did not pass
+			s.forget(int(seq))
 		}
 		for len(out) < eventPage {
-			b, next, err := r.Read(at)
+			b, next, err := r.Read(s.end)
 			if errors.Is(err, io.EOF) {
 				return nil
 			} else if err != nil {
@@ -102,20 +101,27 @@ func (s *dirChain) after(ctx context.Context, seq uint64) (out []event, err erro
 			if err != nil {
 				return err
 			}
-			if at == s.end {
-				s.note(&e, at, next)
-			}
-			out, at = append(out, e), next
+			s.note(&e, next)
+			out = append(out, e)
 		}
 		return nil
 	})
 	return out, tampered(err)
 }
 
-// note remembers where the next event is.
-func (s *dirChain) note(e *event, at, end int64) {
+// note remembers where the event at the end is, and where that ends.
+func (s *dirChain) note(e *event, end int64) {
 	s.by[e.subject] = append(s.by[e.subject], len(s.at))
-	s.at, s.end = append(s.at, at), end
+	s.at, s.end = append(s.at, s.end), end
+}
+
+// forget forgets the events from the n-th on.
+func (s *dirChain) forget(n int) {
+	for ref, all := range s.by {
+		i, _ := slices.BinarySearch(all, n)
+		s.by[ref] = all[:i]
+	}
+	s.at, s.end = s.at[:n], s.at[n]
 }
 
 func (s *dirChain) of(ctx context.Context, refs []reference, upTo uint64) (out []event, err error) {
@@ -161,7 +167,7 @@ func (s *dirChain) append(ctx context.Context, e event) error {
 		if err := w.Append(e.encode()); err != nil {
 			return err
 		}
-		s.note(&e, s.end, w.End())
+		s.note(&e, w.End())
 		return nil
 	}))
 }

@@ -333,3 +333,66 @@ func TestAttackDirLinks(t *testing.T) {
 		require.Equal(t, before, after, name)
 	}
 }
+
+// TestDirRepaired: a process that has met a changed event goes on when the right
+// one is back.
+func TestDirRepaired(t *testing.T) {
+	ring, dir := newRing(t), filepath.Join(t.TempDir(), "evidence")
+	reader := place{dir: dir}.chain(t, ring)
+	filled(t, ring, dir)
+	right := readForged(t, dir)
+	wrong := readForged(t, dir)
+	wrong.events[2][13] ^= 1
+	wrong.write(t, dir)
+	for range 2 {
+		_, err := reader.Of(ctx, "p")
+		require.ErrorIs(t, err, ErrTampered)
+	}
+	right.write(t, dir)
+	got, err := reader.Of(ctx, "p")
+	require.NoError(t, err)
+	require.Len(t, got, 5)
+}
+
+// TestTamperDirHighest: nobody gets stuck at a planted block with the highest id.
+func TestTamperDirHighest(t *testing.T) {
+	ring, dir := newRing(t), filepath.Join(t.TempDir(), "evidence")
+	_, tree := filled(t, ring, dir)
+	f := readForged(t, dir)
+	b := slices.Clone(f.blocks[5])
+	copy(b, "\x7f\xff\xff\xff\xff\xff\xff\xff")
+	f.blocks = append(f.blocks, b)
+	f.write(t, dir)
+	require.ErrorIs(t, tree.Append(ctx, []byte("x")), ErrTampered)
+}
+
+// TestDirSegments: chain and tree over many segments, a late clock, and what
+// pages hold.
+func TestDirSegments(t *testing.T) {
+	ring, dir := newRing(t), filepath.Join(t.TempDir(), "evidence")
+	chain, tree := place{dir: dir}.chain(t, ring), place{dir: dir}.tree(t, ring)
+	chain.store.(*dirChain).tape.Segment, tree.store.(*dirTree).tape.Segment = 3000, 3000
+	tree.lastID = 1 << 62 // as if the clock had been set back since
+	for i := range eventPage + 10 {
+		if i%20 == 0 {
+			require.NoError(t, chain.Append(ctx, fmt.Sprint("p", i%3), fmt.Append(nil, i), agree))
+		}
+		require.NoError(t, tree.Append(ctx, fmt.Append(nil, i)))
+	}
+	other := place{dir: dir}.tree(t, ring)
+	require.NoError(t, other.Append(ctx, []byte("1010")))
+	want := 0
+	n, err := other.Verify(ctx, func(leaf []byte) error {
+		require.Equal(t, fmt.Sprint(want), string(leaf))
+		want++
+		return nil
+	})
+	require.NoError(t, err)
+	require.EqualValues(t, eventPage+11, n)
+	got, err := place{dir: dir}.chain(t, ring).Of(ctx, "p1")
+	require.NoError(t, err)
+	require.Len(t, got, 17)
+	segments, err := filepath.Glob(filepath.Join(dir, "l*-*"))
+	require.NoError(t, err)
+	require.Greater(t, len(segments), 20)
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,13 @@ func OpenTreeDir(ctx context.Context, ring *keyring.Ring, dir string) (*Tree, er
 	if err != nil {
 		return nil, err
 	}
+	s.sign = func(ctx context.Context, b *block) error {
+		ks, err := ring.Keyset(ctx, TreeKeyset)
+		if err != nil {
+			return err
+		}
+		return b.sign(ks, ring.ID())
+	}
 	return treeOver(ctx, ring, s, false)
 }
 
@@ -36,7 +44,8 @@ func OpenTreeDir(ctx context.Context, ring *keyring.Ring, dir string) (*Tree, er
 // behind was written by a sequencer that died, and is written again.
 type dirTree struct {
 	tape  *tape.Tape
-	heads *folder.Shared // a turn of its own, so that who writes blocks does not wait for who gives places
+	heads *folder.Shared                      // a turn of its own, so that who writes blocks does not wait for who gives places
+	sign  func(context.Context, *block) error // anew, where another was first with a higher id
 	fault func(step string) error
 
 	sure   atomic.Pointer[string] // a head's text that is known to be on disk
@@ -104,10 +113,17 @@ func (s *dirTree) queue(ctx context.Context, blocks []block, size int64) error {
 		}
 		records := make([][]byte, len(blocks))
 		for i := range blocks {
-			if blocks[i].id <= newest {
-				return &lateError{newest}
+			b := &blocks[i]
+			if newest == math.MaxInt64 {
+				return ErrTampered // nobody waits for so long
 			}
-			records[i], newest = blocks[i].encode(), blocks[i].id
+			if b.id <= newest {
+				b.id = newest + 1
+				if err := s.sign(ctx, b); err != nil {
+					return err
+				}
+			}
+			records[i], newest = b.encode(), b.id
 		}
 		if err := w.Append(records...); err != nil {
 			return err
@@ -224,7 +240,13 @@ func (s *dirTree) extend(root *os.Root, name string, at int64, b []byte) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	return errors.Join(err, f.Close()) // its name is on disk with the head's
+	if err = errors.Join(err, f.Close()); err != nil || at > 0 {
+		return err
+	}
+	if err := s.fault("sync names"); err != nil {
+		return err
+	}
+	return folder.SyncNames(root, ".") // before a head speaks of it
 }
 
 func (s *dirTree) replaceHead(root *os.Root, h headText) error {

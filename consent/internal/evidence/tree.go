@@ -231,15 +231,13 @@ func (t *Tree) write(ctx context.Context, leaves [][]byte) error {
 		err := t.store.queue(ctx, blocks, t.newest().N)
 		switch {
 		case errors.Is(err, errTaken):
-			if late := (*lateError)(nil); errors.As(err, &late) {
-				t.lastID = max(t.lastID, late.newest)
-			}
 			continue // by another process in the same nanosecond
 		case errors.Is(err, errShorter):
 			return fmt.Errorf("%w: %w", err, ErrTampered)
 		case err != nil:
 			return err
 		}
+		t.lastID = max(t.lastID, blocks[len(blocks)-1].id)
 		t.tend(blocks)
 		return nil
 	}

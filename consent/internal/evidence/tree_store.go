@@ -13,7 +13,7 @@ import (
 type treeStore interface {
 	// queue makes blocks durable that have no place yet, all or none. It returns
 	// errTaken where an id is taken, and errShorter where the tree has fewer
-	// leaves than size.
+	// leaves than size. It may give the blocks other ids and sign them anew.
 	queue(ctx context.Context, blocks []block, size int64) error
 	// view runs f on one state.
 	view(ctx context.Context, f func(treeView) error) error
@@ -67,13 +67,6 @@ var (
 	errTaken   = errors.New("the block's id is taken")
 	errShorter = errors.New("the tree is shorter than it was")
 )
-
-// lateError is errTaken where ids must rise, and this one is the newest.
-type lateError struct{ newest int64 }
-
-func (*lateError) Error() string { return "a block's id is not above those before it" }
-
-func (*lateError) Is(target error) bool { return target == errTaken }
 
 // memoryTree keeps the log in memory, for one process, which needs no lease.
 type memoryTree struct {
