@@ -2,7 +2,6 @@ package consent
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,12 +30,12 @@ import (
 // [TooMany]; but for an emergency that the [Policy] allows, which is counted
 // apart, alerted, and never refused.
 //
-// The counts lie where the [Log] lies, so processes that share its database
-// share them. They hold no actor and no patient in clear, and nothing older than
+// The counts lie where the [Log] lies, so processes that share its database or
+// folder share them. They hold no actor and no patient in clear, and nothing older than
 // a day. Where they cannot be kept nothing is released: [ErrAudit].
 //
 // It believes the actor that it is told: pass the login and not what a client
-// sent. Whoever may write the log's database can set the counts back; the log
+// sent. Whoever may write there can set the counts back; the log
 // still has every access. Of limits that differ between processes each applies
 // its own.
 type Guard struct {
@@ -244,8 +243,8 @@ type reaches struct {
 	mac     secret.MAC // of version; zero until the first count
 }
 
-func openReaches(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*reaches, error) {
-	t, err := tally.Open(ctx, db)
+func openReaches(ring *keyring.Ring, open func() (*tally.Tally, error)) (*reaches, error) {
+	t, err := open()
 	if errors.Is(err, sqldb.ErrForeign) {
 		err = fmt.Errorf("tables: %w: %w", err, ErrTampered)
 	}

@@ -103,13 +103,25 @@ func (b *ruleBody) rule() Rule {
 // place, or where a trigger, a view or the like was planted among the tables. A
 // ring has one ledger, and the keyset "consent/ledger".
 func OpenLedger(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Ledger, error) {
+	return openLedger(ctx, ring, func() (*evidence.Chain, error) { return evidence.OpenChain(ctx, ring, db) })
+}
+
+// OpenLedgerDir is [OpenLedger] over files in the folder at dir, for who has no
+// SQL database: a device, a command. The folder is made if it is not there; its
+// parent must be. It may be that of [OpenLogDir], and what is said there holds
+// here.
+func OpenLedgerDir(ctx context.Context, ring *keyring.Ring, dir string) (*Ledger, error) {
+	return openLedger(ctx, ring, func() (*evidence.Chain, error) { return evidence.OpenChainDir(ctx, ring, dir) })
+}
+
+func openLedger(ctx context.Context, ring *keyring.Ring, open func() (*evidence.Chain, error)) (*Ledger, error) {
 	if ring == nil {
 		return nil, fmt.Errorf("consent: open ledger: %w", ErrConfig)
 	}
 	if _, err := ring.Keyset(ctx, evidence.ChainKeyset); err != nil {
 		return nil, fmt.Errorf("consent: open ledger: %w", err)
 	}
-	c, err := evidence.OpenChain(ctx, ring, db)
+	c, err := open()
 	if err != nil {
 		return nil, fmt.Errorf("consent: open ledger: %w", err)
 	}

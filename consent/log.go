@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rahasia/rahasia/consent/internal/evidence"
+	"github.com/rahasia/rahasia/consent/internal/tally"
 	"github.com/rahasia/rahasia/internal/lp"
 	"github.com/rahasia/rahasia/internal/secret"
 	"github.com/rahasia/rahasia/keyring"
@@ -113,17 +114,34 @@ type logBody struct {
 // [Log.Verify] goes through the entries as well. A ring has one log, and the
 // keyset "consent/log".
 func OpenLog(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Log, error) {
+	return openLog(ctx, ring,
+		func() (*evidence.Tree, error) { return evidence.OpenTree(ctx, ring, db) },
+		func() (*tally.Tally, error) { return tally.Open(ctx, db) })
+}
+
+// OpenLogDir is [OpenLog] over files in the folder at dir, for who has no SQL
+// database: a device, a command. The folder is made if it is not there; its parent
+// must be. It may be that of [OpenLedgerDir]. Processes of one machine may share
+// it, not over a network file system; nothing is held open. Copy it for a backup
+// while nothing writes.
+func OpenLogDir(ctx context.Context, ring *keyring.Ring, dir string) (*Log, error) {
+	return openLog(ctx, ring,
+		func() (*evidence.Tree, error) { return evidence.OpenTreeDir(ctx, ring, dir) },
+		func() (*tally.Tally, error) { return tally.OpenDir(dir) })
+}
+
+func openLog(ctx context.Context, ring *keyring.Ring, openTree func() (*evidence.Tree, error), openTally func() (*tally.Tally, error)) (*Log, error) {
 	if ring == nil {
 		return nil, fmt.Errorf("consent: open log: %w", ErrConfig)
 	}
 	if _, err := ring.Keyset(ctx, evidence.TreeKeyset); err != nil {
 		return nil, fmt.Errorf("consent: open log: %w", err)
 	}
-	t, err := evidence.OpenTree(ctx, ring, db)
+	t, err := openTree()
 	if err != nil {
 		return nil, fmt.Errorf("consent: open log: %w", err)
 	}
-	g, err := openReaches(ctx, ring, db)
+	g, err := openReaches(ring, openTally)
 	if err != nil {
 		return nil, fmt.Errorf("consent: open log: %w", err)
 	}

@@ -74,15 +74,18 @@ var errMoved = errors.New("the chain has grown")
 // OpenChain opens the chain of ring in db and verifies every link, and that it
 // reaches as far as [Chain.Anchor] last told the ring's journal.
 func OpenChain(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Chain, error) {
-	c := &Chain{ring: ring, store: &memoryChain{}, subjects: map[reference]standing{}}
-	if db != nil {
-		s, err := newSQLChain(ctx, db)
-		if err != nil {
-			return nil, err
-		}
-		c.store = s
+	if db == nil {
+		return chainOver(ctx, ring, &memoryChain{}, false)
 	}
-	c.anchored = db != nil
+	s, err := newSQLChain(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	return chainOver(ctx, ring, s, true)
+}
+
+func chainOver(ctx context.Context, ring *keyring.Ring, store chainStore, anchored bool) (*Chain, error) {
+	c := &Chain{ring: ring, store: store, anchored: anchored, subjects: map[reference]standing{}}
 	if err := c.Refresh(ctx); err != nil {
 		return nil, err
 	}

@@ -2,8 +2,11 @@ package evidence
 
 import (
 	"errors"
+	"fmt"
 
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/rahasia/rahasia/keyring"
 )
 
 // grown fills in what a step writes: places, hashes, and the signed head.
@@ -47,7 +50,7 @@ func (t *Tree) soundHead(keys *treeKeys, v treeView, now state, known []tlog.Tre
 	if len(known) > 1 {
 		anchor = known[1]
 	}
-	if s := &t.step; s.note != nil && string(s.note) == string(now.note) && s.head.N == now.size && !now.beyond && s.held == anchor && seen.N <= s.head.N {
+	if s := &t.step; s.note != nil && string(s.note) == string(now.note) && s.placed == now.placed && s.head.N == now.size && !now.beyond && s.held == anchor && seen.N <= s.head.N {
 		return s.head, nil
 	}
 	r := &growing{under: v, edge: map[int64]tlog.Hash{}}
@@ -55,11 +58,34 @@ func (t *Tree) soundHead(keys *treeKeys, v treeView, now state, known []tlog.Tre
 	if err == nil {
 		err = holds(v, head, known...)
 	}
+	if err == nil && now.placed != (placed{}) {
+		err = t.endHolds(v, keys.of, now)
+	}
 	if err != nil {
 		return head, err
 	}
 	t.step.edge, t.step.held = r.edge, anchor
 	return head, nil
+}
+
+// endHolds checks that the last block with a place is the one at the end of the
+// tree, for where it ends the next begin.
+func (t *Tree) endHolds(v treeView, ks *keyring.Keyset, now state) error {
+	err := fmt.Errorf("the end of the tree: %w", ErrTampered)
+	if now.size == 0 {
+		return err
+	}
+	if failed := v.placed(now.size-1, now.size, func(b *block) error {
+		leaves, open := b.open(ks, t.ring.ID())
+		if open != nil || b.id != now.placed.id || b.first+int64(len(leaves)) != now.size {
+			return ErrTampered
+		}
+		err = t.inTree(v, ks, b)
+		return err
+	}); failed != nil {
+		return failed
+	}
+	return err
 }
 
 // growing reads the hashes of a tree whose newest ones are not stored yet, and

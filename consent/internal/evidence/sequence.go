@@ -21,6 +21,8 @@ type sequencer struct {
 	note  []byte
 	held  tlog.Tree           // the newest anchor that head was found to hold
 	edge  map[int64]tlog.Hash // the stored hashes that head, and what comes next, is made of
+
+	placed placed // with head
 }
 
 // failure is what keeps this process's blocks from getting their places.
@@ -252,7 +254,7 @@ func (t *Tree) stepped(g *growth, next tlog.Tree) {
 	if !g.mine {
 		t.step.epoch++
 	}
-	t.step.head, t.step.note = next, g.note
+	t.step.head, t.step.note, t.step.placed = next, g.note, g.placed
 	t.saw(next)
 	t.mu.Lock()
 	defer t.mu.Unlock()

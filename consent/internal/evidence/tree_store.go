@@ -13,7 +13,7 @@ import (
 type treeStore interface {
 	// queue makes blocks durable that have no place yet, all or none. It returns
 	// errTaken where an id is taken, and errShorter where the tree has fewer
-	// leaves than size.
+	// leaves than size. It may give the blocks other ids and sign them anew.
 	queue(ctx context.Context, blocks []block, size int64) error
 	// view runs f on one state.
 	view(ctx context.Context, f func(treeView) error) error
@@ -27,7 +27,7 @@ type treeView interface {
 	tlog.HashReader
 	state() (state, error)
 	placed(from, to int64, each func(*block) error) error // those with leaves in [from, to), by place
-	unplaced(most int) ([]block, error)                   // by id
+	unplaced(most int) ([]block, error)                   // by id, or in the order that they came
 	byID(ids []int64) ([]block, error)                    // those that there are
 	newestUnplaced() (id int64, err error)                // 0 where there is none
 }
@@ -39,6 +39,15 @@ type state struct {
 	held   bool   // the lease has not run out
 	beyond bool   // a block claims a place that the tree does not have
 	note   []byte // signed; nil for an empty tree
+	placed placed // where the store keeps blocks in their order
+}
+
+// placed is what a store that keeps blocks in their order knows of those that
+// have places: all others come after them.
+type placed struct {
+	blocks int64 // how many
+	end    int64 // where the last ends
+	id     int64 // its id
 }
 
 // growth is what one step of a sequencer writes.
@@ -50,7 +59,8 @@ type growth struct {
 	at     int64   // stored index of the first hash
 	hashes []tlog.Hash
 	note   []byte
-	keep   bool // the lease, for more is waiting
+	keep   bool   // the lease, for more is waiting
+	placed placed // set by grow, as state has it from then on
 }
 
 var (
