@@ -142,7 +142,8 @@ func (l *Log) append(ctx context.Context, bodies ...*logBody) error {
 	return nil
 }
 
-// seal makes leaves: format (1) || key version (4) || AES-256-GCM, random nonce.
+// seal makes leaves: format (1) || key version (4) || commitment (32) ||
+// AES-256-GCM, random nonce.
 func (l *Log) seal(ctx context.Context, bodies []*logBody) ([][]byte, error) {
 	ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
 	if err != nil {
@@ -164,16 +165,28 @@ func (l *Log) seal(ctx context.Context, bodies []*logBody) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		head := binary.BigEndian.AppendUint32([]byte{leafFormat}, ks.Primary())
-		out[i] = secret.SealRandom(aead, head, evidence.Pad(plain), l.bound(head))
+		sum, opening := commit(labelLogCommit, plain)
+		head := append(binary.BigEndian.AppendUint32([]byte{leafFormat}, ks.Primary()), sum[:]...)
+		out[i] = secret.SealRandom(aead, head, evidence.Pad(opening), l.bound(head))
 	}
 	return out, nil
 }
 
 const leafFormat = 0x51 // kind 5, version 1
 
+const leafHead = 1 + 4 + sha256.Size
+
 func (l *Log) open(ctx context.Context, leaf []byte) (*logBody, error) {
-	if len(leaf) < 5 || leaf[0] != leafFormat {
+	opening, err := l.opening(ctx, leaf)
+	if err != nil {
+		return nil, err
+	}
+	return readLeaf(leaf, opening)
+}
+
+// opening returns what opens a leaf's commitment, which readLeaf checks.
+func (l *Log) opening(ctx context.Context, leaf []byte) ([]byte, error) {
+	if len(leaf) < leafHead || leaf[0] != leafFormat {
 		return nil, ErrTampered
 	}
 	ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
@@ -184,12 +197,22 @@ func (l *Log) open(ctx context.Context, leaf []byte) (*logBody, error) {
 	if err != nil {
 		return nil, err
 	}
-	plain, err := secret.OpenRandom(aead, nil, leaf[5:], l.bound(leaf[:5]))
+	plain, err := secret.OpenRandom(aead, nil, leaf[leafHead:], l.bound(leaf[:leafHead]))
 	if err != nil {
 		return nil, ErrTampered
 	}
-	if plain, err = evidence.Unpad(plain); err != nil {
-		return nil, err
+	return evidence.Unpad(plain)
+}
+
+// readLeaf returns the entry that a leaf commits to. It needs no key, so a
+// patient who is given both can do it.
+func readLeaf(leaf, opening []byte) (*logBody, error) {
+	if len(leaf) < leafHead || leaf[0] != leafFormat {
+		return nil, ErrTampered
+	}
+	plain, ok := committed(labelLogCommit, leaf[5:leafHead], opening)
+	if !ok {
+		return nil, ErrTampered
 	}
 	b := new(logBody)
 	if err := decode(plain, b); err != nil || b.Journal != 0 && len(b.JournalHash) != sha256.Size {
