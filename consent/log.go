@@ -52,19 +52,20 @@ type Entry struct {
 	Actor     string
 	Role      string
 	Purpose   Purpose
-	Action    string // seal, accept, open, lookup, update, export, rebind, give, withdraw, unrepresent, review, retain, return, erase, start
-	Type      string // record type
-	Fields    []string
+	Action    string   // seal, accept, open, lookup, update, export, rebind, reidentify, translate, give, withdraw, unrepresent, review, retain, return, erase, start
+	Type      string   // record type; the domain whose tokens were turned back
+	Fields    []string // of the record; the kind of the tokens
 	Withheld  []string
 	Outcome   string // done, refused; completed or failed, of an act whose entry said done before; justified or unjustified, of a review
 	Reason    Reason
 	Decision  string // id of the decision; of a review, the one that it is about
-	Recipient string // of an export
+	Recipient string // of an export; the domain that tokens were translated to
 
 	Article       string // of the legal basis, where Reason is ByLaw; what a retention or an erasure before its time rests on
-	Justification string // of an emergency, or of an export without a gate; the note of a review
+	Justification string // of an emergency, of tokens turned back, or of an export without a gate; the note of a review
 	K             int    // that the table of an export must obey; 0: it had no gate
 	Job           string // of a registered job
+	Count         int    // of tokens that were turned back or translated
 
 	// Keys are those that the act needed: by compartment, the version of its
 	// keyset that wraps the patient's key.
@@ -100,6 +101,8 @@ type logBody struct {
 	Job     string            `cbor:"20,keyasint,omitempty"`
 	Patient []byte            `cbor:"21,keyasint,omitempty"` // the same in all entries of a patient; made of the audit key
 	Keys    map[string]uint32 `cbor:"22,keyasint,omitempty"` // by compartment, the version that wraps the patient's key
+
+	Count int `cbor:"24,keyasint,omitempty"` // of tokens
 
 	Journal     uint64 `cbor:"19,keyasint,omitempty"` // number and hash of the erasure journal's newest entry
 	JournalHash []byte `cbor:"23,keyasint,omitempty"`

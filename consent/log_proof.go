@@ -182,7 +182,7 @@ func (b *logBody) entry(i int64) Entry {
 	return Entry{
 		Index: i, Time: time.Unix(0, b.Time), Actor: b.Actor, Role: b.Role, Purpose: b.Purpose, Action: b.Action, Type: b.Type,
 		Fields: b.Fields, Withheld: b.Withheld, Outcome: b.Outcome, Reason: b.Reason,
-		Decision: b.Decision, Recipient: b.Recipient, Article: b.Article, Justification: b.Justification, K: b.K, Job: b.Job, Keys: b.Keys,
+		Decision: b.Decision, Recipient: b.Recipient, Article: b.Article, Justification: b.Justification, K: b.K, Job: b.Job, Count: b.Count, Keys: b.Keys,
 	}
 }
 

@@ -358,14 +358,20 @@ func idsIn(plan *phi.Plan, v reflect.Value) (subject, record string) {
 }
 
 func (r *Records[T]) entry(action string, req Request) *logBody {
+	return newEntry(r.cfg, action, r.name, req)
+}
+
+func newEntry(c *Config, action, recordType string, req Request) *logBody {
 	return &logBody{
-		Time: r.cfg.now().UnixNano(), Actor: req.Actor, Role: req.Role, Purpose: req.Purpose, Action: action, Type: r.name,
-		Decision: envelope.NewID(), Recipient: req.Recipient, Job: req.Job, Ledger: r.cfg.Ledger.chain().Len(),
+		Time: c.now().UnixNano(), Actor: req.Actor, Role: req.Role, Purpose: req.Purpose, Action: action, Type: recordType,
+		Decision: envelope.NewID(), Recipient: req.Recipient, Job: req.Job, Ledger: c.Ledger.chain().Len(),
 	}
 }
 
-func (r *Records[T]) denied(b *logBody) *DeniedError {
-	return &DeniedError{Action: b.Action, Type: r.name, Purpose: b.Purpose, Reason: b.Reason, Decision: b.Decision}
+func (r *Records[T]) denied(b *logBody) *DeniedError { return denied(b) }
+
+func denied(b *logBody) *DeniedError {
+	return &DeniedError{Action: b.Action, Type: b.Type, Purpose: b.Purpose, Reason: b.Reason, Decision: b.Decision}
 }
 
 // subjectKey returns the key under which entries name the patient, or a nil
