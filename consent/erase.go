@@ -101,7 +101,7 @@ func (c *Config) announced(ctx context.Context, entry *logBody, subject string, 
 // audit log names why.Basis.
 //
 // Consents end even where Retain then returns an error; call it again. Errors:
-// those of keyring.Ring.Retain (keyring.ErrEmpty without a custodian,
+// those of keyring.Ring.Retain (keyring.ErrEmpty without a custodian, see [OpenDir],
 // keyring.ErrName for a bad basis or date, keyring.ErrNoSubjectKey), and those
 // of [Config.Withdraw].
 func (c *Config) Retain(ctx context.Context, subject, by string, why keyring.Retention) (receipt keyring.Receipt, err error) {
