@@ -52,7 +52,7 @@ type Entry struct {
 	Actor     string
 	Role      string
 	Purpose   Purpose
-	Action    string   // seal, accept, open, lookup, update, export, rebind, reidentify, translate, give, withdraw, unrepresent, review, retain, return, erase, start
+	Action    string   // seal, accept, open, lookup, update, export, rebind, reidentify, translate, give, withdraw, unrepresent, review, receipt, retain, return, erase, start
 	Type      string   // record type; the domain whose tokens were turned back
 	Fields    []string // of the record; the kind of the tokens
 	Withheld  []string
