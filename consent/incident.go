@@ -88,7 +88,8 @@ const noticeWithin = 3 * 24 * time.Hour
 // an incident touched. patients are the ids of all patients who may be concerned,
 // such as those of the application's table; it is ranged over up to three times.
 // An entry names its patient under the patient's own key, so an id that is not
-// among them stays a number in [Report.Unnamed], and so does whoever was erased.
+// among them stays a number in [Report.Unnamed], and so does whoever was erased,
+// or was rekeyed since (keyring.Ring.EndRekey).
 // An act that was announced and did not happen does not count.
 //
 // It reports what went through [Records], not what was copied off a disk.

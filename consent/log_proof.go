@@ -132,7 +132,9 @@ func (l *Log) ProveConsistency(ctx context.Context, older, newer []byte) (*Consi
 // in it. For a patient who was erased it returns keyring.ErrShredded: the
 // entries are still there, and nobody can say any more whose they are; for one
 // whom no entry ever named, keyring.ErrNoSubjectKey. For one who was rekeyed the
-// entries from before end with keyring.Ring.EndRekey: keep their history first.
+// entries from before end with keyring.Ring.EndRekey, which destroys the key that
+// named the patient in them; they stay in the log, nameless. Keep their
+// [Log.Extract] first, which proves them still.
 func (l *Log) History(ctx context.Context, subject string) ([]Entry, error) {
 	all, err := l.history(ctx, subject)
 	if err != nil {
@@ -285,14 +287,30 @@ func cutPart(b []byte) (part string, rest []byte, ok bool) {
 	return string(b[2:n]), b[n:], true
 }
 
-// newest returns what the newest entry knew of; nothing if there is none.
-func (l *Log) newest(ctx context.Context) (b *logBody, err error) {
-	b = new(logBody)
-	err = l.tree().Last(ctx, func(leaf []byte) (err error) {
-		b, err = l.open(ctx, leaf)
-		return err
-	})
-	return b, err
+// recent is how many entries are asked at the start what they knew of: processes
+// know of another's erasures and events up to 5 seconds late, so the newest entry
+// may know less than those before it. [Log.Verify] asks all.
+const recent = 256
+
+// newest returns the newest entry, nothing if there is none, with the most that it
+// or one of the recent entries before it knew of ledger and journal.
+func (l *Log) newest(ctx context.Context) (*logBody, error) {
+	size, err := l.tree().Size(ctx)
+	if err != nil || size == 0 {
+		return new(logBody), err
+	}
+	page, err := l.page(ctx, max(0, size-recent), size)
+	if err != nil {
+		return nil, err
+	}
+	b := *page[len(page)-1].logBody
+	for _, e := range page {
+		b.Ledger = max(b.Ledger, e.Ledger)
+		if e.Journal > b.Journal {
+			b.Journal, b.JournalHash = e.Journal, e.JournalHash
+		}
+	}
+	return &b, nil
 }
 
 // journalHolds refuses an erasure journal that lacks what an entry knew of: key
