@@ -34,8 +34,8 @@ var (
 // DeniedError is a refusal of everything that was asked for. It is an
 // [ErrDenied].
 type DeniedError struct {
-	Action   string  // open, lookup, update, export, rebind
-	Type     string  // record type
+	Action   string  // open, lookup, update, export, rebind, reidentify, translate
+	Type     string  // record type; the domain whose tokens were to be turned back
 	Purpose  Purpose // of the request
 	Reason   Reason
 	Decision string // id of the decision in the audit log

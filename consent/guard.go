@@ -23,7 +23,7 @@ import (
 // limits of people and alerts through slog.
 //
 // Patients whose records are opened, updated or exported are counted by
-// [Request.Actor], and so are, apart, the different values that are looked up. A
+// [Request.Actor], those whose tokens are turned back with them, and so are, apart, the different values that are looked up. A
 // patient who was counted within the hour costs nothing again, so whoever is at
 // the limit can go on with those already seen. What a decision refuses counts
 // for nothing. Beyond the limit the answer is a refusal for the reason
@@ -70,8 +70,8 @@ type Alert struct {
 	Role      string
 	Job       string
 	Purpose   Purpose
-	Action    string // open, lookup, update, export
-	Type      string // record type
+	Action    string // open, lookup, update, export, reidentify, translate
+	Type      string // record type; the domain of tokens that were to be turned back
 	Emergency bool   // the request was not refused, because it declared an emergency
 	Hour, Day int    // patients, or values looked up, that were counted
 	Limit     Limit

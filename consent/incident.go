@@ -44,6 +44,7 @@ type Report struct {
 	Entries    int       `json:"entries"`              // of acts that were done and fit the incident
 	Refused    int       `json:"refused"`              // attempts that fit and were refused
 	Lookups    int       `json:"lookups"`              // of Entries, those that search and name nobody
+	Reversed   int       `json:"reversed"`             // tokens that Entries turned back or translated, whose patients the log does not know
 	First      time.Time `json:"first,omitzero"`       // of Entries
 	Last       time.Time `json:"last,omitzero"`        // of Entries
 	Actors     []string  `json:"actors,omitempty"`     // of Entries
@@ -87,7 +88,8 @@ const noticeWithin = 3 * 24 * time.Hour
 // an incident touched. patients are the ids of all patients who may be concerned,
 // such as those of the application's table; it is ranged over up to three times.
 // An entry names its patient under the patient's own key, so an id that is not
-// among them stays a number in [Report.Unnamed], and so does whoever was erased.
+// among them stays a number in [Report.Unnamed], and so does whoever was erased,
+// or was rekeyed since (keyring.Ring.EndRekey).
 // An act that was announced and did not happen does not count.
 //
 // It reports what went through [Records], not what was copied off a disk.
@@ -226,7 +228,7 @@ func (in *inquiry) read(ctx context.Context) error {
 // begin forgets what was counted.
 func (in *inquiry) begin() {
 	r := in.report
-	in.met, r.Log, r.Entries, r.Refused, r.Lookups = map[string]*Affected{}, 0, 0, 0, 0
+	in.met, r.Log, r.Entries, r.Refused, r.Lookups, r.Reversed = map[string]*Affected{}, 0, 0, 0, 0, 0
 	r.First, r.Last, r.Actors, r.Recipients = time.Time{}, time.Time{}, nil, nil
 }
 
@@ -239,6 +241,7 @@ func (in *inquiry) count(b *logBody) {
 	if b.Action == "lookup" {
 		r.Lookups++
 	}
+	r.Reversed += b.Count
 	in.touch(b)
 }
 

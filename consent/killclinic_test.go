@@ -223,7 +223,7 @@ func clearless(id string) person {
 }
 
 // audited requires the entry of what came out, and that it was the right thing.
-func (s *killScene) audited(x told) {
+func (s *killScene) audited(x account) {
 	s.t.Helper()
 	of := s.log
 	if h, err := s.cfg.Log.History(s.ctx(), x.Subject); err == nil && x.Subject != "" {

@@ -58,8 +58,8 @@ type killJob struct {
 	check func(s *killScene, acked bool)
 }
 
-// told is what came out of the library, with which it could be stored or seen.
-type told struct {
+// account is what came out of the library, with which it could be stored or seen.
+type account struct {
 	Actor, Action, Subject string
 	Fields                 []string `json:",omitempty"`
 	Values                 *person  `json:",omitempty"`
@@ -182,7 +182,7 @@ func killChild(t *testing.T, order []string) {
 	s := openKill(t, killPlace{order[4], order[5]}, order[2], point)
 	armed.Store(true)
 	require.NoError(t, all[which].do(s))
-	s.tell(told{Done: true})
+	s.tell(account{Done: true})
 	require.NoError(t, s.cfg.Close()) // the last entries get their places, and the journal is told
 	point()
 	fmt.Printf("points %d\n", points.Load())
@@ -225,7 +225,7 @@ type killScene struct {
 	app *sql.DB
 
 	log   []Entry // as common found it
-	shown []told
+	shown []account
 }
 
 func (s *killScene) ctx() context.Context { return context.Background() }
@@ -233,7 +233,7 @@ func (s *killScene) ctx() context.Context { return context.Background() }
 func (s *killScene) toldFile() string { return filepath.Join(s.place.dir, "told") }
 
 // tell notes what came out, where it stays.
-func (s *killScene) tell(x told) {
+func (s *killScene) tell(x account) {
 	if x.Actor = s.actor; s.point != nil {
 		s.point()
 		defer s.point()
@@ -248,7 +248,7 @@ func (s *killScene) tell(x told) {
 }
 
 // heard returns what came out so far.
-func (s *killScene) heard() (out []told) {
+func (s *killScene) heard() (out []account) {
 	b, err := os.ReadFile(s.toldFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -257,7 +257,7 @@ func (s *killScene) heard() (out []told) {
 	lines := bufio.NewScanner(bytes.NewReader(b))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		var x told
+		var x account
 		require.NoError(s.t, json.Unmarshal(lines.Bytes(), &x))
 		out = append(out, x)
 	}
@@ -266,7 +266,7 @@ func (s *killScene) heard() (out []told) {
 }
 
 func (s *killScene) acked() bool {
-	return slices.ContainsFunc(s.heard(), func(x told) bool { return x.Done })
+	return slices.ContainsFunc(s.heard(), func(x account) bool { return x.Done })
 }
 
 // database opens one of the clinic's, with a fault point before and after each

@@ -29,7 +29,7 @@ func (s *killScene) fieldNames() (names []string) {
 }
 
 func (s *killScene) tellRecord(action string, p *person) {
-	s.tell(told{Action: action, Subject: p.ID, Fields: s.fieldNames(), Values: p})
+	s.tell(account{Action: action, Subject: p.ID, Fields: s.fieldNames(), Values: p})
 }
 
 // stored yields the rows of three patients, of whom citra takes part in no study.
@@ -58,7 +58,7 @@ func recordKills() []killJob {
 		{"seal", func(s *killScene) error {
 			row, err := s.r.Seal(s.ctx(), killPerson(killNew), Tag{Purpose: Treatment, Basis: Consented, Actor: s.actor})
 			if err == nil {
-				s.tell(told{Action: "seal", Subject: killNew, Row: row.Sealed})
+				s.tell(account{Action: "seal", Subject: killNew, Row: row.Sealed})
 			}
 			return err
 		}, func(s *killScene, acked bool) {
@@ -68,7 +68,7 @@ func recordKills() []killJob {
 		{"sealall", func(s *killScene) error {
 			rows, err := s.r.SealAll(s.ctx(), []*person{killPerson(killBudi), killPerson(killNew)}, Tag{Purpose: Treatment, Basis: Consented, Actor: s.actor})
 			for i, row := range rows {
-				s.tell(told{Action: "seal", Subject: []string{killBudi, killNew}[i], Row: row.Sealed})
+				s.tell(account{Action: "seal", Subject: []string{killBudi, killNew}[i], Row: row.Sealed})
 			}
 			return err
 		}, func(s *killScene, acked bool) {
@@ -95,7 +95,7 @@ func recordKills() []killJob {
 		{"update", func(s *killScene) error {
 			row, err := s.r.Update(s.ctx(), s.world.Rows[ayu.ID], &person{ID: ayu.ID, Name: killRenamed}, s.care(s.actor), "Name")
 			if err == nil {
-				s.tell(told{Action: "update", Subject: ayu.ID, Fields: []string{"Name"}, Row: row.Sealed})
+				s.tell(account{Action: "update", Subject: ayu.ID, Fields: []string{"Name"}, Row: row.Sealed})
 			}
 			return err
 		}, func(s *killScene, _ bool) { require.True(s.t, s.opens(ayu.ID), "the old row") }},
@@ -103,7 +103,7 @@ func recordKills() []killJob {
 			tokens, err := s.r.Lookup(s.ctx(), "NIK", ayu.NIK, s.care(s.actor))
 			if err == nil {
 				require.Len(s.t, tokens, 1)
-				s.tell(told{Action: "lookup", Fields: []string{"NIK"}})
+				s.tell(account{Action: "lookup", Fields: []string{"NIK"}})
 			}
 			return err
 		}, nothing},
@@ -113,7 +113,7 @@ func recordKills() []killJob {
 		{"rebind", func(s *killScene) error {
 			row, err := s.r.Rebind(s.ctx(), s.world.Rows[killDouble], &person{ID: killDouble}, &person{ID: ayu.ID}, Request{Purpose: Operations, Actor: s.actor, Role: "doctor"})
 			if err == nil {
-				s.tell(told{Action: "rebind", Subject: ayu.ID, Row: row})
+				s.tell(account{Action: "rebind", Subject: ayu.ID, Row: row})
 			}
 			return err
 		}, func(s *killScene, acked bool) {
@@ -154,7 +154,7 @@ func exportKill(gate Gate) func(*killScene) error {
 				return err
 			}
 			require.Len(s.t, row, len(table.Columns))
-			s.tell(told{Action: "export", Subject: given[0], Fields: table.Columns[1:]})
+			s.tell(account{Action: "export", Subject: given[0], Fields: table.Columns[1:]})
 			given = given[1:]
 		}
 		require.Empty(s.t, given)
@@ -179,7 +179,7 @@ func acceptKill(s *killScene) error {
 	if _, err := tx.ExecContext(s.ctx(), `INSERT INTO results (id, sealed) VALUES ($1, $2)`, got.Record.ID, []byte(got.Sealed)); err != nil {
 		return err
 	}
-	s.tell(told{Action: "accept", Subject: killEka, Row: got.Sealed})
+	s.tell(account{Action: "accept", Subject: killEka, Row: got.Sealed})
 	return tx.Commit()
 }
 
@@ -194,7 +194,7 @@ func acceptedKill(s *killScene, acked bool) {
 	if rows == 1 {
 		var row []byte
 		require.NoError(s.t, s.app.QueryRow(`SELECT sealed FROM results`).Scan(&row))
-		s.audited(told{Actor: "branch-2", Action: "accept", Subject: killEka, Row: row})
+		s.audited(account{Actor: "branch-2", Action: "accept", Subject: killEka, Row: row})
 	}
 }
 

@@ -53,19 +53,20 @@ type Entry struct {
 	Actor     string
 	Role      string
 	Purpose   Purpose
-	Action    string // seal, accept, open, lookup, update, export, rebind, give, withdraw, unrepresent, review, retain, return, erase, start
-	Type      string // record type
-	Fields    []string
+	Action    string   // seal, accept, open, lookup, update, export, rebind, reidentify, translate, give, withdraw, unrepresent, review, receipt, retain, return, erase, start
+	Type      string   // record type; the domain whose tokens were turned back
+	Fields    []string // of the record; the kind of the tokens
 	Withheld  []string
 	Outcome   string // done, refused; completed or failed, of an act whose entry said done before; justified or unjustified, of a review
 	Reason    Reason
 	Decision  string // id of the decision; of a review, the one that it is about
-	Recipient string // of an export
+	Recipient string // of an export; the domain that tokens were translated to
 
 	Article       string // of the legal basis, where Reason is ByLaw; what a retention or an erasure before its time rests on
-	Justification string // of an emergency, or of an export without a gate; the note of a review
+	Justification string // of an emergency, of tokens turned back, or of an export without a gate; the note of a review
 	K             int    // that the table of an export must obey; 0: it had no gate
 	Job           string // of a registered job
+	Count         int    // of tokens that were turned back or translated
 
 	// Keys are those that the act needed: by compartment, the version of its
 	// keyset that wraps the patient's key.
@@ -101,6 +102,8 @@ type logBody struct {
 	Job     string            `cbor:"20,keyasint,omitempty"`
 	Patient []byte            `cbor:"21,keyasint,omitempty"` // the same in all entries of a patient; made of the audit key
 	Keys    map[string]uint32 `cbor:"22,keyasint,omitempty"` // by compartment, the version that wraps the patient's key
+
+	Count int `cbor:"24,keyasint,omitempty"` // of tokens
 
 	Journal     uint64 `cbor:"19,keyasint,omitempty"` // number and hash of the erasure journal's newest entry
 	JournalHash []byte `cbor:"23,keyasint,omitempty"`
@@ -160,7 +163,8 @@ func (l *Log) append(ctx context.Context, bodies ...*logBody) error {
 	return nil
 }
 
-// seal makes leaves: format (1) || key version (4) || AES-256-GCM, random nonce.
+// seal makes leaves: format (1) || key version (4) || commitment (32) ||
+// AES-256-GCM, random nonce.
 func (l *Log) seal(ctx context.Context, bodies []*logBody) ([][]byte, error) {
 	ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
 	if err != nil {
@@ -182,16 +186,28 @@ func (l *Log) seal(ctx context.Context, bodies []*logBody) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		head := binary.BigEndian.AppendUint32([]byte{leafFormat}, ks.Primary())
-		out[i] = secret.SealRandom(aead, head, evidence.Pad(plain), l.bound(head))
+		sum, opening := commit(labelLogCommit, plain)
+		head := append(binary.BigEndian.AppendUint32([]byte{leafFormat}, ks.Primary()), sum[:]...)
+		out[i] = secret.SealRandom(aead, head, evidence.Pad(opening), l.bound(head))
 	}
 	return out, nil
 }
 
 const leafFormat = 0x51 // kind 5, version 1
 
+const leafHead = 1 + 4 + sha256.Size
+
 func (l *Log) open(ctx context.Context, leaf []byte) (*logBody, error) {
-	if len(leaf) < 5 || leaf[0] != leafFormat {
+	opening, err := l.opening(ctx, leaf)
+	if err != nil {
+		return nil, err
+	}
+	return readLeaf(leaf, opening)
+}
+
+// opening returns what opens a leaf's commitment, which readLeaf checks.
+func (l *Log) opening(ctx context.Context, leaf []byte) ([]byte, error) {
+	if len(leaf) < leafHead || leaf[0] != leafFormat {
 		return nil, ErrTampered
 	}
 	ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
@@ -202,12 +218,22 @@ func (l *Log) open(ctx context.Context, leaf []byte) (*logBody, error) {
 	if err != nil {
 		return nil, err
 	}
-	plain, err := secret.OpenRandom(aead, nil, leaf[5:], l.bound(leaf[:5]))
+	plain, err := secret.OpenRandom(aead, nil, leaf[leafHead:], l.bound(leaf[:leafHead]))
 	if err != nil {
 		return nil, ErrTampered
 	}
-	if plain, err = evidence.Unpad(plain); err != nil {
-		return nil, err
+	return evidence.Unpad(plain)
+}
+
+// readLeaf returns the entry that a leaf commits to. It needs no key, so a
+// patient who is given both can do it.
+func readLeaf(leaf, opening []byte) (*logBody, error) {
+	if len(leaf) < leafHead || leaf[0] != leafFormat {
+		return nil, ErrTampered
+	}
+	plain, ok := committed(labelLogCommit, leaf[5:leafHead], opening)
+	if !ok {
+		return nil, ErrTampered
 	}
 	b := new(logBody)
 	if err := decode(plain, b); err != nil || b.Journal != 0 && len(b.JournalHash) != sha256.Size {

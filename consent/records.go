@@ -3,6 +3,7 @@ package consent
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"reflect"
@@ -28,13 +29,21 @@ type Records[T any] struct {
 }
 
 // Row is a sealed record as an application stores it: the bytes for one
-// column, and for each field tagged lookup the token for an indexed column.
+// column, for each field tagged lookup the token for an indexed column, and for
+// each that is tagged unique as well those for its two UNIQUE columns.
 type Row struct {
 	Sealed envelope.Sealed
 	// Tokens by stored field name. A field that holds no value has no token.
 	// After an [Records.Update] the named lookup fields are here, with the zero
 	// token where one holds no value any more: store NULL for that.
 	Tokens map[string]pseudo.Token
+	// Unique by stored field name, for the fields tagged unique, which have nothing
+	// in Tokens: what the columns a and b of one hold now, both NULL where it holds
+	// no value. The statements never change, and while the lookup domain is rotated
+	// no value is stored twice and none is missed: see pseudo.Domain.Columns for the
+	// recipe, whose backfill an Update of the field is. Commit the row within 20
+	// seconds. After an Update only the named fields are here.
+	Unique map[string][2]sql.Null[pseudo.Token]
 }
 
 // NewRecords prepares records of type T under a record type name, which is
@@ -169,6 +178,10 @@ func (r *Records[T]) sealOne(ctx context.Context, src *T, tag Tag, tags map[stri
 	if err != nil {
 		return Row{}, nil, err
 	}
+	unique, err := r.index.Columns(ctx, src)
+	if err != nil {
+		return Row{}, nil, err
+	}
 	keys, err := r.keysFor(ctx, subject)
 	if err != nil {
 		return Row{}, nil, err
@@ -182,7 +195,7 @@ func (r *Records[T]) sealOne(ctx context.Context, src *T, tag Tag, tags map[stri
 	if err := b.sealRef(keys[len(keys)-1], subject, record); err != nil {
 		return Row{}, nil, err
 	}
-	return Row{Sealed: sealed, Tokens: tokens}, b, nil
+	return Row{Sealed: sealed, Tokens: tokens, Unique: unique}, b, nil
 }
 
 // keysFor returns the patient's keys in the type's compartments and, last, the
@@ -209,7 +222,8 @@ func (r *Records[T]) keysFor(ctx context.Context, subject string) ([]*keyring.Su
 
 // Lookup returns the tokens under which rows with this value in the field may
 // be stored, one for each key version that is still read: for
-// WHERE token = ANY(...). It is logged, without the patient, whom nobody knows
+// WHERE token = ANY(...), or of a unique field
+// WHERE token_a = ANY(...) OR token_b = ANY(...). It is logged, without the patient, whom nobody knows
 // yet, and refused where the request's role may not see the field; no consent is
 // asked, for there is no patient to ask of. Pass one of the tokens that matched
 // as Request.FoundBy to Open, which then proves the row to be the right one.
@@ -344,14 +358,20 @@ func idsIn(plan *phi.Plan, v reflect.Value) (subject, record string) {
 }
 
 func (r *Records[T]) entry(action string, req Request) *logBody {
+	return newEntry(r.cfg, action, r.name, req)
+}
+
+func newEntry(c *Config, action, recordType string, req Request) *logBody {
 	return &logBody{
-		Time: r.cfg.now().UnixNano(), Actor: req.Actor, Role: req.Role, Purpose: req.Purpose, Action: action, Type: r.name,
-		Decision: envelope.NewID(), Recipient: req.Recipient, Job: req.Job, Ledger: r.cfg.Ledger.chain().Len(),
+		Time: c.now().UnixNano(), Actor: req.Actor, Role: req.Role, Purpose: req.Purpose, Action: action, Type: recordType,
+		Decision: envelope.NewID(), Recipient: req.Recipient, Job: req.Job, Ledger: c.Ledger.chain().Len(),
 	}
 }
 
-func (r *Records[T]) denied(b *logBody) *DeniedError {
-	return &DeniedError{Action: b.Action, Type: r.name, Purpose: b.Purpose, Reason: b.Reason, Decision: b.Decision}
+func (r *Records[T]) denied(b *logBody) *DeniedError { return denied(b) }
+
+func denied(b *logBody) *DeniedError {
+	return &DeniedError{Action: b.Action, Type: b.Type, Purpose: b.Purpose, Reason: b.Reason, Decision: b.Decision}
 }
 
 // subjectKey returns the key under which entries name the patient, or a nil

@@ -143,7 +143,7 @@ func TestTenantsProve(t *testing.T) {
 		require.NoError(t, err)
 		of, err := x.cfg.ReceiptKeys(ctx)
 		require.NoError(t, err)
-		receipt, err := a.cfg.Receipt(ctx, ayu.ID, "c", clinicNotice)
+		receipt, err := a.cfg.Receipt(ctx, ayu.ID, "c", "clerk", clinicNotice)
 		require.NoError(t, err)
 		_, receipts := CheckReceipt(receipt, of...)
 		for i, err := range []error{proof.Check(key), x.cfg.Log.Extends(ctx, proof.Checkpoint), receipts} {
