@@ -2,15 +2,13 @@ package consent
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/binary"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rahasia/rahasia/consent/internal/evidence"
-	"github.com/rahasia/rahasia/internal/lp"
-	"github.com/rahasia/rahasia/internal/secret"
 	"github.com/rahasia/rahasia/keyring"
 )
 
@@ -42,6 +40,9 @@ type Log struct {
 	tree func() *evidence.Tree // a closure, so that what prints the log does not walk into it
 
 	guard func() *reaches // lies beside the tree
+
+	derived atomic.Pointer[logKeys]
+	buffers sync.Pool // of *logBuffers
 }
 
 // Entry is one entry of the log.
@@ -76,35 +77,6 @@ type Entry struct {
 	Consents        []string // ids of the consents that decided, or were given or withdrawn
 }
 
-// logBody is an entry as it is sealed.
-type logBody struct {
-	Time      int64    `cbor:"1,keyasint"` // nanoseconds since 1970
-	Actor     string   `cbor:"2,keyasint"`
-	Role      string   `cbor:"3,keyasint,omitempty"`
-	Purpose   Purpose  `cbor:"4,keyasint,omitempty"`
-	Action    string   `cbor:"5,keyasint"`
-	Type      string   `cbor:"6,keyasint,omitempty"`
-	Fields    []string `cbor:"7,keyasint,omitempty"`
-	Withheld  []string `cbor:"8,keyasint,omitempty"`
-	Outcome   string   `cbor:"9,keyasint"`
-	Reason    Reason   `cbor:"10,keyasint,omitempty"`
-	Decision  string   `cbor:"12,keyasint,omitempty"`
-	Recipient string   `cbor:"13,keyasint,omitempty"`
-	Ledger    uint64   `cbor:"14,keyasint,omitempty"` // events in the ledger that the decision knew
-	Subject   []byte   `cbor:"15,keyasint,omitempty"` // patient, record and consents, sealed under the patient's audit key
-
-	Article       string `cbor:"16,keyasint,omitempty"`
-	Justification string `cbor:"17,keyasint,omitempty"`
-	K             int    `cbor:"18,keyasint,omitempty"` // of an export's gate
-
-	Job     string            `cbor:"20,keyasint,omitempty"`
-	Patient []byte            `cbor:"21,keyasint,omitempty"` // the same in all entries of a patient; made of the audit key
-	Keys    map[string]uint32 `cbor:"22,keyasint,omitempty"` // by compartment, the version that wraps the patient's key
-
-	Journal     uint64 `cbor:"19,keyasint,omitempty"` // number and hash of the erasure journal's newest entry
-	JournalHash []byte `cbor:"23,keyasint,omitempty"`
-}
-
 // OpenLog opens the log of ring in db, a SQLite or PostgreSQL database whose
 // tables it makes where they are missing; with a nil db the log lives in memory
 // and dies with the process. Its signed head must be there and match the tree's
@@ -128,84 +100,4 @@ func OpenLog(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Log, error) 
 		return nil, fmt.Errorf("consent: open log: %w", err)
 	}
 	return &Log{ring: ring, tree: func() *evidence.Tree { return t }, guard: func() *reaches { return g }}, nil
-}
-
-// append seals the bodies and returns when they are durable in the log.
-func (l *Log) append(ctx context.Context, bodies ...*logBody) error {
-	leaves, err := l.seal(ctx, bodies)
-	if err == nil {
-		err = l.tree().Append(ctx, leaves...)
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrAudit, err)
-	}
-	return nil
-}
-
-// seal makes leaves: format (1) || key version (4) || AES-256-GCM, random nonce.
-func (l *Log) seal(ctx context.Context, bodies []*logBody) ([][]byte, error) {
-	ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
-	if err != nil {
-		return nil, err
-	}
-	aead, err := l.sealer(ks, ks.Primary())
-	if err != nil {
-		return nil, err
-	}
-	seq, hash, err := l.ring.JournalHead(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := make([][]byte, len(bodies))
-	for i, b := range bodies {
-		stamped := *b
-		stamped.Journal, stamped.JournalHash = seq, hash[:]
-		plain, err := encode(&stamped)
-		if err != nil {
-			return nil, err
-		}
-		head := binary.BigEndian.AppendUint32([]byte{leafFormat}, ks.Primary())
-		out[i] = secret.SealRandom(aead, head, evidence.Pad(plain), l.bound(head))
-	}
-	return out, nil
-}
-
-const leafFormat = 0x51 // kind 5, version 1
-
-func (l *Log) open(ctx context.Context, leaf []byte) (*logBody, error) {
-	if len(leaf) < 5 || leaf[0] != leafFormat {
-		return nil, ErrTampered
-	}
-	ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
-	if err != nil {
-		return nil, err
-	}
-	aead, err := l.sealer(ks, binary.BigEndian.Uint32(leaf[1:5]))
-	if err != nil {
-		return nil, err
-	}
-	plain, err := secret.OpenRandom(aead, nil, leaf[5:], l.bound(leaf[:5]))
-	if err != nil {
-		return nil, ErrTampered
-	}
-	if plain, err = evidence.Unpad(plain); err != nil {
-		return nil, err
-	}
-	b := new(logBody)
-	if err := decode(plain, b); err != nil || b.Journal != 0 && len(b.JournalHash) != sha256.Size {
-		return nil, ErrTampered
-	}
-	return b, nil
-}
-
-func (l *Log) bound(head []byte) []byte {
-	return append(lp.Append(nil, labelLogSeal, l.ring.ID()), head...)
-}
-
-func (l *Log) sealer(ks *keyring.Keyset, v uint32) (secret.AEAD, error) {
-	k, err := ks.Derive(v, labelLogSeal)
-	if err != nil {
-		return secret.AEAD{}, err
-	}
-	return secret.NewAEAD(k)
 }

@@ -169,9 +169,7 @@ func (b *logBody) entry(i int64) Entry {
 
 const labelAuditKey = "rahasia/audit-key/v1"
 
-func auditSealer(k *keyring.SubjectKey) (secret.AEAD, error) {
-	return secret.NewAEAD(k.Derive(labelAuditKey))
-}
+func auditSealer(k *keyring.SubjectKey) (secret.AEAD, error) { return k.Sealer(labelAuditKey) }
 
 // auditOpeners open what entries say of a patient: the key of now, and while the
 // patient is being rekeyed the one before.
@@ -212,8 +210,11 @@ func (b *logBody) sealRef(k *keyring.SubjectKey, subject, record string, consent
 	if err != nil {
 		return err
 	}
-	text := lp.Append(nil, append([]string{subject, record}, consents...)...)
-	b.Subject = secret.SealRandom(aead, nil, text, lp.Append(nil, labelLogSubject, b.Decision))
+	b.text = lp.Append(lp.Append(b.text[:0], subject, record), consents...)
+	named := len(b.text)
+	b.text = lp.Append(b.text, labelLogSubject, b.Decision)
+	b.Subject = secret.SealRandom(aead, b.Subject[:0], b.text[:named], b.text[named:])
+	clear(b.text)
 	b.Patient = patientMark(k)
 	return nil
 }

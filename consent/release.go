@@ -343,7 +343,7 @@ func (r *Records[T]) finish(ctx context.Context, of *T, x *released, refusal err
 	subject, record := r.ids(of)
 	key, err := r.cfg.subjectKey(ctx, subject)
 	if err == nil && refusal == nil {
-		b.Keys, err = r.keysOf(ctx, subject, x.fields)
+		b.under, err = r.keysOf(ctx, subject, x.fields)
 	}
 	if err != nil {
 		return err

@@ -1,0 +1,80 @@
+package consent
+
+import (
+	"bytes"
+	"math"
+	"reflect"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rahasia/rahasia/internal/phi"
+)
+
+// TestWrittenByHand: entries and tags that are written by hand are those that the
+// CBOR library writes, whatever stands in them.
+func TestWrittenByHand(t *testing.T) {
+	long := string(bytes.Repeat([]byte("ä"), 128))
+	many := make([]string, maxList)
+	for i := range many {
+		many[i] = long[:2*i]
+	}
+	for _, b := range []logBody{
+		{},
+		{Time: -1, Actor: "a", Action: "open", Outcome: "done", Ledger: math.MaxUint64, K: 11, Subject: []byte{0}, Patient: make([]byte, 16)},
+		{
+			Time: math.MaxInt64, Actor: long, Role: "r", Purpose: Treatment, Action: "x", Type: "t", Fields: many, Withheld: []string{""}, Outcome: "failed",
+			Reason: Permitted, Decision: "d", Recipient: "u", Ledger: 24, Subject: make([]byte, 300), Article: "20(2)", Justification: long, K: 2, Job: "j",
+			Patient: []byte{1}, under: keyVersions{{"b", 23}, {"c", math.MaxUint32}, {"aa", 24}},
+		},
+	} {
+		for seq, hash := range map[uint64][]byte{0: nil, 1: make([]byte, 32), 1 << 40: bytes.Repeat([]byte{7}, 32)} {
+			whole := b
+			whole.Journal, whole.JournalHash = seq, hash
+			for _, k := range b.under {
+				if whole.Keys == nil {
+					whole.Keys = map[string]uint32{}
+				}
+				whole.Keys[k.compartment] = k.version
+			}
+			want, err := encode(&whole)
+			require.NoError(t, err)
+			require.Equal(t, append([]byte{9}, want...), b.appendTo([]byte{9}, seq, hash))
+		}
+	}
+}
+
+func TestTagWrittenByHand(t *testing.T) {
+	type chart struct {
+		ID string   `phi:"subject"`
+		A  string   `phi:"clinical,label=HIV,label=STD"`
+		BB string   `phi:"clinical,label=PSY"`
+		C  []string `phi:"sensitive"`
+		D  string   `phi:"name"`
+	}
+	plan, err := phi.For(reflect.TypeFor[chart]())
+	require.NoError(t, err)
+	full := Tag{
+		Purpose: Treatment, Basis: Consented, Consent: "c", Policy: "p", Confidentiality: Restricted, Sensitivity: []Label{"STD", "HIV", "STD"},
+		Retain: year(9999), Author: "dr", Related: []string{"e2", "e1"}, Time: year(1800),
+	}
+	for _, tag := range []Tag{full, {Purpose: Treatment, Basis: Contract}} {
+		got, err := tag.sections(plan)
+		require.NoError(t, err)
+		for _, c := range plan.Compartments {
+			want := tag.facts()
+			if c == "identity" {
+				want.Sensitivity, want.Author, want.Related, want.Time = nil, "", nil, nil
+			}
+			if c == "clinical" {
+				want.Fields = map[string][]Label{"A": {"HIV", "STD"}, "BB": {"PSY"}}
+			}
+			text, err := encode(want)
+			require.NoError(t, err)
+			require.Equal(t, text, got[c], c)
+			_, err = parseTag(got[c])
+			require.NoError(t, err)
+		}
+	}
+	require.Equal(t, []Label{"STD", "HIV", "STD"}, full.Sensitivity, "is the caller's")
+}
