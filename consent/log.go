@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rahasia/rahasia/consent/internal/evidence"
@@ -41,7 +40,6 @@ type Log struct {
 
 	guard func() *reaches // lies beside the tree
 
-	derived atomic.Pointer[logKeys]
 	buffers sync.Pool // of *logBuffers
 }
 

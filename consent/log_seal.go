@@ -9,7 +9,6 @@ import (
 	"github.com/rahasia/rahasia/consent/internal/evidence"
 	"github.com/rahasia/rahasia/internal/lp"
 	"github.com/rahasia/rahasia/internal/secret"
-	"github.com/rahasia/rahasia/keyring"
 )
 
 // leafFormat begins a leaf: kind 5, version 1.
@@ -17,35 +16,6 @@ const leafFormat = 0x51
 
 // leafHead is the format and the version of the key.
 const leafHead = 5
-
-// logKeys is what entries are sealed under, in one state of the keyset.
-type logKeys struct {
-	of      *keyring.Keyset
-	sealers map[uint32]secret.AEAD // by version
-}
-
-// keys derives the ciphers, once for each state of the keyset.
-func (l *Log) keys(ctx context.Context) (*logKeys, error) {
-	ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
-	if err != nil {
-		return nil, err
-	}
-	if k := l.derived.Load(); k != nil && k.of == ks {
-		return k, nil
-	}
-	k := &logKeys{ks, map[uint32]secret.AEAD{}}
-	for _, v := range ks.Versions() {
-		key, err := ks.Derive(v, labelLogSeal)
-		if err == nil {
-			k.sealers[v], err = secret.NewAEAD(key)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	l.derived.Store(k)
-	return k, nil
-}
 
 // logBuffers is the memory of one append. It is used again only when the tree
 // has taken the leaves: who was not waited for may still read them.
@@ -80,7 +50,11 @@ func (l *Log) append(ctx context.Context, bodies ...*logBody) error {
 
 // seal makes leaves: format (1) || key version (4) || AES-256-GCM, random nonce.
 func (l *Log) seal(ctx context.Context, m *logBuffers, bodies []*logBody) error {
-	keys, err := l.keys(ctx)
+	ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
+	if err != nil {
+		return err
+	}
+	aead, err := ks.Sealer(ks.Primary(), labelLogSeal)
 	if err != nil {
 		return err
 	}
@@ -88,14 +62,13 @@ func (l *Log) seal(ctx context.Context, m *logBuffers, bodies []*logBody) error 
 	if err != nil {
 		return err
 	}
-	version := keys.of.Primary()
-	head := binary.BigEndian.AppendUint32([]byte{leafFormat}, version)
+	head := binary.BigEndian.AppendUint32([]byte{leafFormat}, ks.Primary())
 	m.bound = l.bound(m.bound[:0], head)
 	m.sealed, m.leaves = m.sealed[:0], m.leaves[:0]
 	for _, b := range bodies {
 		m.plain = evidence.Pad(b.appendTo(m.plain[:0], seq, hash[:]))
 		at := len(m.sealed)
-		m.sealed = secret.SealRandom(keys.sealers[version], append(m.sealed, head...), m.plain, m.bound)
+		m.sealed = secret.SealRandom(aead, append(m.sealed, head...), m.plain, m.bound)
 		m.leaves = append(m.leaves, m.sealed[at:len(m.sealed):len(m.sealed)])
 		clear(m.plain)
 	}
@@ -106,14 +79,12 @@ func (l *Log) open(ctx context.Context, leaf []byte) (*logBody, error) {
 	if len(leaf) < leafHead || leaf[0] != leafFormat {
 		return nil, ErrTampered
 	}
-	keys, err := l.keys(ctx)
+	ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
 	if err != nil {
 		return nil, err
 	}
-	version := binary.BigEndian.Uint32(leaf[1:leafHead])
-	aead, ok := keys.sealers[version]
-	if !ok {
-		_, err := keys.of.Derive(version, labelLogSeal) // says which
+	aead, err := ks.Sealer(binary.BigEndian.Uint32(leaf[1:leafHead]), labelLogSeal)
+	if err != nil {
 		return nil, err
 	}
 	plain, err := secret.OpenRandom(aead, nil, leaf[leafHead:], l.bound(nil, leaf[:leafHead]))

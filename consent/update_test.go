@@ -239,10 +239,12 @@ func TestAttackFlippedRow(t *testing.T) {
 func TestAttackLeafForms(t *testing.T) {
 	ctx := context.Background()
 	leaf := func(t *testing.T, l *Log, version uint32, plain []byte) []byte {
-		keys, err := l.keys(ctx)
+		ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
+		require.NoError(t, err)
+		aead, err := ks.Sealer(ks.Primary(), labelLogSeal)
 		require.NoError(t, err)
 		head := binary.BigEndian.AppendUint32([]byte{leafFormat}, version)
-		return secret.SealRandom(keys.sealers[keys.of.Primary()], head, plain, l.bound(nil, head))
+		return secret.SealRandom(aead, head, plain, l.bound(nil, head))
 	}
 	good, err := encode(&logBody{Action: "a", Outcome: "done"})
 	require.NoError(t, err)

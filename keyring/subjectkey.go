@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"sync/atomic"
 
 	"github.com/rahasia/rahasia/internal/lp"
@@ -37,19 +36,8 @@ type SubjectKey struct {
 	older       secret.AEAD                      // of the generation before, between Rekey and EndRekey; else zero
 	olderKey    secret.Key                       // likewise
 	object      *atomic.Pointer[secret.Expander] // of key, made when it is first asked for
-	derived     *atomic.Pointer[[]derivation]    // of key, likewise
+	derived     *derivations                     // of key
 }
-
-// derivation is what was derived of a subject key for a label. It ends with the
-// key, and so no later than the ring's bound on seeing an erasure.
-type derivation struct {
-	label string
-	key   secret.Key
-	aead  secret.AEAD // zero until it is asked for
-}
-
-// maxDerived bounds what is kept: labels are few and constant.
-const maxDerived = 4
 
 // Compartment returns the compartment whose fields the key seals.
 func (k *SubjectKey) Compartment() string { return k.compartment }
@@ -107,53 +95,13 @@ func (k *SubjectKey) unknown(generation uint32) error {
 // for the length-prefixed label, for uses other than records. Each use has a
 // label of its own, at most 65,535 bytes.
 func (k *SubjectKey) Derive(label string) secret.Key {
-	if d := k.kept(label); d != nil {
-		return d.key
-	}
-	key := secret.Derive(k.key, lp.Append(nil, label))
-	k.keep(derivation{label: label, key: key})
-	return key
+	return k.derived.of(0, label, func() secret.Key { return secret.Derive(k.key, lp.Append(nil, label)) }).key
 }
 
 // Sealer returns AES-256-GCM under the key that [SubjectKey.Derive] returns for
 // label, prepared once for as long as the ring keeps the subject key.
 func (k *SubjectKey) Sealer(label string) (secret.AEAD, error) {
-	if d := k.kept(label); d != nil && !d.aead.IsZero() {
-		return d.aead, nil
-	}
-	key := k.Derive(label)
-	aead, err := secret.NewAEAD(key)
-	if err == nil {
-		k.keep(derivation{label, key, aead})
-	}
-	return aead, err
-}
-
-func (k *SubjectKey) kept(label string) *derivation {
-	all := k.derived.Load()
-	if all == nil {
-		return nil
-	}
-	for i := range *all {
-		if d := &(*all)[i]; d.label == label {
-			return d
-		}
-	}
-	return nil
-}
-
-// keep adds d to what is kept. Of several callers at once one may lose, and
-// derive again.
-func (k *SubjectKey) keep(d derivation) {
-	old := k.derived.Load()
-	var all []derivation
-	if old != nil {
-		all = slices.DeleteFunc(slices.Clone(*old), func(o derivation) bool { return o.label == d.label })
-	}
-	if len(all) < maxDerived {
-		all = append(all, d)
-		k.derived.CompareAndSwap(old, &all)
-	}
+	return k.derived.of(0, label, func() secret.Key { return secret.Derive(k.key, lp.Append(nil, label)) }).sealer()
 }
 
 // DeriveOlder returns what [SubjectKey.Derive] gave before [Ring.Rekey], for what
@@ -308,7 +256,7 @@ func unwrapSubject(ring string, ks *Keyset, rec *KeyRecord, erasure Tag, span jo
 	}
 	k := &SubjectKey{
 		compartment: ks.name, generation: rec.Generation, version: rec.Version, erasure: erasure, key: keys.newest,
-		object: new(atomic.Pointer[secret.Expander]), derived: new(atomic.Pointer[[]derivation]),
+		object: new(atomic.Pointer[secret.Expander]), derived: new(derivations),
 	}
 	if k.record, err = secret.NewAEAD(derived[1]); err != nil {
 		return nil, badRow(rec, "record key")

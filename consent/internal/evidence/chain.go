@@ -288,12 +288,12 @@ func (c *Chain) seal(ctx context.Context, subject string, body []byte) (event, e
 	if e.subject, err = refer(ks, e.version, subject); err != nil {
 		return event{}, err
 	}
-	aead, err := sealer(ks, e.version, labelChainSeal)
+	aead, err := ks.Sealer(e.version, labelChainSeal)
 	if err != nil {
 		return event{}, err
 	}
 	e.body = secret.SealRandom(aead, nil, Pad(bytes.Clone(body)), e.bound(c.ring.ID()))
-	m, err := mac(ks, e.version, labelChainLink)
+	m, err := ks.MAC(e.version, labelChainLink)
 	if err != nil {
 		return event{}, err
 	}
@@ -302,7 +302,7 @@ func (c *Chain) seal(ctx context.Context, subject string, body []byte) (event, e
 }
 
 func (c *Chain) open(ks *keyring.Keyset, e *event) ([]byte, error) {
-	aead, err := sealer(ks, e.version, labelChainSeal)
+	aead, err := ks.Sealer(e.version, labelChainSeal)
 	if err != nil {
 		return nil, err
 	}
@@ -314,7 +314,7 @@ func (c *Chain) open(ks *keyring.Keyset, e *event) ([]byte, error) {
 }
 
 func (c *Chain) verify(ks *keyring.Keyset, e *event) error {
-	m, err := mac(ks, e.version, labelChainLink)
+	m, err := ks.MAC(e.version, labelChainLink)
 	if err != nil {
 		return err
 	}
@@ -340,26 +340,10 @@ func (e *event) message(ring string) []byte {
 }
 
 func refer(ks *keyring.Keyset, v uint32, subject string) (reference, error) {
-	m, err := mac(ks, v, labelChainSubject)
+	m, err := ks.MAC(v, labelChainSubject)
 	if err != nil {
 		return reference{}, err
 	}
 	sum := secret.Sum(m, []byte(subject))
 	return reference(sum[:16]), nil
-}
-
-func sealer(ks *keyring.Keyset, v uint32, label string) (secret.AEAD, error) {
-	k, err := ks.Derive(v, label)
-	if err != nil {
-		return secret.AEAD{}, err
-	}
-	return secret.NewAEAD(k)
-}
-
-func mac(ks *keyring.Keyset, v uint32, label string) (secret.MAC, error) {
-	k, err := ks.Derive(v, label)
-	if err != nil {
-		return secret.MAC{}, err
-	}
-	return secret.NewMAC(k)
 }

@@ -98,7 +98,7 @@ func (t *Tree) seeTo() {
 			t.mu.Unlock()
 			return
 		}
-		more := t.inMemory && len(t.own) >= stepBlocks
+		more := t.inMemory && len(t.own) >= t.stepBlocks()
 		t.mu.Unlock()
 		wait := stepPause
 		if err != nil {
@@ -215,7 +215,8 @@ func (t *Tree) takeStep(ctx context.Context) (busy bool, err error) {
 		if err != nil {
 			return err
 		}
-		blocks, err := v.unplaced(stepBlocks + 1)
+		most := t.stepBlocks()
+		blocks, err := v.unplaced(most + 1)
 		if err != nil {
 			return err
 		}
@@ -230,7 +231,7 @@ func (t *Tree) takeStep(ctx context.Context) (busy bool, err error) {
 		if busy = now.held && now.epoch != t.step.epoch; busy {
 			return nil
 		}
-		g = &growth{old: now, mine: now.held, blocks: blocks[:min(len(blocks), stepBlocks)], keep: len(blocks) > stepBlocks}
+		g = &growth{old: now, mine: now.held, blocks: blocks[:min(len(blocks), most)], keep: len(blocks) > most}
 		next, err = t.grown(keys, v, g, known)
 		return err
 	})
@@ -244,6 +245,16 @@ func (t *Tree) takeStep(ctx context.Context) (busy bool, err error) {
 	}
 	t.stepped(g, next)
 	return false, nil
+}
+
+// stepBlocks is how many blocks a step takes at most: in memory, where nobody waits
+// for the lease, as many as wait when a step is begun, for a signature costs more
+// than all else in it.
+func (t *Tree) stepBlocks() int {
+	if t.inMemory {
+		return maxOwn / 2
+	}
+	return stepBlocks
 }
 
 // stepped remembers a step that is done. t.turn is held.
