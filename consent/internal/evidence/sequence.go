@@ -59,13 +59,20 @@ func (t *Tree) refusal() error {
 func (t *Tree) tend(blocks []block) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i := range blocks {
-		t.own[blocks[i].id] = struct{}{}
-	}
-	if !t.tending && (!t.inMemory || len(t.own) >= maxOwn/2) { // in memory mostly whoever reads does it
+	n := t.mine(blocks)
+	if !t.tending && (!t.inMemory || n >= maxOwn/2) { // in memory mostly whoever reads does it, or hold
 		t.tending = true
 		go t.seeTo()
 	}
+}
+
+// mine notes blocks that this process wrote, and returns how many of its own are
+// without a place. t.mu is held.
+func (t *Tree) mine(blocks []block) int {
+	for i := range blocks {
+		t.own[blocks[i].id] = struct{}{}
+	}
+	return len(t.own)
 }
 
 // room waits until not too many blocks of this process are without a place.

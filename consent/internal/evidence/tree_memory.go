@@ -25,6 +25,14 @@ func (t *Tree) hold(ctx context.Context, m *memoryTree, leaves [][]byte) error {
 	if err := m.queue(ctx, blocks, t.newest().N); err != nil {
 		return err
 	}
-	t.tend(blocks)
+	t.mu.Lock()
+	many := t.mine(blocks) >= maxOwn/2
+	t.mu.Unlock()
+	if !many {
+		return nil
+	}
+	if _, err := t.sequence(context.WithoutCancel(ctx)); err != nil {
+		t.tend(nil) // the leaves are kept all the same, and it is tried again
+	}
 	return nil
 }
