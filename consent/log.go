@@ -2,12 +2,16 @@ package consent
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/rahasia/rahasia/consent/internal/evidence"
+	"github.com/rahasia/rahasia/internal/lp"
+	"github.com/rahasia/rahasia/internal/secret"
 	"github.com/rahasia/rahasia/keyring"
 )
 
@@ -75,6 +79,38 @@ type Entry struct {
 	Consents        []string // ids of the consents that decided, or were given or withdrawn
 }
 
+// logBody is an entry as it is sealed.
+type logBody struct {
+	Time      int64    `cbor:"1,keyasint"` // nanoseconds since 1970
+	Actor     string   `cbor:"2,keyasint"`
+	Role      string   `cbor:"3,keyasint,omitempty"`
+	Purpose   Purpose  `cbor:"4,keyasint,omitempty"`
+	Action    string   `cbor:"5,keyasint"`
+	Type      string   `cbor:"6,keyasint,omitempty"`
+	Fields    []string `cbor:"7,keyasint,omitempty"`
+	Withheld  []string `cbor:"8,keyasint,omitempty"`
+	Outcome   string   `cbor:"9,keyasint"`
+	Reason    Reason   `cbor:"10,keyasint,omitempty"`
+	Decision  string   `cbor:"12,keyasint,omitempty"`
+	Recipient string   `cbor:"13,keyasint,omitempty"`
+	Ledger    uint64   `cbor:"14,keyasint,omitempty"` // events in the ledger that the decision knew
+	Subject   []byte   `cbor:"15,keyasint,omitempty"` // patient, record and consents, sealed under the patient's audit key
+
+	Article       string `cbor:"16,keyasint,omitempty"`
+	Justification string `cbor:"17,keyasint,omitempty"`
+	K             int    `cbor:"18,keyasint,omitempty"` // of an export's gate
+
+	Job     string            `cbor:"20,keyasint,omitempty"`
+	Patient []byte            `cbor:"21,keyasint,omitempty"` // the same in all entries of a patient; made of the audit key
+	Keys    map[string]uint32 `cbor:"22,keyasint,omitempty"` // by compartment, the version that wraps the patient's key
+
+	Journal     uint64 `cbor:"19,keyasint,omitempty"` // number and hash of the erasure journal's newest entry
+	JournalHash []byte `cbor:"23,keyasint,omitempty"`
+
+	under keyVersions // what Keys is written from
+	text  []byte      // memory of sealRef
+}
+
 // OpenLog opens the log of ring in db, a SQLite or PostgreSQL database whose
 // tables it makes where they are missing; with a nil db the log lives in memory
 // and dies with the process. Its signed head must be there and match the tree's
@@ -98,4 +134,99 @@ func OpenLog(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Log, error) 
 		return nil, fmt.Errorf("consent: open log: %w", err)
 	}
 	return &Log{ring: ring, tree: func() *evidence.Tree { return t }, guard: func() *reaches { return g }}, nil
+}
+
+// leafFormat begins a leaf: kind 5, version 1.
+const leafFormat = 0x51
+
+// leafHead is the format and the version of the key.
+const leafHead = 5
+
+// logBuffers is the memory of one append. It is used again only when the tree
+// has taken the leaves: who was not waited for may still read them.
+type logBuffers struct {
+	plain  []byte
+	bound  []byte
+	sealed []byte
+	leaves [][]byte
+}
+
+// maxKept is the largest buffer that is kept for the next call, in bytes.
+const maxKept = 64 << 10
+
+// append seals the bodies and returns when they are durable in the log.
+func (l *Log) append(ctx context.Context, bodies ...*logBody) error {
+	m, _ := l.buffers.Get().(*logBuffers)
+	if m == nil {
+		m = new(logBuffers)
+	}
+	err := l.seal(ctx, m, bodies)
+	if err == nil {
+		err = l.tree().Append(ctx, m.leaves...)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrAudit, err)
+	}
+	if cap(m.sealed) <= maxKept {
+		l.buffers.Put(m)
+	}
+	return nil
+}
+
+// seal makes leaves: format (1) || key version (4) || AES-256-GCM, random nonce.
+func (l *Log) seal(ctx context.Context, m *logBuffers, bodies []*logBody) error {
+	ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
+	if err != nil {
+		return err
+	}
+	aead, err := ks.Sealer(ks.Primary(), labelLogSeal)
+	if err != nil {
+		return err
+	}
+	seq, hash, err := l.ring.JournalHead(ctx)
+	if err != nil {
+		return err
+	}
+	head := binary.BigEndian.AppendUint32([]byte{leafFormat}, ks.Primary())
+	m.bound = l.bound(m.bound[:0], head)
+	m.sealed, m.leaves = m.sealed[:0], m.leaves[:0]
+	for _, b := range bodies {
+		m.plain = evidence.Pad(b.appendTo(m.plain[:0], seq, hash[:]))
+		at := len(m.sealed)
+		m.sealed = secret.SealRandom(aead, append(m.sealed, head...), m.plain, m.bound)
+		m.leaves = append(m.leaves, m.sealed[at:len(m.sealed):len(m.sealed)])
+		clear(m.plain)
+	}
+	return nil
+}
+
+func (l *Log) open(ctx context.Context, leaf []byte) (*logBody, error) {
+	if len(leaf) < leafHead || leaf[0] != leafFormat {
+		return nil, ErrTampered
+	}
+	ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := ks.Sealer(binary.BigEndian.Uint32(leaf[1:leafHead]), labelLogSeal)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := secret.OpenRandom(aead, nil, leaf[leafHead:], l.bound(nil, leaf[:leafHead]))
+	if err != nil {
+		return nil, ErrTampered
+	}
+	if plain, err = evidence.Unpad(plain); err != nil {
+		return nil, err
+	}
+	b := new(logBody)
+	if err := decode(plain, b); err != nil || b.Journal != 0 && len(b.JournalHash) != sha256.Size {
+		return nil, ErrTampered
+	}
+	return b, nil
+}
+
+// bound is the associated data of a leaf, behind dst.
+func (l *Log) bound(dst, head []byte) []byte {
+	return append(lp.Append(dst, labelLogSeal, l.ring.ID()), head...)
 }

@@ -9,38 +9,6 @@ import (
 	"github.com/rahasia/rahasia/keyring"
 )
 
-// logBody is an entry as it is sealed.
-type logBody struct {
-	Time      int64    `cbor:"1,keyasint"` // nanoseconds since 1970
-	Actor     string   `cbor:"2,keyasint"`
-	Role      string   `cbor:"3,keyasint,omitempty"`
-	Purpose   Purpose  `cbor:"4,keyasint,omitempty"`
-	Action    string   `cbor:"5,keyasint"`
-	Type      string   `cbor:"6,keyasint,omitempty"`
-	Fields    []string `cbor:"7,keyasint,omitempty"`
-	Withheld  []string `cbor:"8,keyasint,omitempty"`
-	Outcome   string   `cbor:"9,keyasint"`
-	Reason    Reason   `cbor:"10,keyasint,omitempty"`
-	Decision  string   `cbor:"12,keyasint,omitempty"`
-	Recipient string   `cbor:"13,keyasint,omitempty"`
-	Ledger    uint64   `cbor:"14,keyasint,omitempty"` // events in the ledger that the decision knew
-	Subject   []byte   `cbor:"15,keyasint,omitempty"` // patient, record and consents, sealed under the patient's audit key
-
-	Article       string `cbor:"16,keyasint,omitempty"`
-	Justification string `cbor:"17,keyasint,omitempty"`
-	K             int    `cbor:"18,keyasint,omitempty"` // of an export's gate
-
-	Job     string            `cbor:"20,keyasint,omitempty"`
-	Patient []byte            `cbor:"21,keyasint,omitempty"` // the same in all entries of a patient; made of the audit key
-	Keys    map[string]uint32 `cbor:"22,keyasint,omitempty"` // by compartment, the version that wraps the patient's key
-
-	Journal     uint64 `cbor:"19,keyasint,omitempty"` // number and hash of the erasure journal's newest entry
-	JournalHash []byte `cbor:"23,keyasint,omitempty"`
-
-	under keyVersions // what Keys is written from
-	text  []byte      // memory of sealRef
-}
-
 // keyVersions are the keys that an act needed, while its entry is being written.
 type keyVersions []keyVersion
 

@@ -133,12 +133,13 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 		x.entry.Reason = goneReason(err) // whatever the consents say
 		return x, err
 	}
-	x.consents = slices.Clone(consents)
+	x.consents = consents
 	d := decider{cfg: r.cfg, consents: consents, req: a.req, action: a.action, kind: r.name, record: record, now: r.cfg.now()}
 	d.req.Action = actionOf(a.action)
 	for i := range consents {
-		if c := &consents[i]; c.Withdrawn.After(d.now) {
-			c.Withdrawn = d.now // written by a process whose clock is ahead: it bites now all the same
+		if consents[i].Withdrawn.After(d.now) {
+			d.consents = slices.Clone(d.consents) // what the ledger keeps is not ours to change
+			d.consents[i].Withdrawn = d.now       // written by a process whose clock is ahead: it bites now all the same
 		}
 	}
 	open := d.byType(x, wanted)
