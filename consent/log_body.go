@@ -20,6 +20,7 @@ type keyVersion struct {
 // versionsOf are those of keys, behind dst, in the order of deterministic CBOR:
 // shorter names first.
 func versionsOf(dst keyVersions, keys []*keyring.SubjectKey) keyVersions {
+	dst = slices.Grow(dst, len(keys))
 	for _, k := range keys {
 		dst = append(dst, keyVersion{k.Compartment(), k.Version()})
 	}

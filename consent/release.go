@@ -22,7 +22,7 @@ type released struct {
 	consents []Consent // decided on
 	basis    []string  // ids of those that decided
 	byRecord bool      // something is withheld for a label that only the record carries
-	tags     map[string]sectionTag
+	tags     map[string]*sectionTag
 }
 
 // asked is what is to be done with which fields of a record.
@@ -229,7 +229,7 @@ func (r *Records[T]) decideByRecord(ctx context.Context, d *decider, x *released
 	if err := r.checkFoundBy(ctx, d.req, of, x.reading); err != nil {
 		return err
 	}
-	x.tags = map[string]sectionTag{}
+	x.tags = map[string]*sectionTag{}
 	record := Data{Type: d.kind, Record: d.record}
 	for _, f := range open {
 		tag, err := readTag(x.tags, x.reading, f.Compartment)
@@ -238,6 +238,7 @@ func (r *Records[T]) decideByRecord(ctx context.Context, d *decider, x *released
 		}
 		tag.describe(&record)
 	}
+	x.fields = make([]string, 0, len(open))
 	for _, f := range open {
 		tag := x.tags[f.Compartment]
 		data := record
@@ -277,16 +278,15 @@ func (r *Records[T]) sections(d *decider, open []*phi.Field) []string {
 
 // readTag reads a section's tag once. A row that is older than the compartment
 // has no section for it: the field is absent, and its labels are the type's.
-func readTag(tags map[string]sectionTag, reading *envelope.Reading, compartment string) (sectionTag, error) {
-	tag, ok := tags[compartment]
-	if ok {
+func readTag(tags map[string]*sectionTag, reading *envelope.Reading, compartment string) (*sectionTag, error) {
+	if tag := tags[compartment]; tag != nil {
 		return tag, nil
 	}
-	tag.Confidentiality = Normal
+	tag := &sectionTag{Confidentiality: Normal}
 	if sealed := reading.Tag(compartment); sealed != nil {
 		var err error
-		if tag, err = parseTag(sealed); err != nil {
-			return tag, fmt.Errorf("compartment %s: %w", compartment, err)
+		if *tag, err = parseTag(sealed); err != nil {
+			return nil, fmt.Errorf("compartment %s: %w", compartment, err)
 		}
 	}
 	tags[compartment] = tag

@@ -201,14 +201,6 @@ func labelledSections(plan *phi.Plan) []string {
 	return out
 }
 
-func parseTag(b []byte) (sectionTag, error) {
-	var s sectionTag
-	if err := decode(b, &s); err != nil || !s.Basis.known() || !s.Purpose.known() || s.Confidentiality.rank() == 0 {
-		return sectionTag{}, ErrTag
-	}
-	return s, nil
-}
-
 func labelsOf(f *phi.Field) []Label {
 	out := make([]Label, len(f.Labels))
 	for i, l := range f.Labels {
@@ -221,9 +213,11 @@ func labelsOf(f *phi.Field) []Label {
 // field was sealed with and the ones its type has now. More labels only ever
 // close, so a type that gains one protects the old records too.
 func (s *sectionTag) labels(f *phi.Field) (Confidentiality, []Label) {
-	l := slices.Concat(s.Sensitivity, s.Fields[f.Name], labelsOf(f))
-	slices.Sort(l)
-	return s.Confidentiality, slices.Compact(l)
+	l := s.Sensitivity
+	if more := s.Fields[f.Name]; len(more)+len(f.Labels) > 0 {
+		l = slices.Concat(l, more, labelsOf(f))
+	}
+	return s.Confidentiality, sorted(l)
 }
 
 // describe adds to d what s says about the whole record.
