@@ -145,6 +145,7 @@ const leafHead = 5
 // logBuffers is the memory of one append. It is used again only when the tree
 // has taken the leaves: who was not waited for may still read them.
 type logBuffers struct {
+	head   []byte
 	plain  []byte
 	bound  []byte
 	sealed []byte
@@ -187,13 +188,13 @@ func (l *Log) seal(ctx context.Context, m *logBuffers, bodies []*logBody) error 
 	if err != nil {
 		return err
 	}
-	head := binary.BigEndian.AppendUint32([]byte{leafFormat}, ks.Primary())
-	m.bound = l.bound(m.bound[:0], head)
+	m.head = binary.BigEndian.AppendUint32(append(m.head[:0], leafFormat), ks.Primary())
+	m.bound = l.bound(m.bound[:0], m.head)
 	m.sealed, m.leaves = m.sealed[:0], m.leaves[:0]
 	for _, b := range bodies {
 		m.plain = evidence.Pad(b.appendTo(m.plain[:0], seq, hash[:]))
 		at := len(m.sealed)
-		m.sealed = secret.SealRandom(aead, append(m.sealed, head...), m.plain, m.bound)
+		m.sealed = secret.SealRandom(aead, append(m.sealed, m.head...), m.plain, m.bound)
 		m.leaves = append(m.leaves, m.sealed[at:len(m.sealed):len(m.sealed)])
 		clear(m.plain)
 	}
