@@ -13,7 +13,7 @@ func (t *Tree) grown(keys *treeKeys, v treeView, g *growth, known []tlog.Tree) (
 	if err != nil {
 		return next, err
 	}
-	r := &growing{old: t.step.edge, first: tlog.StoredHashCount(now.N)}
+	r := &growing{old: t.step.edge, first: tlog.StoredHashCount(now.N), added: make([]tlog.Hash, 0, 2*len(g.blocks))}
 	next.N = now.N
 	for i := range g.blocks {
 		b := &g.blocks[i]

@@ -36,3 +36,30 @@ func (t *Tree) hold(ctx context.Context, m *memoryTree, leaves [][]byte) error {
 	}
 	return nil
 }
+
+// pages is a list that grows without being copied, as a slice is time and again.
+type pages[T any] struct{ full [][]T }
+
+const pageLen = 1024
+
+func (p *pages[T]) len() int {
+	if len(p.full) == 0 {
+		return 0
+	}
+	last := len(p.full) - 1
+	return last*pageLen + len(p.full[last])
+}
+
+func (p *pages[T]) at(i int) *T { return &p.full[i/pageLen][i%pageLen] }
+
+func (p *pages[T]) append(more []T) {
+	for len(more) > 0 {
+		last := len(p.full) - 1
+		if last < 0 || len(p.full[last]) == pageLen {
+			p.full = append(p.full, make([]T, 0, pageLen))
+			last++
+		}
+		n := min(len(more), pageLen-len(p.full[last]))
+		p.full[last], more = append(p.full[last], more[:n]...), more[n:]
+	}
+}
