@@ -30,7 +30,7 @@ type chartOf12 struct {
 	Worries   string `phi:"sensitive"`
 }
 
-func benchmarkRecords(b *testing.B, cfg *Config) (*Records[chartOf12], chartOf12, Tag) {
+func benchmarkRecords(b testing.TB, cfg *Config) (*Records[chartOf12], chartOf12, Tag) {
 	b.Helper()
 	r, err := NewRecords[chartOf12]("chart", cfg)
 	require.NoError(b, err)

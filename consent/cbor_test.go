@@ -2,6 +2,7 @@ package consent
 
 import (
 	"bytes"
+	"context"
 	"math"
 	"reflect"
 	"testing"
@@ -77,4 +78,16 @@ func TestTagWrittenByHand(t *testing.T) {
 		}
 	}
 	require.Equal(t, []Label{"STD", "HIV", "STD"}, full.Sensitivity, "is the caller's")
+}
+
+// TestVersionsInOrder: a log reads only maps whose shorter names come first.
+func TestVersionsInOrder(t *testing.T) {
+	ctx := context.Background()
+	cfg := memoryConfig(t)
+	require.NoError(t, cfg.createKeysets(ctx, "a-long-name", "zz", "yy"))
+	keys, err := cfg.Ring.CreateSubject(ctx, "p", "a-long-name", "zz", "yy")
+	require.NoError(t, err)
+	require.Equal(t, keyVersions{{"yy", 1}, {"zz", 1}, {"a-long-name", 1}}, versionsOf(nil, keys))
+	require.NoError(t, cfg.Log.append(ctx, &logBody{Action: "a", Outcome: "done", under: versionsOf(nil, keys)}))
+	require.Equal(t, map[string]uint32{"a-long-name": 1, "yy": 1, "zz": 1}, last(t, cfg.Log).Keys)
 }
