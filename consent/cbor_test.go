@@ -91,3 +91,46 @@ func TestVersionsInOrder(t *testing.T) {
 	require.NoError(t, cfg.Log.append(ctx, &logBody{Action: "a", Outcome: "done", under: versionsOf(nil, keys)}))
 	require.Equal(t, map[string]uint32{"a-long-name": 1, "yy": 1, "zz": 1}, last(t, cfg.Log).Keys)
 }
+
+// TestTagReadByHand: what is left out where it is empty is refused where it is not,
+// and so is every order but the one that is written.
+func TestTagReadByHand(t *testing.T) {
+	for name, tt := range map[string]struct {
+		write func(*mapWriter)
+		ok    bool
+	}{
+		"as written":         {func(w *mapWriter) { w.int(7, 1); w.text(9, "a") }, true},
+		"no confidentiality": {nil, false},
+		"retain 0":           {func(w *mapWriter) { w.int(7, 0) }, false},
+		"retain before 1970": {func(w *mapWriter) { w.int(7, -1) }, true},
+		"an empty author":    {func(w *mapWriter) { w.must(9, "") }, false},
+		"no label":           {func(w *mapWriter) { w.key(6); w.b = append(w.b, 0x80) }, false},
+		"no relation":        {func(w *mapWriter) { w.key(10); w.b = append(w.b, 0x80) }, false},
+		"a null":             {func(w *mapWriter) { w.key(6); w.b = append(w.b, 0xf6) }, false},
+		"no field":           {func(w *mapWriter) { w.key(8); w.b = append(w.b, 0xa0) }, false},
+		"fields":             {func(w *mapWriter) { w.key(8); w.b = append(w.b, 0xa2, 0x61, 'b', 0x80, 0x62, 'a', 'a', 0x81, 0x60) }, true},
+		"a longer one first": {func(w *mapWriter) { w.key(8); w.b = append(w.b, 0xa2, 0x62, 'a', 'a', 0x80, 0x61, 'b', 0x80) }, false},
+		"a field twice":      {func(w *mapWriter) { w.key(8); w.b = append(w.b, 0xa2, 0x61, 'a', 0x80, 0x61, 'a', 0x80) }, false},
+		"not UTF-8":          {func(w *mapWriter) { w.must(9, "\xff") }, false},
+		"cut off":            {func(w *mapWriter) { w.key(11) }, false},
+		"too late a time":    {func(w *mapWriter) { w.key(11); w.b = append(w.b, 0x1b, 0xff, 0, 0, 0, 0, 0, 0, 0) }, false},
+		"an unknown key":     {func(w *mapWriter) { w.text(12, "a") }, false},
+	} {
+		var w mapWriter
+		w.begin(nil)
+		w.must(1, "TREAT")
+		w.must(2, "consent")
+		if tt.write != nil {
+			w.must(5, "N")
+			tt.write(&w)
+		}
+		s, err := parseTag(w.b)
+		if tt.ok {
+			require.NoError(t, err, name)
+			require.NoError(t, decode(w.b, new(sectionTag)), name)
+			continue
+		}
+		require.ErrorIs(t, err, ErrTag, name)
+		require.Zero(t, s, name)
+	}
+}
