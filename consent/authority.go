@@ -108,7 +108,8 @@ func (c *Config) authorize(ctx context.Context, req Request, r pseudo.Reversal) 
 	if err != nil {
 		return fmt.Errorf("consent: authority: %w", err)
 	}
-	b := newEntry(c, "reidentify", r.Domain, req)
+	b := new(logBody)
+	begin(c, b, "reidentify", r.Domain, &req)
 	if r.To != "" {
 		b.Action = "translate"
 	}

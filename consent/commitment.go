@@ -17,16 +17,17 @@ const (
 // (SD-JWT), 9.3, asks for.
 const saltSize = 16
 
-// commit returns SHA-256(lp(label) || salt || text), to stand beside a text that
-// is sealed, and what opens it: salt || text, to be sealed. AES-GCM alone would
-// let whoever holds the keys show two texts for one sealed entry.
-func commit(label string, text []byte) (sum [sha256.Size]byte, opening []byte) {
-	b := lp.Append(make([]byte, 0, 2+len(label)+saltSize+len(text)+128), label) // 128: what padding may add
-	n := len(b)
-	b = b[:n+saltSize]
-	_, _ = rand.Read(b[n:]) // never fails
-	b = append(b, text...)
-	return sha256.Sum256(b), b[n:]
+// beginCommitment begins a commitment in dst: the text is appended to what it
+// returns. Then SHA-256 of it all is the commitment, which stands beside the text
+// where that is sealed; and what begins at opening, salt || text, is what is
+// sealed, and opens it. AES-GCM alone would let whoever holds the keys show two
+// texts for one sealed entry.
+func beginCommitment(dst []byte, label string) (b []byte, opening int) {
+	b = lp.Append(dst, label)
+	opening = len(b)
+	b = append(b, make([]byte, saltSize)...)
+	_, _ = rand.Read(b[opening:]) // never fails
+	return b, opening
 }
 
 // committed returns the text that sum commits to, if opening opens it.

@@ -239,8 +239,6 @@ type reaches struct {
 
 	mu      sync.Mutex
 	alerted map[alertKey]time.Time
-	version uint32
-	mac     secret.MAC // of version; zero until the first count
 }
 
 func openReaches(ring *keyring.Ring, open func() (*tally.Tally, error)) (*reaches, error) {
@@ -302,17 +300,5 @@ func (g *reaches) key(ctx context.Context) (secret.MAC, error) {
 	if err != nil {
 		return secret.MAC{}, err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if v := ks.Primary(); g.mac.IsZero() || g.version != v {
-		k, err := ks.Derive(v, labelGuard)
-		if err != nil {
-			return secret.MAC{}, err
-		}
-		if g.mac, err = secret.NewMAC(k); err != nil {
-			return secret.MAC{}, err
-		}
-		g.version = v
-	}
-	return g.mac, nil
+	return ks.MAC(ks.Primary(), labelGuard)
 }

@@ -351,7 +351,7 @@ func (in *inquiry) nameOne(ctx context.Context, id string, keys keyring.SubjectK
 // patientMark is the same in all entries of a patient, and nobody can tell any
 // more whose it was when the patient's keys are gone.
 func patientMark(k *keyring.SubjectKey) []byte {
-	return secret.Expose(k.Derive(labelLogPatient))[:16]
+	return secret.Expose(k.Derive(labelLogPatient))[:16:16]
 }
 
 // patientMarks are those of a patient's entries: of now, and while the patient is
@@ -359,13 +359,13 @@ func patientMark(k *keyring.SubjectKey) []byte {
 func patientMarks(k *keyring.SubjectKey) [][]byte {
 	marks := [][]byte{patientMark(k)}
 	if older, ok := k.DeriveOlder(labelLogPatient); ok {
-		marks = append(marks, secret.Expose(older)[:16])
+		marks = append(marks, secret.Expose(older)[:16:16])
 	}
 	return marks
 }
 
 // keysOf are the versions under which a patient's fields lie.
-func (r *Records[T]) keysOf(ctx context.Context, subject string, fields []string) (map[string]uint32, error) {
+func (r *Records[T]) keysOf(ctx context.Context, subject string, fields []string) (keyVersions, error) {
 	var compartments []string
 	for i := range r.plan.Fields {
 		if f := &r.plan.Fields[i]; slices.Contains(fields, f.Name) && !slices.Contains(compartments, f.Compartment) {
@@ -377,7 +377,7 @@ func (r *Records[T]) keysOf(ctx context.Context, subject string, fields []string
 	}
 	keys, err := r.cfg.Ring.Subject(ctx, subject, compartments...)
 	if !errors.Is(err, keyring.ErrNoSubjectKey) {
-		return versionsOf(keys), err
+		return versionsOf(nil, keys), err
 	}
 	for _, c := range compartments { // the row is older than one of them
 		more, err := r.cfg.Ring.Subject(ctx, subject, c)
@@ -386,13 +386,5 @@ func (r *Records[T]) keysOf(ctx context.Context, subject string, fields []string
 		}
 		keys = append(keys, more...)
 	}
-	return versionsOf(keys), nil
-}
-
-func versionsOf(keys []*keyring.SubjectKey) map[string]uint32 {
-	out := make(map[string]uint32, len(keys))
-	for _, k := range keys {
-		out[k.Compartment()] = k.Version()
-	}
-	return out
+	return versionsOf(nil, keys), nil
 }

@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/rahasia/rahasia/consent/internal/evidence"
@@ -43,6 +45,8 @@ type Log struct {
 	tree func() *evidence.Tree // a closure, so that what prints the log does not walk into it
 
 	guard func() *reaches // lies beside the tree
+
+	buffers sync.Pool // of *logBuffers
 }
 
 // Entry is one entry of the log.
@@ -103,10 +107,13 @@ type logBody struct {
 	Patient []byte            `cbor:"21,keyasint,omitempty"` // the same in all entries of a patient; made of the audit key
 	Keys    map[string]uint32 `cbor:"22,keyasint,omitempty"` // by compartment, the version that wraps the patient's key
 
-	Count int `cbor:"24,keyasint,omitempty"` // of tokens
+	Count int `cbor:"11,keyasint,omitempty"` // of tokens
 
 	Journal     uint64 `cbor:"19,keyasint,omitempty"` // number and hash of the erasure journal's newest entry
 	JournalHash []byte `cbor:"23,keyasint,omitempty"`
+
+	under keyVersions // what Keys is written from
+	text  []byte      // memory of sealRef
 }
 
 // OpenLog opens the log of ring in db, a SQLite or PostgreSQL database whose
@@ -151,51 +158,77 @@ func openLog(ctx context.Context, ring *keyring.Ring, openTree func() (*evidence
 	return &Log{ring: ring, tree: func() *evidence.Tree { return t }, guard: func() *reaches { return g }}, nil
 }
 
+// leafFormat begins a leaf: kind 5, version 1.
+const leafFormat = 0x51
+
+// leafHead is the length of the format, the version of the key and the
+// commitment.
+const leafHead = 1 + 4 + sha256.Size
+
+// logBuffers is the memory of one append. It is used again only when the tree
+// has taken the leaves: who was not waited for may still read them.
+type logBuffers struct {
+	head   []byte
+	plain  []byte
+	bound  []byte
+	sealed []byte
+	leaves [][]byte
+}
+
+// maxKept is the largest buffer that is kept for the next call, in bytes.
+const maxKept = 64 << 10
+
 // append seals the bodies and returns when they are durable in the log.
 func (l *Log) append(ctx context.Context, bodies ...*logBody) error {
-	leaves, err := l.seal(ctx, bodies)
+	m, _ := l.buffers.Get().(*logBuffers)
+	if m == nil {
+		m = new(logBuffers)
+	}
+	err := l.seal(ctx, m, bodies)
 	if err == nil {
-		err = l.tree().Append(ctx, leaves...)
+		err = l.tree().Append(ctx, m.leaves...)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrAudit, err)
+	}
+	if cap(m.sealed) <= maxKept {
+		l.buffers.Put(m)
 	}
 	return nil
 }
 
 // seal makes leaves: format (1) || key version (4) || commitment (32) ||
 // AES-256-GCM, random nonce.
-func (l *Log) seal(ctx context.Context, bodies []*logBody) ([][]byte, error) {
+func (l *Log) seal(ctx context.Context, m *logBuffers, bodies []*logBody) error {
 	ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	aead, err := l.sealer(ks, ks.Primary())
+	aead, err := ks.Sealer(ks.Primary(), labelLogSeal)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	seq, hash, err := l.ring.JournalHead(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out := make([][]byte, len(bodies))
-	for i, b := range bodies {
-		stamped := *b
-		stamped.Journal, stamped.JournalHash = seq, hash[:]
-		plain, err := encode(&stamped)
-		if err != nil {
-			return nil, err
-		}
-		sum, opening := commit(labelLogCommit, plain)
-		head := append(binary.BigEndian.AppendUint32([]byte{leafFormat}, ks.Primary()), sum[:]...)
-		out[i] = secret.SealRandom(aead, head, evidence.Pad(opening), l.bound(head))
+	m.sealed, m.leaves = m.sealed[:0], m.leaves[:0]
+	for _, b := range bodies {
+		var at int
+		m.plain, at = beginCommitment(m.plain[:0], labelLogCommit)
+		m.plain = slices.Grow(b.appendTo(m.plain, seq, hash[:]), 128) // what padding may add
+		sum := sha256.Sum256(m.plain)
+		m.head = append(binary.BigEndian.AppendUint32(append(m.head[:0], leafFormat), ks.Primary()), sum[:]...)
+		m.bound = l.bound(m.bound[:0], m.head)
+		padded := evidence.Pad(m.plain[at:])
+		n := len(m.sealed)
+		m.sealed = secret.SealRandom(aead, append(m.sealed, m.head...), padded, m.bound)
+		m.leaves = append(m.leaves, m.sealed[n:len(m.sealed):len(m.sealed)])
+		clear(m.plain)
+		clear(padded)
 	}
-	return out, nil
+	return nil
 }
-
-const leafFormat = 0x51 // kind 5, version 1
-
-const leafHead = 1 + 4 + sha256.Size
 
 func (l *Log) open(ctx context.Context, leaf []byte) (*logBody, error) {
 	opening, err := l.opening(ctx, leaf)
@@ -214,11 +247,11 @@ func (l *Log) opening(ctx context.Context, leaf []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	aead, err := l.sealer(ks, binary.BigEndian.Uint32(leaf[1:5]))
+	aead, err := ks.Sealer(binary.BigEndian.Uint32(leaf[1:5]), labelLogSeal)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := secret.OpenRandom(aead, nil, leaf[leafHead:], l.bound(leaf[:leafHead]))
+	plain, err := secret.OpenRandom(aead, nil, leaf[leafHead:], l.bound(nil, leaf[:leafHead]))
 	if err != nil {
 		return nil, ErrTampered
 	}
@@ -242,14 +275,7 @@ func readLeaf(leaf, opening []byte) (*logBody, error) {
 	return b, nil
 }
 
-func (l *Log) bound(head []byte) []byte {
-	return append(lp.Append(nil, labelLogSeal, l.ring.ID()), head...)
-}
-
-func (l *Log) sealer(ks *keyring.Keyset, v uint32) (secret.AEAD, error) {
-	k, err := ks.Derive(v, labelLogSeal)
-	if err != nil {
-		return secret.AEAD{}, err
-	}
-	return secret.NewAEAD(k)
+// bound is the associated data of a leaf, behind dst.
+func (l *Log) bound(dst, head []byte) []byte {
+	return append(lp.Append(dst, labelLogSeal, l.ring.ID()), head...)
 }

@@ -3,6 +3,7 @@ package consent
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -163,7 +164,7 @@ func TestTamperCommitment(t *testing.T) {
 	cfg := memoryConfig(t)
 	ks, err := cfg.Ring.Keyset(ctx, evidence.TreeKeyset)
 	require.NoError(t, err)
-	aead, err := cfg.Log.sealer(ks, ks.Primary())
+	aead, err := ks.Sealer(ks.Primary(), labelLogSeal)
 	require.NoError(t, err)
 	plain, err := encode(&logBody{Action: "open", Outcome: "done", Actor: "a"})
 	require.NoError(t, err)
@@ -172,9 +173,15 @@ func TestTamperCommitment(t *testing.T) {
 	sum, _ := commit(labelLogCommit, told)
 	_, opening := commit(labelLogCommit, plain)
 	head := append([]byte{leafFormat, 0, 0, 0, 1}, sum[:]...)
-	require.NoError(t, cfg.Log.tree().Append(ctx, secret.SealRandom(aead, head, evidence.Pad(opening), cfg.Log.bound(head))))
+	require.NoError(t, cfg.Log.tree().Append(ctx, secret.SealRandom(aead, head, evidence.Pad(opening), cfg.Log.bound(nil, head))))
 	_, err = cfg.Log.Verify(ctx)
 	require.ErrorIs(t, err, ErrTampered)
+}
+
+func commit(label string, text []byte) (sum [sha256.Size]byte, opening []byte) {
+	b, at := beginCommitment(nil, label)
+	b = append(b, text...)
+	return sha256.Sum256(b), b[at:]
 }
 
 // TestCommitment: what opens one opens nothing else, and two of the same differ.

@@ -130,11 +130,11 @@ func TestTamperJournalBehindOlderEntry(t *testing.T) {
 		require.NoError(t, err)
 		ks, err := cfg.Ring.Keyset(ctx, evidence.TreeKeyset)
 		require.NoError(t, err)
-		aead, err := cfg.Log.sealer(ks, ks.Primary())
+		aead, err := ks.Sealer(ks.Primary(), labelLogSeal)
 		require.NoError(t, err)
 		sum, opening := commit(labelLogCommit, plain)
 		head := append([]byte{leafFormat, 0, 0, 0, 1}, sum[:]...)
-		return secret.SealRandom(aead, head, evidence.Pad(opening), cfg.Log.bound(head))
+		return secret.SealRandom(aead, head, evidence.Pad(opening), cfg.Log.bound(nil, head))
 	}
 	require.Equal(t, new(logBody), known())
 	require.NoError(t, cfg.Log.append(ctx, &logBody{Action: "open", Outcome: "done", Actor: "early"}))

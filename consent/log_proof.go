@@ -190,9 +190,7 @@ func (b *logBody) entry(i int64) Entry {
 
 const labelAuditKey = "rahasia/audit-key/v1"
 
-func auditSealer(k *keyring.SubjectKey) (secret.AEAD, error) {
-	return secret.NewAEAD(k.Derive(labelAuditKey))
-}
+func auditSealer(k *keyring.SubjectKey) (secret.AEAD, error) { return k.Sealer(labelAuditKey) }
 
 // auditOpeners open what entries say of a patient: the key of now, and while the
 // patient is being rekeyed the one before.
@@ -257,9 +255,13 @@ func (b *logBody) sealRef(k *keyring.SubjectKey, subject, record string, consent
 	if err != nil {
 		return err
 	}
-	text := lp.Append(nil, append([]string{subject, record}, consents...)...)
-	sum, opening := commit(labelLogNaming, text)
-	b.Subject = secret.SealRandom(aead, sum[:], opening, lp.Append(nil, labelLogSubject, b.Decision))
+	var at int
+	b.text, at = beginCommitment(b.text[:0], labelLogNaming)
+	b.text = lp.Append(lp.Append(b.text, subject, record), consents...)
+	named, sum := len(b.text), sha256.Sum256(b.text)
+	b.text = lp.Append(b.text, labelLogSubject, b.Decision)
+	b.Subject = secret.SealRandom(aead, append(b.Subject[:0], sum[:]...), b.text[at:named], b.text[named:])
+	clear(b.text)
 	b.Patient = patientMark(k)
 	return nil
 }

@@ -26,6 +26,17 @@ type Records[T any] struct {
 	codec *envelope.Codec[T]
 	index *pseudo.Index[T]
 	form  func() (*form, error) // of what intakes send; a type that cannot be sent is an error there only
+
+	tagged  []sectionForm
+	keyed   []string  // the compartments, and last the audit key's
+	buffers sync.Pool // of *sealBuffers
+}
+
+// sealBuffers is the memory of one [Records.Seal], wiped before it is used again.
+type sealBuffers struct {
+	tags map[string][]byte
+	text []byte // of tags
+	body logBody
 }
 
 // Row is a sealed record as an application stores it: the bytes for one
@@ -83,6 +94,10 @@ func newRecords[T any](ctx context.Context, name string, cfg *Config) (*Records[
 		return nil, err
 	}
 	r := &Records[T]{name: name, cfg: cfg, plan: plan, form: sync.OnceValues(func() (*form, error) { return newForm(name, plan) })}
+	r.keyed = append(slices.Clone(plan.Compartments), auditCompartment)
+	if r.tagged, err = sectionForms(plan); err != nil {
+		return nil, err
+	}
 	if r.codec, err = envelope.NewCodec[T](name, cfg.Ring); err != nil {
 		return nil, err
 	}
@@ -128,11 +143,44 @@ func typeName(s string) bool {
 // envelope.ErrEmpty, *pseudo.FormatError, keyring.ErrShredded,
 // keyring.ErrNotGranted.
 func (r *Records[T]) Seal(ctx context.Context, src *T, tag Tag) (Row, error) {
-	rows, err := r.SealAll(ctx, []*T{src}, tag)
+	m, _ := r.buffers.Get().(*sealBuffers)
+	if m == nil {
+		m = &sealBuffers{tags: make(map[string][]byte, len(r.tagged))}
+	}
+	row, err := r.seal(ctx, m, src, tag)
+	m.wipe()
+	r.buffers.Put(m)
+	if err != nil {
+		return Row{}, fmt.Errorf("consent: seal %s: %w", r.name, err)
+	}
+	return row, nil
+}
+
+func (r *Records[T]) seal(ctx context.Context, m *sealBuffers, src *T, tag Tag) (Row, error) {
+	if err := tag.check(); err != nil {
+		return Row{}, err
+	}
+	facts := tag.facts()
+	for i := range r.tagged {
+		f, at := &r.tagged[i], len(m.text)
+		m.text = facts.appendTo(m.text, f)
+		m.tags[f.compartment] = m.text[at:len(m.text):len(m.text)]
+	}
+	row, err := r.sealOne(ctx, src, tag, m.tags, &m.body)
+	if err == nil {
+		err = r.cfg.Log.append(ctx, &m.body)
+	}
 	if err != nil {
 		return Row{}, err
 	}
-	return rows[0], nil
+	return row, nil
+}
+
+func (m *sealBuffers) wipe() {
+	clear(m.tags)
+	clear(m.text)
+	m.text = m.text[:0]
+	m.body = logBody{Subject: m.body.Subject[:0], under: m.body.under[:0], text: m.body.text[:0]}
 }
 
 // SealAll seals several records under one tag, with one durable write of the
@@ -156,7 +204,8 @@ func (r *Records[T]) sealAll(ctx context.Context, src []*T, tag Tag) ([]Row, err
 	rows := make([]Row, len(src))
 	entries := make([]*logBody, len(src))
 	for i, s := range src {
-		if rows[i], entries[i], err = r.sealOne(ctx, s, tag, tags); err != nil {
+		entries[i] = new(logBody)
+		if rows[i], err = r.sealOne(ctx, s, tag, tags, entries[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -169,41 +218,41 @@ func (r *Records[T]) sealAll(ctx context.Context, src []*T, tag Tag) ([]Row, err
 	return rows, nil
 }
 
-func (r *Records[T]) sealOne(ctx context.Context, src *T, tag Tag, tags map[string][]byte) (Row, *logBody, error) {
+// sealOne seals one record and writes its entry into b.
+func (r *Records[T]) sealOne(ctx context.Context, src *T, tag Tag, tags map[string][]byte, b *logBody) (Row, error) {
 	subject, record := r.ids(src)
 	if subject == "" {
-		return Row{}, nil, ErrSubject
+		return Row{}, ErrSubject
 	}
 	tokens, err := r.index.Tokens(ctx, src)
 	if err != nil {
-		return Row{}, nil, err
+		return Row{}, err
 	}
 	unique, err := r.index.Columns(ctx, src)
 	if err != nil {
-		return Row{}, nil, err
+		return Row{}, err
 	}
 	keys, err := r.keysFor(ctx, subject)
 	if err != nil {
-		return Row{}, nil, err
+		return Row{}, err
 	}
 	sealed, err := r.codec.Seal(ctx, src, tags)
 	if err != nil {
-		return Row{}, nil, err
+		return Row{}, err
 	}
-	b := r.entry("seal", Request{Purpose: tag.Purpose, Actor: tag.Actor})
-	b.Outcome, b.Keys = "done", versionsOf(keys[:len(keys)-1])
+	begin(r.cfg, b, "seal", r.name, &Request{Purpose: tag.Purpose, Actor: tag.Actor})
+	b.Outcome, b.under = "done", versionsOf(b.under, keys[:len(keys)-1])
 	if err := b.sealRef(keys[len(keys)-1], subject, record); err != nil {
-		return Row{}, nil, err
+		return Row{}, err
 	}
-	return Row{Sealed: sealed, Tokens: tokens, Unique: unique}, b, nil
+	return Row{Sealed: sealed, Tokens: tokens, Unique: unique}, nil
 }
 
 // keysFor returns the patient's keys in the type's compartments and, last, the
 // audit key. Keys are made with the patient's first record; where there are
 // others, or consents, a missing audit key is not made anew.
 func (r *Records[T]) keysFor(ctx context.Context, subject string) ([]*keyring.SubjectKey, error) {
-	all := append(slices.Clone(r.plan.Compartments), auditCompartment)
-	keys, err := r.cfg.Ring.Subject(ctx, subject, all...)
+	keys, err := r.cfg.Ring.Subject(ctx, subject, r.keyed...)
 	if !errors.Is(err, keyring.ErrNoSubjectKey) {
 		return keys, err
 	}
@@ -217,7 +266,7 @@ func (r *Records[T]) keysFor(ctx context.Context, subject string) ([]*keyring.Su
 			return nil, cmp.Or(err, errAuditKey)
 		}
 	}
-	return r.cfg.Ring.CreateSubject(ctx, subject, all...)
+	return r.cfg.Ring.CreateSubject(ctx, subject, r.keyed...)
 }
 
 // Lookup returns the tokens under which rows with this value in the field may
@@ -358,14 +407,15 @@ func idsIn(plan *phi.Plan, v reflect.Value) (subject, record string) {
 }
 
 func (r *Records[T]) entry(action string, req Request) *logBody {
-	return newEntry(r.cfg, action, r.name, req)
+	b := new(logBody)
+	begin(r.cfg, b, action, r.name, &req)
+	return b
 }
 
-func newEntry(c *Config, action, recordType string, req Request) *logBody {
-	return &logBody{
-		Time: c.now().UnixNano(), Actor: req.Actor, Role: req.Role, Purpose: req.Purpose, Action: action, Type: recordType,
-		Decision: envelope.NewID(), Recipient: req.Recipient, Job: req.Job, Ledger: c.Ledger.chain().Len(),
-	}
+// begin fills in what an entry says before anything is decided.
+func begin(c *Config, b *logBody, action, recordType string, req *Request) {
+	b.Time, b.Actor, b.Role, b.Purpose, b.Action, b.Type = c.now().UnixNano(), req.Actor, req.Role, req.Purpose, action, recordType
+	b.Decision, b.Recipient, b.Job, b.Ledger = envelope.NewID(), req.Recipient, req.Job, c.Ledger.chain().Len()
 }
 
 func (r *Records[T]) denied(b *logBody) *DeniedError { return denied(b) }

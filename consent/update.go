@@ -107,7 +107,7 @@ func (r *Records[T]) newSections(x *released) (map[string][]byte, error) {
 		}
 		labels := append(tag.Sensitivity, facts.Sensitivity...)
 		tag.describe(&about)
-		facts, facts.Sensitivity = tag, labels
+		facts, facts.Sensitivity = *tag, labels
 	}
 	t := facts.tag()
 	t.Author, t.Related, t.Time = about.Author, about.Related, about.Time

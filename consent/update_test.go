@@ -241,11 +241,11 @@ func TestAttackLeafForms(t *testing.T) {
 	leaf := func(t *testing.T, l *Log, version uint32, plain []byte, pad func([]byte) []byte) []byte {
 		ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
 		require.NoError(t, err)
-		aead, err := l.sealer(ks, ks.Primary())
+		aead, err := ks.Sealer(ks.Primary(), labelLogSeal)
 		require.NoError(t, err)
 		sum, opening := commit(labelLogCommit, plain)
 		head := append(binary.BigEndian.AppendUint32([]byte{leafFormat}, version), sum[:]...)
-		return secret.SealRandom(aead, head, pad(opening), l.bound(head))
+		return secret.SealRandom(aead, head, pad(opening), l.bound(nil, head))
 	}
 	good, err := encode(&logBody{Action: "a", Outcome: "done"})
 	require.NoError(t, err)

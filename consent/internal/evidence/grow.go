@@ -16,7 +16,7 @@ func (t *Tree) grown(keys *treeKeys, v treeView, g *growth, known []tlog.Tree) (
 	if err != nil {
 		return next, err
 	}
-	r := &growing{old: t.step.edge, first: tlog.StoredHashCount(now.N)}
+	r := &growing{old: t.step.edge, first: tlog.StoredHashCount(now.N), added: make([]tlog.Hash, 0, 2*len(g.blocks))}
 	next.N = now.N
 	for i := range g.blocks {
 		b := &g.blocks[i]
@@ -26,11 +26,10 @@ func (t *Tree) grown(keys *treeKeys, v treeView, g *growth, known []tlog.Tree) (
 			return next, err
 		}
 		for _, leaf := range leaves {
-			h, err := tlog.StoredHashes(next.N, leaf, r)
-			if err != nil {
+			if err := r.add(next.N, leaf); err != nil {
 				return next, err
 			}
-			r.added, next.N = append(r.added, h...), next.N+1
+			next.N++
 		}
 	}
 	r.edge = map[int64]tlog.Hash{}
@@ -113,17 +112,39 @@ func (g *growing) ReadHashes(indexes []int64) (out []tlog.Hash, err error) {
 	return out, err
 }
 
-func (g *growing) read(indexes []int64) ([]tlog.Hash, error) {
-	out := make([]tlog.Hash, len(indexes))
+func (g *growing) read(indexes []int64) (out []tlog.Hash, err error) {
+	out = make([]tlog.Hash, len(indexes))
 	for i, x := range indexes {
-		h, ok := g.old[x]
-		if n := x - g.first; n >= 0 && n < int64(len(g.added)) {
-			h, ok = g.added[n], true
+		if out[i], err = g.at(x); err != nil {
+			return nil, err
 		}
-		if !ok {
-			return nil, errors.New("no such hash")
-		}
-		out[i] = h
 	}
 	return out, nil
+}
+
+func (g *growing) at(x int64) (tlog.Hash, error) {
+	if n := x - g.first; n >= 0 && n < int64(len(g.added)) {
+		return g.added[n], nil
+	}
+	h, ok := g.old[x]
+	if !ok {
+		return h, errors.New("no such hash")
+	}
+	return h, nil
+}
+
+// add adds the hashes that leaf n completes, as tlog.StoredHashes returns them: its
+// own, and that of every perfect tree which ends with it.
+func (g *growing) add(n int64, leaf []byte) error {
+	h := tlog.RecordHash(leaf)
+	g.added = append(g.added, h)
+	for level := 0; n>>level&1 == 1; level++ {
+		left, err := g.at(tlog.StoredHashIndex(level, n>>level-1))
+		if err != nil {
+			return err
+		}
+		h = tlog.NodeHash(left, h)
+		g.added = append(g.added, h)
+	}
+	return nil
 }

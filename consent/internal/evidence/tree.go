@@ -168,6 +168,9 @@ func (t *Tree) Append(ctx context.Context, leaves ...[]byte) error {
 	if err := t.refusal(); err != nil {
 		return err
 	}
+	if m, ok := t.store.(*memoryTree); ok {
+		return t.hold(ctx, m, leaves)
+	}
 	t.mu.Lock()
 	b, leads := t.waiting, false
 	if b == nil {

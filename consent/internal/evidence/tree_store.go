@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sort"
 	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -71,9 +72,9 @@ var (
 // memoryTree keeps the log in memory, for one process, which needs no lease.
 type memoryTree struct {
 	mu      sync.RWMutex
-	blocks  []block // placed, in order
+	blocks  pages[block] // placed, in order
 	waiting []block
-	hashes  []tlog.Hash
+	hashes  pages[tlog.Hash]
 	now     state
 }
 
@@ -99,8 +100,9 @@ func (m *memoryTree) grow(_ context.Context, g *growth) error {
 	if g.old.size != m.now.size || len(g.blocks) > len(m.waiting) {
 		return errMoved
 	}
-	m.waiting = m.waiting[len(g.blocks):]
-	m.blocks, m.hashes = append(m.blocks, g.blocks...), append(m.hashes, g.hashes...)
+	m.waiting = slices.Delete(m.waiting, 0, len(g.blocks))
+	m.blocks.append(g.blocks)
+	m.hashes.append(g.hashes)
 	m.now = state{size: g.size, note: g.note}
 	return nil
 }
@@ -108,12 +110,9 @@ func (m *memoryTree) grow(_ context.Context, g *growth) error {
 func (m *memoryTree) state() (state, error) { return m.now, nil }
 
 func (m *memoryTree) placed(from, to int64, each func(*block) error) error {
-	i, found := slices.BinarySearchFunc(m.blocks, from, func(b block, at int64) int { return int(b.first - at) })
-	if !found && i > 0 {
-		i--
-	}
-	for ; i < len(m.blocks) && m.blocks[i].first < to; i++ {
-		if err := each(&m.blocks[i]); err != nil {
+	i := sort.Search(m.blocks.len(), func(i int) bool { return m.blocks.at(i).first > from }) - 1 // the last that begins there, or before
+	for i = max(i, 0); i < m.blocks.len() && m.blocks.at(i).first < to; i++ {
+		if err := each(m.blocks.at(i)); err != nil {
 			return err
 		}
 	}
@@ -125,11 +124,14 @@ func (m *memoryTree) unplaced(most int) ([]block, error) {
 }
 
 func (m *memoryTree) byID(ids []int64) (out []block, err error) {
-	for _, all := range [][]block{m.blocks, m.waiting} {
-		for i := range all {
-			if slices.Contains(ids, all[i].id) {
-				out = append(out, all[i])
-			}
+	for i := range m.blocks.len() {
+		if b := m.blocks.at(i); slices.Contains(ids, b.id) {
+			out = append(out, *b)
+		}
+	}
+	for i := range m.waiting {
+		if slices.Contains(ids, m.waiting[i].id) {
+			out = append(out, m.waiting[i])
 		}
 	}
 	return out, nil
@@ -145,10 +147,10 @@ func (m *memoryTree) newestUnplaced() (int64, error) {
 func (m *memoryTree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	out := make([]tlog.Hash, len(indexes))
 	for i, x := range indexes {
-		if x < 0 || x >= int64(len(m.hashes)) {
+		if x < 0 || x >= int64(m.hashes.len()) {
 			return nil, ErrTampered
 		}
-		out[i] = m.hashes[x]
+		out[i] = *m.hashes.at(int(x))
 	}
 	return out, nil
 }
