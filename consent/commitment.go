@@ -21,12 +21,20 @@ const saltSize = 16
 // is sealed, and what opens it: salt || text, to be sealed. AES-GCM alone would
 // let whoever holds the keys show two texts for one sealed entry.
 func commit(label string, text []byte) (sum [sha256.Size]byte, opening []byte) {
-	b := lp.Append(make([]byte, 0, 2+len(label)+saltSize+len(text)+128), label) // 128: what padding may add
-	n := len(b)
-	b = b[:n+saltSize]
-	_, _ = rand.Read(b[n:]) // never fails
+	b, n := appendSalt(make([]byte, 0, 2+len(label)+saltSize+len(text)+128), label) // 128: what padding may add
 	b = append(b, text...)
 	return sha256.Sum256(b), b[n:]
+}
+
+// appendSalt appends lp(label) and a fresh salt to dst, which is empty, and returns
+// where the salt begins: with a text behind it, the whole is what commit hashes,
+// and from there on it is the opening.
+func appendSalt(dst []byte, label string) (b []byte, opening int) {
+	b = lp.Append(dst, label)
+	opening = len(b)
+	b = append(b, make([]byte, saltSize)...)
+	_, _ = rand.Read(b[opening:]) // never fails
+	return b, opening
 }
 
 // committed returns the text that sum commits to, if opening opens it.
