@@ -83,11 +83,11 @@ func (a authority) Authorize(ctx context.Context, r pseudo.Reversal) error { ret
 // them for one request, which says who asks, in which role and why: open the
 // domain anew for each. A batch is permitted where [Policy].Reversals gives the right;
 // a role, where there are any, must be one that may open the compartment
-// "identity", where the values are. Research never gets values.
+// "identity", where the values are. Research, which sees pseudonyms, never gets values.
 //
 // Each token counts for the [Guard] as a patient that the actor reaches, whether
-// or not it was turned back before: a batch that is too many is refused whole. The
-// entry, "reidentify" or "translate", is durable in the audit log before the batch
+// or not it was turned back before. A batch that is too many is refused whole; one
+// that would fit an unused limit uses up the rest of it. The entry, "reidentify" or "translate", is durable in the audit log before the batch
 // is allowed, and so is one of a refusal. It says how many tokens of which domain
 // and kind, and no patient, whom nobody knows yet.
 //

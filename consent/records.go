@@ -272,10 +272,11 @@ func (r *Records[T]) keysFor(ctx context.Context, subject string) ([]*keyring.Su
 // Lookup returns the tokens under which rows with this value in the field may
 // be stored, one for each key version that is still read: for
 // WHERE token = ANY(...), or of a unique field
-// WHERE token_a = ANY(...) OR token_b = ANY(...). It is logged, without the patient, whom nobody knows
-// yet, and refused where the request's role may not see the field; no consent is
-// asked, for there is no patient to ask of. Pass one of the tokens that matched
-// as Request.FoundBy to Open, which then proves the row to be the right one.
+// WHERE token_a = ANY(...) OR token_b = ANY(...). It is logged, without the
+// patient, whom nobody knows yet, and refused where the request's role may not see
+// the field; no consent is asked, for there is no patient to ask of. Pass one of
+// the tokens that matched as Request.FoundBy to Open, which then proves the row to
+// be the right one.
 //
 // Errors: [ErrRequest], [*DeniedError], [ErrAudit], pseudo.ErrField,
 // *pseudo.FormatError.
