@@ -224,20 +224,25 @@ type killScene struct {
 	r   *Records[person]
 	app *sql.DB
 
-	log   []Entry // as common found it
-	shown []account
+	log       []Entry // as common found it
+	histories map[string][]Entry
+	shown     []account
 }
 
 func (s *killScene) ctx() context.Context { return context.Background() }
 
 func (s *killScene) toldFile() string { return filepath.Join(s.place.dir, "told") }
 
-// tell notes what came out, where it stays.
+// tell notes what came out, between two fault points.
 func (s *killScene) tell(x account) {
-	if x.Actor = s.actor; s.point != nil {
-		s.point()
-		defer s.point()
-	}
+	s.point()
+	s.note(x)
+	s.point()
+}
+
+// note writes what came out where it stays.
+func (s *killScene) note(x account) {
+	x.Actor = s.actor
 	line, err := json.Marshal(x)
 	require.NoError(s.t, err)
 	f, err := os.OpenFile(s.toldFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY|os.O_SYNC, 0o600)
