@@ -74,6 +74,9 @@
 // well. One that forgets what it has committed is refused. The example ByHand has
 // it whole.
 //
+// Without a database, [OpenLedgerDir] and [OpenLogDir] keep both in files, as
+// package keyring/dirstore keeps the keys.
+//
 // In PostgreSQL whoever opens ledger and log first needs CREATE on the schema.
 // Where the tables are, a service's role needs no more than
 //

@@ -174,32 +174,9 @@ func (s *dirTree) grow(ctx context.Context, g *growth) error {
 	if now := s.stateOf(h); now.size != g.old.size || now.epoch != g.old.epoch || now.placed != g.old.placed || now.held && !g.mine {
 		return errMoved
 	}
-	var places []byte
-	next := h
-	err = s.tape.View(ctx, func(r *tape.Reader) error {
-		for i := range g.blocks {
-			at := next.End
-			id, end, err := peekID(r, at)
-			if err == nil && id != g.blocks[i].id || errors.Is(tampered(err), ErrTampered) {
-				return errMoved // no such block
-			} else if err != nil {
-				return err
-			}
-			places = appendPlace(places, placeRow{g.blocks[i].first, at, id})
-			next.End, next.Last = end, id
-		}
-		return nil
-	})
+	next, places, err := s.next(ctx, h, g)
 	if err != nil {
-		return tampered(err)
-	}
-	next.Size, next.Note, next.Until = g.size, string(g.note), 0
-	next.Blocks += int64(len(g.blocks))
-	if !g.mine {
-		next.Epoch++
-	}
-	if g.keep {
-		next.Until = time.Now().Add(lease).UnixMilli()
+		return err
 	}
 	var hashes []byte
 	for i := range g.hashes {
@@ -216,6 +193,35 @@ func (s *dirTree) grow(ctx context.Context, g *growth) error {
 	}
 	g.placed = next.placed()
 	return nil
+}
+
+// next returns the head after a step, and the rows that it adds: its blocks must
+// be the ones that follow on the tape.
+func (s *dirTree) next(ctx context.Context, h headText, g *growth) (next headText, places []byte, err error) {
+	next = h
+	err = s.tape.View(ctx, func(r *tape.Reader) error {
+		for i := range g.blocks {
+			at := next.End
+			id, end, err := peekID(r, at)
+			if err == nil && id != g.blocks[i].id || errors.Is(tampered(err), ErrTampered) {
+				return errMoved // no such block
+			} else if err != nil {
+				return err
+			}
+			places = appendPlace(places, placeRow{g.blocks[i].first, at, id})
+			next.End, next.Last = end, id
+		}
+		return nil
+	})
+	next.Size, next.Note, next.Until = g.size, string(g.note), 0
+	next.Blocks += int64(len(g.blocks))
+	if !g.mine {
+		next.Epoch++
+	}
+	if g.keep {
+		next.Until = time.Now().Add(lease).UnixMilli()
+	}
+	return next, places, tampered(err)
 }
 
 // extend writes a file on from a place that it must reach.

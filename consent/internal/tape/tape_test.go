@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -140,6 +141,9 @@ func TestTamper(t *testing.T) {
 			require.NoError(t, attack(dir))
 			_, err := get(t, tp)
 			require.ErrorIs(t, err, ErrCorrupt)
+			if strings.HasPrefix(name, "the last") || name == "the mark beyond" { // who reads nothing notices too
+				require.ErrorIs(t, tp.View(t.Context(), func(*Reader) error { return nil }), ErrCorrupt)
+			}
 			other, err := Open(t.Context(), at(t, dir), "tape", nil)
 			if err == nil {
 				_, err = get(t, other)
@@ -177,6 +181,25 @@ func TestLostMark(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
+}
+
+// TestDamagedSegment: what was damaged in a segment that others follow was whole
+// once, however old the mark is.
+func TestDamagedSegment(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	tp := openIn(t, dir)
+	tp.Segment = 100
+	for range 3 {
+		require.NoError(t, put(t, tp, string(make([]byte, 100-header))))
+	}
+	path := filepath.Join(dir, "tape-0000000000000064")
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	b[50] ^= 1
+	require.NoError(t, os.WriteFile(path, b, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "tape.mark"), encodeMarkBytes(0), 0o600))
+	_, err = Open(t.Context(), at(t, dir), "tape", nil)
+	require.ErrorIs(t, err, ErrCorrupt)
 }
 
 // TestFloor: behind the place of which something else on disk tells nothing is cut
