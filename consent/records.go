@@ -32,13 +32,6 @@ type Records[T any] struct {
 	buffers sync.Pool // of *sealBuffers
 }
 
-// sealBuffers is the memory of one [Records.Seal], wiped before it is used again.
-type sealBuffers struct {
-	tags map[string][]byte
-	text []byte // of tags
-	body logBody
-}
-
 // Row is a sealed record as an application stores it: the bytes for one
 // column, for each field tagged lookup the token for an indexed column, and for
 // each that is tagged unique as well those for its two UNIQUE columns.
@@ -154,33 +147,6 @@ func (r *Records[T]) Seal(ctx context.Context, src *T, tag Tag) (Row, error) {
 		return Row{}, fmt.Errorf("consent: seal %s: %w", r.name, err)
 	}
 	return row, nil
-}
-
-func (r *Records[T]) seal(ctx context.Context, m *sealBuffers, src *T, tag Tag) (Row, error) {
-	if err := tag.check(); err != nil {
-		return Row{}, err
-	}
-	facts := tag.facts()
-	for i := range r.tagged {
-		f, at := &r.tagged[i], len(m.text)
-		m.text = facts.appendTo(m.text, f)
-		m.tags[f.compartment] = m.text[at:len(m.text):len(m.text)]
-	}
-	row, err := r.sealOne(ctx, src, tag, m.tags, &m.body)
-	if err == nil {
-		err = r.cfg.Log.append(ctx, &m.body)
-	}
-	if err != nil {
-		return Row{}, err
-	}
-	return row, nil
-}
-
-func (m *sealBuffers) wipe() {
-	clear(m.tags)
-	clear(m.text)
-	m.text = m.text[:0]
-	m.body = logBody{Subject: m.body.Subject[:0], under: m.body.under[:0], text: m.body.text[:0]}
 }
 
 // SealAll seals several records under one tag, with one durable write of the
