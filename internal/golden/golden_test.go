@@ -18,6 +18,7 @@ import (
 	"github.com/rahasia/rahasia/consent"
 	"github.com/rahasia/rahasia/envelope"
 	"github.com/rahasia/rahasia/keyring"
+	"github.com/rahasia/rahasia/keyring/dirstore"
 	"github.com/rahasia/rahasia/keyring/sqlstore"
 	"github.com/rahasia/rahasia/pseudo"
 )
@@ -91,6 +92,7 @@ type frozen struct {
 	Rows       map[string]envelope.Sealed // by id
 	Older      envelope.Sealed            // of the first patient, before the keyset was rotated
 	Tokens     map[string]map[string]pseudo.Token
+	NIKs       map[string]pseudo.Token // of the column a
 	Reversible map[string]pseudo.ReversibleToken
 	Digits     map[string]string
 	Message    envelope.Message
@@ -103,9 +105,11 @@ type frozen struct {
 	Proof      consent.Proof
 	Between    consent.Consistency
 	Verifier   string
+	Extract    []byte
 	Receipt    []byte
 	ReceiptKey []string
 	Erased     string
+	Retained   string
 	Object     []byte // the object's bytes, in clear
 	Pseudonyms []any  // of the research table
 }
@@ -122,7 +126,7 @@ func goldenPatients() []goldenPatient {
 		Readings: map[string]uint16{"systolic": 128, "diastolic": 84}, Genome: "rs334 A/A", Clinic: "Papua Barat",
 	}
 	full.Address.Street, full.Address.City = "Jalan Rekaan 1", "Sorong"
-	return []goldenPatient{full, {ID: "p-2", NIK: "9204014804000002", Name: "Claudia Sintia", Raw: []byte{}, Diagnosis: []string{}}, {ID: "p-3", NIK: "9104224509000003", Name: "Elizabeth Dior"}}
+	return []goldenPatient{full, {ID: "p-2", NIK: "9204014804000002", Name: "Claudia Sintia", Raw: []byte{}, Diagnosis: []string{}}, {ID: "p-3", NIK: "9104224509000003", Name: "Elizabeth Dior"}, {ID: "p-4", Name: "Fitri Anggraini"}}
 }
 
 var (
@@ -144,6 +148,11 @@ type goldenHouse struct {
 }
 
 func openGoldenHouse(t *testing.T, ctx context.Context, dir string, first bool) *goldenHouse {
+	if first {
+		custodian, err := keyring.CreateCustodianKey(filepath.Join(dir, "custodian.key"))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "clinic.custodian"), []byte(custodian.Custodian().String()), 0o600))
+	}
 	cfg, err := consent.OpenDir(ctx, filepath.Join(dir, "clinic"))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = cfg.Close() })
@@ -195,6 +204,17 @@ func openGolden(t *testing.T, ctx context.Context, from string) {
 	})
 	t.Run("item", func(t *testing.T) { h.readItem(t, ctx, dir, &want) })
 	t.Run("export", func(t *testing.T) { readExport(t, ctx, from) })
+	t.Run("files", func(t *testing.T) { readFiles(t, ctx, dir) })
+	t.Run("retained", func(t *testing.T) {
+		custodian, err := keyring.OpenCustodianKey(filepath.Join(dir, "custodian.key"))
+		require.NoError(t, err)
+		require.NoError(t, h.cfg.EndRetention(ctx, want.Retained, "dpo", custodian))
+		_, err = h.cfg.Give(ctx, consent.Consent{Subject: want.Retained, Purposes: []consent.Purpose{consent.Treatment}, Sensitivity: []consent.Label{"HIV", "PSY"}})
+		require.NoError(t, err)
+		back := goldenPatient{ID: want.Retained}
+		require.NoError(t, h.patients.Open(ctx, &back, want.Rows[want.Retained], goldenDoctor))
+		require.Equal(t, "Fitri Anggraini", back.Name)
+	})
 	t.Run("goes on", func(t *testing.T) {
 		before, err := h.cfg.Log.Verify(ctx)
 		require.NoError(t, err)
@@ -245,6 +265,9 @@ func (h *goldenHouse) readLog(t *testing.T, ctx context.Context, want *frozen) {
 	again, err := h.cfg.Log.Prove(ctx, want.Proof.Index)
 	require.NoError(t, err)
 	require.Equal(t, want.Proof.Leaf, again.Leaf)
+	proved, err := consent.CheckExtract(want.Extract, want.Verifier)
+	require.NoError(t, err)
+	sameJSON(t, want.History, proved[:len(want.History)])
 	receipt, err := consent.CheckReceipt(want.Receipt, want.ReceiptKey...)
 	require.NoError(t, err)
 	require.NotNil(t, receipt)
@@ -275,6 +298,7 @@ func (h *goldenHouse) readRows(t *testing.T, ctx context.Context, want *frozen) 
 		sameJSON(t, v, got)
 	}
 	require.ErrorIs(t, h.patients.Open(ctx, &goldenPatient{ID: want.Erased}, want.Rows[want.Erased], goldenDoctor), keyring.ErrShredded)
+	require.ErrorIs(t, h.patients.Open(ctx, &goldenPatient{ID: want.Retained}, want.Rows[want.Retained], goldenDoctor), keyring.ErrRetained)
 	var pseudonyms []any
 	for cells := range h.study(t, ctx, want) {
 		pseudonyms = append(pseudonyms, cells[0])
@@ -286,7 +310,7 @@ func (h *goldenHouse) readTokens(t *testing.T, ctx context.Context, want *frozen
 	for _, p := range want.Patients {
 		tokens, err := h.patients.Lookup(ctx, "NIK", p.NIK, goldenDoctor)
 		require.NoError(t, err)
-		require.Equal(t, []pseudo.Token{want.Tokens[p.ID]["NIK"]}, tokens)
+		require.Equal(t, []pseudo.Token{want.NIKs[p.ID]}, tokens)
 		token, err := h.numbers.Token(ctx, pseudo.NIK, p.NIK)
 		require.NoError(t, err)
 		require.Equal(t, want.Reversible[p.NIK], token)
@@ -339,6 +363,40 @@ func (h *goldenHouse) readItem(t *testing.T, ctx context.Context, dir string, wa
 		require.NoError(t, h.visits.Open(ctx, &out, got.Sealed, goldenDoctor))
 		require.Equal(t, "From the branch.", out.Notes)
 	}
+}
+
+// files is a ring, a ledger and a log that lie in files.
+func openFiles(t *testing.T, ctx context.Context, dir string, open func(context.Context, keyring.Config) (*keyring.Ring, error)) *consent.Config {
+	store, err := dirstore.Open(filepath.Join(dir, "files", "keys"))
+	require.NoError(t, err)
+	journal, err := keyring.OpenJournal(filepath.Join(dir, "files", "erasure.journal"))
+	require.NoError(t, err)
+	kek, err := keyring.OpenKeyFile(filepath.Join(dir, "files.key"))
+	require.NoError(t, err)
+	ring, err := open(ctx, keyring.Config{Store: store, Journal: journal, KEK: kek})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = ring.Close() })
+	cfg := &consent.Config{Ring: ring, Provision: true}
+	cfg.Ledger, err = consent.OpenLedgerDir(ctx, ring, filepath.Join(dir, "files", "consent"))
+	require.NoError(t, err)
+	cfg.Log, err = consent.OpenLogDir(ctx, ring, filepath.Join(dir, "files", "consent"))
+	require.NoError(t, err)
+	return cfg
+}
+
+// readFiles opens what lies in files.
+func readFiles(t *testing.T, ctx context.Context, dir string) {
+	cfg := openFiles(t, ctx, dir, keyring.Open)
+	visits, err := consent.NewRecords[goldenVisit]("visit", cfg)
+	require.NoError(t, err)
+	row, err := os.ReadFile(filepath.Join(dir, "files.row"))
+	require.NoError(t, err)
+	out := goldenVisit{ID: "v-7", Patient: "p-7"}
+	require.NoError(t, visits.Open(ctx, &out, row, consent.Request{Purpose: consent.Treatment, Actor: "dr-ayu"}))
+	require.Equal(t, "In files.", out.Notes)
+	n, err := cfg.Log.Verify(ctx)
+	require.NoError(t, err)
+	require.Greater(t, n, int64(3))
 }
 
 // readExport puts the ring of another copy under a new KEK, from the export of

@@ -22,13 +22,14 @@ import (
 // that has a format was done once.
 func writeGolden(t *testing.T, ctx context.Context, dir string) {
 	h := openGoldenHouse(t, ctx, dir, true)
-	f := &frozen{Patients: goldenPatients(), Rows: map[string]envelope.Sealed{}, Tokens: map[string]map[string]pseudo.Token{}, Consents: map[string][]consent.Consent{}}
+	f := &frozen{Patients: goldenPatients(), Rows: map[string]envelope.Sealed{}, Tokens: map[string]map[string]pseudo.Token{}, NIKs: map[string]pseudo.Token{}, Consents: map[string][]consent.Consent{}}
 	require.NoError(t, h.cfg.AddRecipient(ctx, "ui-2026"))
 	h.freezeConsents(t, ctx, f)
 	h.freezeRows(t, ctx, f)
 	h.freezeLoose(t, ctx, dir, f)
 	h.freezeActs(t, ctx, f)
 	h.freezeLog(t, ctx, f)
+	freezeFiles(t, ctx, dir)
 	kek, err := keyring.CreateKeyFile(filepath.Join(dir, "export.key"))
 	require.NoError(t, err)
 	export, err := h.cfg.Ring.Export(ctx, kek)
@@ -70,6 +71,9 @@ func (h *goldenHouse) freezeRows(t *testing.T, ctx context.Context, f *frozen) {
 		row, err := h.patients.Seal(ctx, &f.Patients[i], goldenTag)
 		require.NoError(t, err)
 		f.Rows[f.Patients[i].ID], f.Tokens[f.Patients[i].ID] = row.Sealed, row.Tokens
+		if a := row.Unique["NIK"][0]; a.Valid {
+			f.NIKs[f.Patients[i].ID] = a.V
+		}
 	}
 	f.Older = f.Rows["p-1"]
 	for _, name := range []string{"identity", "clinical"} { // a keyset with two versions
@@ -113,7 +117,7 @@ func (h *goldenHouse) freezeLoose(t *testing.T, ctx context.Context, dir string,
 	require.NoError(t, err)
 
 	f.Reversible, f.Digits = map[string]pseudo.ReversibleToken{}, map[string]string{}
-	for _, p := range f.Patients {
+	for _, p := range f.Patients[:3] {
 		f.Reversible[p.NIK], err = h.numbers.Token(ctx, pseudo.NIK, p.NIK)
 		require.NoError(t, err)
 		f.Digits[p.NIK], err = h.numbers.Digits(ctx, pseudo.NIK, p.NIK)
@@ -138,7 +142,9 @@ func (h *goldenHouse) freezeActs(t *testing.T, ctx context.Context, f *frozen) {
 	require.NoError(t, err)
 	_, err = h.cfg.Erase(ctx, "p-3", "dpo")
 	require.NoError(t, err)
-	f.Erased, f.Patients = "p-3", f.Patients[:2]
+	_, err = h.cfg.Retain(ctx, "p-4", "dpo", keyring.Retention{Until: time.Date(2051, 11, 1, 0, 0, 0, 0, time.UTC), Basis: "Permenkes 24/2022 art. 39"})
+	require.NoError(t, err)
+	f.Erased, f.Retained, f.Patients = "p-3", "p-4", f.Patients[:2]
 }
 
 // study reads the research table.
@@ -167,7 +173,7 @@ func (h *goldenHouse) freezeLog(t *testing.T, ctx context.Context, f *frozen) {
 		f.Consents[p.ID], err = h.cfg.Ledger.Of(ctx, p.ID)
 		require.NoError(t, err)
 	}
-	f.Receipt, err = h.cfg.Receipt(ctx, "p-1", "all", goldenNotice())
+	f.Receipt, err = h.cfg.Receipt(ctx, "p-1", "all", "clerk", goldenNotice())
 	require.NoError(t, err)
 	f.ReceiptKey, err = h.cfg.ReceiptKeys(ctx)
 	require.NoError(t, err)
@@ -184,6 +190,8 @@ func (h *goldenHouse) freezeLog(t *testing.T, ctx context.Context, f *frozen) {
 	f.Entries = entries(t, h.cfg.Log.Entries(ctx, consent.Filter{}))
 	f.History, err = h.cfg.Log.History(ctx, "p-1")
 	require.NoError(t, err)
+	f.Extract, err = h.cfg.Log.Extract(ctx, "p-1")
+	require.NoError(t, err)
 }
 
 func entries(t *testing.T, all iter.Seq2[consent.Entry, error]) (list []consent.Entry) {
@@ -194,9 +202,35 @@ func entries(t *testing.T, all iter.Seq2[consent.Entry, error]) (list []consent.
 	return list
 }
 
+// freezeFiles makes a ring, a ledger and a log that lie in files.
+func freezeFiles(t *testing.T, ctx context.Context, dir string) {
+	_, err := keyring.CreateKeyFile(filepath.Join(dir, "files.key"))
+	require.NoError(t, err)
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "files"), 0o700))
+	cfg := openFiles(t, ctx, dir, func(ctx context.Context, c keyring.Config) (*keyring.Ring, error) {
+		ring, err := keyring.Create(ctx, "files", c)
+		require.NoError(t, err)
+		for _, name := range []string{"audit", "consent/ledger", "consent/log"} {
+			require.NoError(t, ring.CreateKeyset(ctx, name))
+		}
+		return ring, nil
+	})
+	visits, err := consent.NewRecords[goldenVisit]("visit", cfg)
+	require.NoError(t, err)
+	_, err = cfg.Give(ctx, consent.Consent{Subject: "p-7", Purposes: []consent.Purpose{consent.Treatment}})
+	require.NoError(t, err)
+	row, err := visits.Seal(ctx, &goldenVisit{ID: "v-7", Patient: "p-7", At: goldenVisitAt, Notes: "In files."}, goldenTag)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "files.row"), row.Sealed, 0o600))
+	require.NoError(t, visits.Open(ctx, &goldenVisit{ID: "v-7", Patient: "p-7"}, row.Sealed, consent.Request{Purpose: consent.Treatment, Actor: "dr-ayu"}))
+	_, err = cfg.Log.Checkpoint(ctx) // the entries have their places
+	require.NoError(t, err)
+	require.NoError(t, cfg.Ring.Close())
+}
+
 func goldenNotice() consent.Notice {
 	return consent.Notice{
-		URI: "https://clinic.example/privacy", Text: "We treat you, and say who looked.", Language: consent.English, Controllers: []consent.Party{{"clinic", "Klinik Rahasia", "Jl. Contoh 1, Jakarta", "dpo@clinic.example", "clinic"}},
+		URI: "https://clinic.example/privacy", Text: "We treat you, and say who looked.", Language: consent.English, Controllers: []consent.Party{{ID: "clinic", Name: "Klinik Rahasia", Address: "Jl. Contoh 1, Jakarta", Contact: "dpo@clinic.example", Type: "clinic"}},
 		Information: []string{"diagnoses"}, Storage: []string{"Indonesia"}, Retention: "25 years", Withdrawal: "at the desk", Jurisdiction: "ID",
 	}
 }
