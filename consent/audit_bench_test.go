@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rahasia/rahasia/internal/sqlite"
+	"github.com/rahasia/rahasia/keyring"
 )
 
 // auditEntry is as large as that of an opening of 12 fields.
@@ -26,14 +27,16 @@ func auditEntry(subject []byte) *logBody {
 	}
 }
 
-// BenchmarkAuditAppend writes entries durably, to SQLite with synchronous=FULL in
-// the temporary folder, which must be on a real disk for the figure to mean
+// BenchmarkAuditAppend writes entries durably, to SQLite with synchronous=FULL and
+// to files (dir) in the temporary folder, which must be on a real disk for the figure to mean
 // anything: batch, of 100 by each of 4 goroutines; single, one entry at a time by
 // each of 8. Their places in the tree are part of the time. sync is one write of
 // 4 KiB and fdatasync, the share of the disk.
 func BenchmarkAuditAppend(b *testing.B) {
-	b.Run("single", func(b *testing.B) { benchmarkAppend(b, 1, 8) })
-	b.Run("batch", func(b *testing.B) { benchmarkAppend(b, 100, 4) })
+	b.Run("single", func(b *testing.B) { benchmarkAppend(b, sqliteLog, 1, 8) })
+	b.Run("batch", func(b *testing.B) { benchmarkAppend(b, sqliteLog, 100, 4) })
+	b.Run("dir/single", func(b *testing.B) { benchmarkAppend(b, dirLog, 1, 8) })
+	b.Run("dir/batch", func(b *testing.B) { benchmarkAppend(b, dirLog, 100, 4) })
 	b.Run("sync", func(b *testing.B) {
 		f, err := os.Create(filepath.Join(b.TempDir(), "f"))
 		require.NoError(b, err)
@@ -47,13 +50,22 @@ func BenchmarkAuditAppend(b *testing.B) {
 	})
 }
 
-func benchmarkAppend(b *testing.B, batch, goroutines int) {
-	ctx := context.Background()
-	cfg := memoryConfig(b)
+func sqliteLog(b *testing.B, ring *keyring.Ring) (*Log, error) {
 	db, err := sqlite.Open(filepath.Join(b.TempDir(), "consent.db"))
 	require.NoError(b, err)
-	defer func() { _ = sqlite.Close(db) }()
-	cfg.Log, err = OpenLog(ctx, cfg.Ring, db)
+	b.Cleanup(func() { _ = sqlite.Close(db) })
+	return OpenLog(context.Background(), ring, db)
+}
+
+func dirLog(b *testing.B, ring *keyring.Ring) (*Log, error) {
+	return OpenLogDir(context.Background(), ring, filepath.Join(b.TempDir(), "log"))
+}
+
+func benchmarkAppend(b *testing.B, open func(*testing.B, *keyring.Ring) (*Log, error), batch, goroutines int) {
+	ctx := context.Background()
+	cfg := memoryConfig(b)
+	var err error
+	cfg.Log, err = open(b, cfg.Ring)
 	require.NoError(b, err)
 	subject := make([]byte, 80)
 	_, _ = rand.Read(subject)

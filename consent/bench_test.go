@@ -30,7 +30,7 @@ type chartOf12 struct {
 	Worries   string `phi:"sensitive"`
 }
 
-func benchmarkRecords(b *testing.B, cfg *Config) (*Records[chartOf12], chartOf12, Tag) {
+func benchmarkRecords(b testing.TB, cfg *Config) (*Records[chartOf12], chartOf12, Tag) {
 	b.Helper()
 	r, err := NewRecords[chartOf12]("chart", cfg)
 	require.NoError(b, err)
@@ -47,6 +47,8 @@ func benchmarkRecords(b *testing.B, cfg *Config) (*Records[chartOf12], chartOf12
 // BenchmarkRecordsSeal seals a record of twelve fields in three compartments with
 // two lookup tokens and a full consent tag, over stores in memory. limit is twelve
 // AES-256-GCM seals of 24 bytes under a prepared key: the share of the primitive.
+// Of what is above it row is the envelope's, tokens the lookup tokens', and entry
+// that of an entry of the log with its place in the tree.
 func BenchmarkRecordsSeal(b *testing.B) {
 	ctx := context.Background()
 	r, c, tag := benchmarkRecords(b, memoryConfig(b))
@@ -56,6 +58,37 @@ func BenchmarkRecordsSeal(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := r.Seal(ctx, &c, tag); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("row", func(b *testing.B) {
+		tags, err := tag.sections(r.plan)
+		require.NoError(b, err)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := r.codec.Seal(ctx, &c, tags); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("tokens", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := r.index.Tokens(ctx, &c); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("entry", func(b *testing.B) {
+		e := last(b, r.cfg.Log)
+		body := logBody{
+			Time: e.Time.UnixNano(), Actor: e.Actor, Purpose: e.Purpose, Action: e.Action, Type: e.Type, Outcome: e.Outcome, Decision: e.Decision,
+			Subject: make([]byte, 80), Patient: make([]byte, 16), under: keyVersions{{"clinical", 1}, {"identity", 1}, {"sensitive", 1}},
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := r.cfg.Log.append(ctx, &body); err != nil {
 				b.Fatal(err)
 			}
 		}

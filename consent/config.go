@@ -14,7 +14,8 @@ import (
 // Config is what [Records] work with: keys, consents, audit log and rules.
 // [OpenDir] makes the embedded one; a service that keeps its keys in a key
 // service and its stores in its own databases fills the fields itself. Ring,
-// Ledger and Log are required, and of one ring: [ErrConfig] where one is missing.
+// Ledger and Log are required, and of one ring: [ErrConfig] where one is missing
+// or another ring's. Tenants that must not reach each other have a ring each.
 // What the zero value of each other field means stands with it. Set the fields
 // before [NewRecords], which checks them, and change none after it.
 type Config struct {
@@ -300,10 +301,14 @@ func (c *Config) now() time.Time {
 	return time.Now()
 }
 
-// whole refuses a configuration that could not decide or not audit.
+// whole refuses a configuration that could not decide or not audit, and one that
+// would decide by the consents of another tenant.
 func (c *Config) whole() error {
 	if c == nil || c.Ring == nil || c.Ledger == nil || c.Log == nil {
 		return ErrConfig
+	}
+	if id := c.Ring.ID(); c.Ledger.ring.ID() != id || c.Log.ring.ID() != id {
+		return fmt.Errorf("ledger or log of another ring: %w", ErrConfig)
 	}
 	if err := c.Observe.check(c.now()); err != nil {
 		return fmt.Errorf("observe: %w", err)

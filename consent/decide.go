@@ -23,7 +23,8 @@ type Request struct {
 	Fulfils []Obligation
 
 	// Justification says why an emergency cannot wait for a consent: required
-	// for what [Policy.Emergency] allows. It is sealed into the audit log.
+	// for what [Policy.Emergency] allows; or why tokens are turned back. It is
+	// sealed into the audit log.
 	Justification string
 
 	// FoundBy is the lookup token by which the row was found. Open derives it
@@ -90,6 +91,7 @@ const (
 	NotGeneral    Reason = "the value cannot be generalised"
 	TooFew        Reason = "too few patients in the table are alike"
 	TooMany       Reason = "the actor has reached as many patients as the limit allows"
+	NoRight       Reason = "no basis is configured for turning these tokens back"
 	NoJob         Reason = "the request names a job that is not registered for its actor"
 )
 

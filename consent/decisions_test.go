@@ -239,7 +239,7 @@ func (v *vector) explained(t *testing.T, cs []Consent, e Explanation) {
 func TestReasonsInIndonesian(t *testing.T) {
 	for _, r := range []Reason{
 		Permitted, ByLaw, InEmergency, WouldDeny, Prohibited, NoConsent, Refused, NotYet, Expired, Ended, Superseded, NotRepresented, Unknown, RoleForbids,
-		KeyNotGranted, ExportOnly, CannotFulfil, Erased, Retained, NotAuthentic, NotFoundBy, Unreadable, MaySearch, NoRole, NotGeneral, TooFew,
+		KeyNotGranted, ExportOnly, CannotFulfil, Erased, Retained, NotAuthentic, NotFoundBy, Unreadable, MaySearch, NoRole, NotGeneral, TooFew, TooMany, NoJob, NoRight,
 	} {
 		require.NotEqual(t, string(r), r.In(Indonesian), r)
 		require.Equal(t, string(r), r.In(English))

@@ -46,8 +46,9 @@
 //
 // label= names the sensitivity of a field (label=HIV): it opens only under a
 // consent that names that label. in= puts a field into another compartment,
-// name= fixes its stored name when the Go field is renamed. unique says that the
-// token's column is UNIQUE. A struct without a tag is walked.
+// name= fixes its stored name when the Go field is renamed. unique says that no
+// two rows may have its value: it then has two UNIQUE columns ([Row].Unique). A
+// struct without a tag is walked.
 //
 // # A configuration by hand
 //
@@ -72,6 +73,9 @@
 // synchronous=FULL and a busy_timeout; the key store wants secure_delete=ON as
 // well. One that forgets what it has committed is refused. The example ByHand has
 // it whole.
+//
+// Without a database, [OpenLedgerDir] and [OpenLogDir] keep both in files, as
+// package keyring/dirstore keeps the keys.
 //
 // In PostgreSQL whoever opens ledger and log first needs CREATE on the schema.
 // Where the tables are, a service's role needs no more than

@@ -55,32 +55,37 @@ func (c *Config) erase(ctx context.Context, subject, by, authority string, shred
 		return receipt, err
 	}
 	entry.Actor, entry.Article = by, authority
-	if entry.Subject == nil { // nobody to name: a patient who is retained, or a mistyped id
-		if receipt, err = shred(); err == nil {
-			err = c.Log.append(context.WithoutCancel(ctx), entry)
+	if entry.Subject == nil {
+		// A mistyped id is in no log. Who was erased is: the entry completes the first.
+		if _, err := c.Ring.Subject(ctx, subject, auditCompartment); !errors.Is(err, keyring.ErrRetained) {
+			if receipt, err = shred(); err == nil {
+				err = c.Log.append(context.WithoutCancel(ctx), entry)
+			}
+			return receipt, err
 		}
-		return receipt, err
 	}
-	err = c.announced(ctx, entry, subject, func() error { // before: the patient can be named only while the key lives
+	err = c.announced(ctx, entry, subject, func() (bool, error) { // before: the patient can be named only while the key lives
 		receipt, err = shred()
-		return err
+		return err == nil, err
 	})
 	return receipt, err
 }
 
 // announced writes the entry of an act on a patient's keys, does it, and closes it
-// by a second entry, which says whether it failed. That one carries the journal's
-// head after the act: without it key store and journal could be put back together
-// to before the act, and nobody would notice until something else is logged.
-func (c *Config) announced(ctx context.Context, entry *logBody, subject string, act func() error) error {
+// by a second entry, which says whether what was announced is so: beside an error
+// too, where a process that died on the way had come as far. That one carries the
+// journal's head after the act: without it key store and journal could be put
+// back together to before the act, and nobody would notice until something else
+// is logged.
+func (c *Config) announced(ctx context.Context, entry *logBody, subject string, act func() (done bool, err error)) error {
 	if err := c.Log.append(ctx, entry); err != nil {
 		return err
 	}
-	err := act()
+	done, err := act()
 	ctx = context.WithoutCancel(ctx)
 	closing := *entry
 	closing.Time, closing.Outcome = c.now().UnixNano(), "completed"
-	if err != nil {
+	if !done {
 		closing.Outcome = "failed"
 	} else if closing.Subject == nil { // the act may have brought back the key that names the patient
 		keys, none := c.Ring.Subject(ctx, subject, auditCompartment)
@@ -100,17 +105,21 @@ func (c *Config) announced(ctx context.Context, entry *logBody, subject string, 
 // nobody in this house, on whatever legal basis; nor does [Log.History]. The
 // audit log names why.Basis.
 //
-// Consents end even where Retain then returns an error; call it again. Errors:
-// those of keyring.Ring.Retain (keyring.ErrEmpty without a custodian,
+// Consents end even where Retain then returns an error; call it again. After a
+// crash the patient may be retained already: the same call is then a
+// *keyring.RetainedError of that date and basis, and completes the log. Errors:
+// those of keyring.Ring.Retain (keyring.ErrEmpty without a custodian, see
+// [OpenDir],
 // keyring.ErrName for a bad basis or date, keyring.ErrNoSubjectKey), and those
 // of [Config.Withdraw].
 func (c *Config) Retain(ctx context.Context, subject, by string, why keyring.Retention) (receipt keyring.Receipt, err error) {
 	if err = c.WithdrawAll(ctx, subject, by); err != nil {
 		return receipt, fmt.Errorf("consent: retain: %w", err)
 	}
-	if err = c.kept(ctx, "retain", subject, by, why.Basis, func() error {
+	if err = c.kept(ctx, "retain", subject, by, why.Basis, func() (bool, error) {
 		receipt, err = c.Ring.Retain(ctx, subject, why)
-		return err
+		is := (*keyring.RetainedError)(nil)
+		return err == nil || errors.As(err, &is) && is.Basis == why.Basis && is.Until.Unix() == why.Until.Unix(), err
 	}); err != nil {
 		return keyring.Receipt{}, fmt.Errorf("consent: retain: %w", err)
 	}
@@ -121,10 +130,15 @@ func (c *Config) Retain(ctx context.Context, subject, by string, why keyring.Ret
 // or because the patient returns. What was permitted before stays ended: a
 // record opens on a new consent or another legal basis. It runs where the
 // custodian's key is; see keyring.Ring.EndRetention. The act is logged before,
-// when the patient cannot be named, and once it is done by name. Errors: those of
+// when the patient cannot be named, and once it is done by name. Where the keys
+// are in service, because a process died before it could write that, it is
+// keyring.ErrState, and completes the log. Errors: those of
 // keyring.Ring.EndRetention, [ErrAudit], [ErrConfig], [ErrLimit].
 func (c *Config) EndRetention(ctx context.Context, subject, by string, with *keyring.CustodianKey) error {
-	err := c.kept(ctx, "return", subject, by, "", func() error { return c.Ring.EndRetention(ctx, subject, with) })
+	err := c.kept(ctx, "return", subject, by, "", func() (bool, error) {
+		err := c.Ring.EndRetention(ctx, subject, with)
+		return err == nil || errors.Is(err, keyring.ErrState), err
+	})
 	if err != nil {
 		return fmt.Errorf("consent: end retention: %w", err)
 	}
@@ -132,7 +146,7 @@ func (c *Config) EndRetention(ctx context.Context, subject, by string, with *key
 }
 
 // kept does an act on the custody of a patient's keys, once it is logged.
-func (c *Config) kept(ctx context.Context, action, subject, by, article string, act func() error) error {
+func (c *Config) kept(ctx context.Context, action, subject, by, article string, act func() (done bool, err error)) error {
 	if err := c.whole(); err != nil {
 		return err
 	}

@@ -120,6 +120,60 @@ func TestEraseRetained(t *testing.T) {
 	require.ErrorIs(t, cfg.EndRetention(ctx, ayu.ID, "custodian", key), keyring.ErrShredded)
 }
 
+// TestActsAgain: what a process that died had done is said to be so in the log
+// when it is done again, and is an error that says so.
+func TestActsAgain(t *testing.T) {
+	ctx := context.Background()
+	cfg, key := custodianConfig(t)
+	r := people(t, cfg)
+	sealed(t, r, ayu, Treatment)
+	keep := untilNextYear()
+	ended := func() []string {
+		all := entries(t, cfg.Log)
+		return []string{all[len(all)-2].Outcome, all[len(all)-1].Outcome}
+	}
+	_, err := cfg.Retain(ctx, ayu.ID, "privacy-officer", keep)
+	require.NoError(t, err)
+	for basis, outcome := range map[string]string{keep.Basis: "completed", "another law": "failed"} {
+		keep.Basis = basis
+		_, err = cfg.Retain(ctx, ayu.ID, "privacy-officer", keep)
+		require.ErrorIs(t, err, keyring.ErrRetained)
+		require.Equal(t, []string{"done", outcome}, ended())
+	}
+	_, err = cfg.Erase(ctx, ayu.ID, "privacy-officer")
+	require.ErrorIs(t, err, keyring.ErrRetained)
+	require.Equal(t, []string{"done", "failed"}, ended())
+	require.NoError(t, cfg.EndRetention(ctx, ayu.ID, "custodian", key))
+	require.ErrorIs(t, cfg.EndRetention(ctx, ayu.ID, "custodian", key), keyring.ErrState)
+	require.Equal(t, []string{"done", "completed"}, ended())
+	require.Equal(t, "completed", lastOf(t, cfg, ayu.ID).Outcome)
+	n := len(entries(t, cfg.Log))
+	_, err = cfg.Erase(ctx, "p-mistyped", "privacy-officer")
+	require.ErrorIs(t, err, keyring.ErrNoSubjectKey)
+	require.Len(t, entries(t, cfg.Log), n)
+}
+
+// TestEraseRetainedIsLoggedBefore: nothing is erased by an authority that the log
+// cannot name.
+func TestEraseRetainedIsLoggedBefore(t *testing.T) {
+	ctx := context.Background()
+	cfg, key := custodianConfig(t)
+	sealed(t, people(t, cfg), ayu)
+	_, log := sqlConfig(t)
+	var err error
+	cfg.Log, err = OpenLog(ctx, cfg.Ring, log)
+	require.NoError(t, err)
+	_, err = cfg.Retain(ctx, ayu.ID, "privacy-officer", untilNextYear())
+	require.NoError(t, err)
+	_, err = log.Exec(`CREATE TRIGGER stuck BEFORE INSERT ON consent_log BEGIN SELECT RAISE(ABORT, 'disk full'); END`)
+	require.NoError(t, err)
+	_, err = cfg.EraseRetained(ctx, ayu.ID, "privacy-officer", "PN 12/2026")
+	require.ErrorIs(t, err, ErrAudit)
+	_, err = log.Exec(`DROP TRIGGER stuck`)
+	require.NoError(t, err)
+	require.NoError(t, cfg.EndRetention(ctx, ayu.ID, "custodian", key))
+}
+
 func TestEraseSaysWho(t *testing.T) {
 	ctx := context.Background()
 	cfg := memoryConfig(t)

@@ -13,7 +13,7 @@ import (
 // keyring.ErrNotGranted, envelope.ErrOpen for a row that is not what was asked
 // for, *pseudo.FormatError for a malformed identifier.
 var (
-	ErrConfig        = errors.New("the configuration lacks a ring, a ledger or a log")
+	ErrConfig        = errors.New("the configuration lacks a ring, a ledger or a log of that ring")
 	ErrHalf          = errors.New("a part of the folder or its key file is missing")
 	ErrRequest       = errors.New("the request lacks its purpose, actor or recipient")
 	ErrCode          = errors.New("not a known HL7 code")
@@ -34,8 +34,8 @@ var (
 // DeniedError is a refusal of everything that was asked for. It is an
 // [ErrDenied].
 type DeniedError struct {
-	Action   string  // open, lookup, update, export, rebind
-	Type     string  // record type
+	Action   string  // open, lookup, update, export, rebind, reidentify, translate
+	Type     string  // record type; the domain whose tokens were to be turned back
 	Purpose  Purpose // of the request
 	Reason   Reason
 	Decision string // id of the decision in the audit log

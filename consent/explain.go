@@ -178,6 +178,7 @@ func reasonInIndonesian(r Reason) (text string, ok bool) {
 		NotGeneral:     "nilai ini tidak dapat digeneralisasi",
 		TooFew:         "terlalu sedikit pasien dalam tabel ini yang serupa",
 		TooMany:        "pelaku telah mencapai jumlah pasien yang diperbolehkan batas",
+		NoRight:        "tidak ada dasar yang ditetapkan untuk membalikkan token ini",
 		NoJob:          "permintaan menyebut tugas yang tidak terdaftar bagi pelakunya",
 	}[r]
 	return text, ok

@@ -150,10 +150,12 @@ type export[T any] struct {
 	page         []exported[T]
 }
 
-// exported is a record that waits for its audit entry, or for the gate.
+// exported is a record that waits to be decided on, for its audit entry, or for
+// the gate.
 type exported[T any] struct {
-	of *T
-	x  *released
+	of  *T
+	row envelope.Sealed // until it is decided on
+	x   *released
 }
 
 // run makes the rows of all records that are given.
@@ -163,12 +165,7 @@ func (e *export[T]) run(ctx context.Context, in iter.Seq2[*T, envelope.Sealed], 
 		if who != nil { // a copy of the ids: the sequence may use one variable for all
 			e.records.setIDs(of, who)
 		}
-		x, err := e.decide(ctx, of, row)
-		if err != nil {
-			yield(nil, nil, e.wrap(err))
-			return
-		}
-		e.page = append(e.page, exported[T]{of, x})
+		e.page = append(e.page, exported[T]{of: of, row: row})
 		if len(e.page) == pageSize && !e.flush(ctx, yield) {
 			return
 		}
@@ -204,15 +201,19 @@ func (e *export[T]) decide(ctx context.Context, of *T, row envelope.Sealed) (*re
 	return nil, errors.Join(refusal, r.cfg.Log.append(ctx, x.entry))
 }
 
-// flush writes the page's entries, and only then opens its records and yields
-// their rows. It reports whether the reader wants more.
+// flush decides on the page and writes its entries, and only then opens its
+// records and yields their rows. It reports whether the reader wants more.
 func (e *export[T]) flush(ctx context.Context, yield func(*exported[T], []any, error) bool) bool {
 	page := e.page
 	e.page = nil
 	if len(page) == 0 {
 		return true
 	}
-	if err := e.log(ctx, page); err != nil {
+	err := e.answer(ctx, page)
+	if err == nil {
+		err = e.log(ctx, page)
+	}
+	if err != nil {
 		yield(nil, nil, e.wrap(err))
 		return false
 	}
@@ -240,6 +241,23 @@ func (e *export[T]) flush(ctx context.Context, yield func(*exported[T], []any, e
 		}
 	}
 	return true
+}
+
+// answer decides on the records of the page, with one question for their keys.
+func (e *export[T]) answer(ctx context.Context, page []exported[T]) (err error) {
+	subjects := make([]string, len(page))
+	for i := range page {
+		subjects[i], _ = e.records.ids(page[i].of)
+	}
+	e.records.loadKeys(ctx, subjects)
+	for i := range page {
+		p := &page[i]
+		if p.x, err = e.decide(ctx, p.of, p.row); err != nil {
+			return err
+		}
+		p.row = nil
+	}
+	return nil
 }
 
 // log counts the page's patients and writes its entries.

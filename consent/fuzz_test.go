@@ -2,6 +2,7 @@ package consent
 
 import (
 	"bytes"
+	"reflect"
 	"testing"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 func FuzzTag(f *testing.F) {
 	full := sectionTag{
 		Purpose: Treatment, Basis: Consented, Consent: "c", Policy: "2026-01", Confidentiality: Restricted,
-		Sensitivity: []Label{"HIV", "PSY"}, Retain: 1 << 33, Fields: map[string][]Label{"A": {"HIV"}, "BB": {"STD"}},
+		Sensitivity: []Label{"HIV", "PSY"}, Retain: 1 << 33, Fields: map[string][]Label{"A": {"HIV"}, "BB": {"STD"}, "": {}},
+		Author: "dr", Related: []string{"e", "e"}, Time: new(int64),
 	}
 	for _, s := range []sectionTag{full, {Purpose: Treatment, Basis: Contract, Confidentiality: Normal}} {
 		b, err := encode(s)
@@ -30,8 +32,16 @@ func FuzzTag(f *testing.F) {
 	f.Add([]byte{0xa1, 0x18, 0x01, 0x65, 'T', 'R', 'E', 'A', 'T'})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := parseTag(b)
+		var library sectionTag
+		refused := decode(b, &library) != nil || !library.Basis.known() || !library.Purpose.known() || library.Confidentiality == "" || library.Confidentiality.rank() == 0
+		if err != nil && !refused && !bytes.Contains(b, []byte{0xf6}) { // a null where a list could be
+			t.Errorf("%x is refused", b)
+		}
 		if err != nil {
 			return
+		}
+		if refused || !reflect.DeepEqual(s, library) {
+			t.Errorf("%x is read as %v and not as %v", b, s, library)
 		}
 		again, err := encode(s)
 		if err != nil {

@@ -2,7 +2,6 @@ package consent
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,19 +23,19 @@ import (
 // limits of people and alerts through slog.
 //
 // Patients whose records are opened, updated or exported are counted by
-// [Request.Actor], and so are, apart, the different values that are looked up. A
+// [Request.Actor], those whose tokens are turned back with them, and so are, apart, the different values that are looked up. A
 // patient who was counted within the hour costs nothing again, so whoever is at
 // the limit can go on with those already seen. What a decision refuses counts
 // for nothing. Beyond the limit the answer is a refusal for the reason
 // [TooMany]; but for an emergency that the [Policy] allows, which is counted
 // apart, alerted, and never refused.
 //
-// The counts lie where the [Log] lies, so processes that share its database
-// share them. They hold no actor and no patient in clear, and nothing older than
+// The counts lie where the [Log] lies, so processes that share its database or
+// folder share them. They hold no actor and no patient in clear, and nothing older than
 // a day. Where they cannot be kept nothing is released: [ErrAudit].
 //
 // It believes the actor that it is told: pass the login and not what a client
-// sent. Whoever may write the log's database can set the counts back; the log
+// sent. Whoever may write there can set the counts back; the log
 // still has every access. Of limits that differ between processes each applies
 // its own.
 type Guard struct {
@@ -71,8 +70,8 @@ type Alert struct {
 	Role      string
 	Job       string
 	Purpose   Purpose
-	Action    string // open, lookup, update, export
-	Type      string // record type
+	Action    string // open, lookup, update, export, reidentify, translate
+	Type      string // record type; the domain of tokens that were to be turned back
 	Emergency bool   // the request was not refused, because it declared an emergency
 	Hour, Day int    // patients, or values looked up, that were counted
 	Limit     Limit
@@ -240,12 +239,10 @@ type reaches struct {
 
 	mu      sync.Mutex
 	alerted map[alertKey]time.Time
-	version uint32
-	mac     secret.MAC // of version; zero until the first count
 }
 
-func openReaches(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*reaches, error) {
-	t, err := tally.Open(ctx, db)
+func openReaches(ring *keyring.Ring, open func() (*tally.Tally, error)) (*reaches, error) {
+	t, err := open()
 	if errors.Is(err, sqldb.ErrForeign) {
 		err = fmt.Errorf("tables: %w: %w", err, ErrTampered)
 	}
@@ -303,17 +300,5 @@ func (g *reaches) key(ctx context.Context) (secret.MAC, error) {
 	if err != nil {
 		return secret.MAC{}, err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if v := ks.Primary(); g.mac.IsZero() || g.version != v {
-		k, err := ks.Derive(v, labelGuard)
-		if err != nil {
-			return secret.MAC{}, err
-		}
-		if g.mac, err = secret.NewMAC(k); err != nil {
-			return secret.MAC{}, err
-		}
-		g.version = v
-	}
-	return g.mac, nil
+	return ks.MAC(ks.Primary(), labelGuard)
 }

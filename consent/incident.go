@@ -44,6 +44,7 @@ type Report struct {
 	Entries    int       `json:"entries"`              // of acts that were done and fit the incident
 	Refused    int       `json:"refused"`              // attempts that fit and were refused
 	Lookups    int       `json:"lookups"`              // of Entries, those that search and name nobody
+	Reversed   int       `json:"reversed"`             // tokens that Entries turned back or translated, whose patients the log does not know
 	First      time.Time `json:"first,omitzero"`       // of Entries
 	Last       time.Time `json:"last,omitzero"`        // of Entries
 	Actors     []string  `json:"actors,omitempty"`     // of Entries
@@ -87,7 +88,8 @@ const noticeWithin = 3 * 24 * time.Hour
 // an incident touched. patients are the ids of all patients who may be concerned,
 // such as those of the application's table; it is ranged over up to three times.
 // An entry names its patient under the patient's own key, so an id that is not
-// among them stays a number in [Report.Unnamed], and so does whoever was erased.
+// among them stays a number in [Report.Unnamed], and so does whoever was erased,
+// or was rekeyed since (keyring.Ring.EndRekey).
 // An act that was announced and did not happen does not count.
 //
 // It reports what went through [Records], not what was copied off a disk.
@@ -226,7 +228,7 @@ func (in *inquiry) read(ctx context.Context) error {
 // begin forgets what was counted.
 func (in *inquiry) begin() {
 	r := in.report
-	in.met, r.Log, r.Entries, r.Refused, r.Lookups = map[string]*Affected{}, 0, 0, 0, 0
+	in.met, r.Log, r.Entries, r.Refused, r.Lookups, r.Reversed = map[string]*Affected{}, 0, 0, 0, 0, 0
 	r.First, r.Last, r.Actors, r.Recipients = time.Time{}, time.Time{}, nil, nil
 }
 
@@ -239,6 +241,7 @@ func (in *inquiry) count(b *logBody) {
 	if b.Action == "lookup" {
 		r.Lookups++
 	}
+	r.Reversed += b.Count
 	in.touch(b)
 }
 
@@ -348,7 +351,7 @@ func (in *inquiry) nameOne(ctx context.Context, id string, keys keyring.SubjectK
 // patientMark is the same in all entries of a patient, and nobody can tell any
 // more whose it was when the patient's keys are gone.
 func patientMark(k *keyring.SubjectKey) []byte {
-	return secret.Expose(k.Derive(labelLogPatient))[:16]
+	return secret.Expose(k.Derive(labelLogPatient))[:16:16]
 }
 
 // patientMarks are those of a patient's entries: of now, and while the patient is
@@ -356,13 +359,13 @@ func patientMark(k *keyring.SubjectKey) []byte {
 func patientMarks(k *keyring.SubjectKey) [][]byte {
 	marks := [][]byte{patientMark(k)}
 	if older, ok := k.DeriveOlder(labelLogPatient); ok {
-		marks = append(marks, secret.Expose(older)[:16])
+		marks = append(marks, secret.Expose(older)[:16:16])
 	}
 	return marks
 }
 
 // keysOf are the versions under which a patient's fields lie.
-func (r *Records[T]) keysOf(ctx context.Context, subject string, fields []string) (map[string]uint32, error) {
+func (r *Records[T]) keysOf(ctx context.Context, subject string, fields []string) (keyVersions, error) {
 	var compartments []string
 	for i := range r.plan.Fields {
 		if f := &r.plan.Fields[i]; slices.Contains(fields, f.Name) && !slices.Contains(compartments, f.Compartment) {
@@ -374,7 +377,7 @@ func (r *Records[T]) keysOf(ctx context.Context, subject string, fields []string
 	}
 	keys, err := r.cfg.Ring.Subject(ctx, subject, compartments...)
 	if !errors.Is(err, keyring.ErrNoSubjectKey) {
-		return versionsOf(keys), err
+		return versionsOf(nil, keys), err
 	}
 	for _, c := range compartments { // the row is older than one of them
 		more, err := r.cfg.Ring.Subject(ctx, subject, c)
@@ -383,13 +386,5 @@ func (r *Records[T]) keysOf(ctx context.Context, subject string, fields []string
 		}
 		keys = append(keys, more...)
 	}
-	return versionsOf(keys), nil
-}
-
-func versionsOf(keys []*keyring.SubjectKey) map[string]uint32 {
-	out := make(map[string]uint32, len(keys))
-	for _, k := range keys {
-		out[k.Compartment()] = k.Version()
-	}
-	return out
+	return versionsOf(nil, keys), nil
 }

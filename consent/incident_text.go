@@ -28,6 +28,9 @@ func (r *Report) Text(in Language) string {
 		}
 	}
 	line(w.entries, r.Entries, r.Refused, r.Lookups)
+	if r.Reversed > 0 {
+		line(w.reversed, r.Reversed)
+	}
 	if r.Entries > 0 {
 		line(w.span, at(r.First), at(r.Last))
 	}
@@ -73,6 +76,7 @@ type reportWords struct {
 	title, made, found, notify        string
 	domain, lost                      string
 	entries, span, actors, recipients string
+	reversed                          string
 	patients, patient, leaked, acts   string
 	actions, fields, given            string
 	log                               string
@@ -82,11 +86,12 @@ func reportWordsIn(in Language) reportWords {
 	if in == Indonesian {
 		return reportWords{
 			title: "LAPORAN INSIDEN", made: "Dibuat: %s", found: "Diketahui: %s",
-			notify:  "Pemberitahuan tertulis kepada pasien dan lembaga (UU 27/2022 Pasal 46, 3×24 jam sejak waktu di atas): paling lambat %s",
-			domain:  "Pseudonim yang bocor: domain penerima %s, versi %d, menjelaskan %d dari %d (peluang kebetulan paling besar %.2g)",
-			lost:    "  kunci versi ini sudah tidak ada, sehingga penerima ini belum dapat disingkirkan",
-			entries: "Catatan audit yang sesuai: %d; percobaan yang ditolak: %d; pencarian tanpa nama pasien: %d",
-			span:    "Antara %s dan %s", actors: "Pelaku: %s", recipients: "Penerima: %s",
+			notify:   "Pemberitahuan tertulis kepada pasien dan lembaga (UU 27/2022 Pasal 46, 3×24 jam sejak waktu di atas): paling lambat %s",
+			domain:   "Pseudonim yang bocor: domain penerima %s, versi %d, menjelaskan %d dari %d (peluang kebetulan paling besar %.2g)",
+			lost:     "  kunci versi ini sudah tidak ada, sehingga penerima ini belum dapat disingkirkan",
+			entries:  "Catatan audit yang sesuai: %d; percobaan yang ditolak: %d; pencarian tanpa nama pasien: %d",
+			reversed: "Token yang dibalikkan atau diterjemahkan, yang pasiennya tidak diketahui log: %d",
+			span:     "Antara %s dan %s", actors: "Pelaku: %s", recipients: "Penerima: %s",
 			patients: "Pasien terdampak: %d; dikenali: %d; tidak dapat dikenali lagi atau tidak ada dalam daftar: %d",
 			patient:  "Pasien %s", leaked: "  pseudonimnya termasuk yang bocor", acts: "  %d catatan, %s sampai %s",
 			actions: "  tindakan: %s", fields: "  data: %s", given: "  diberikan kepada: %s",
@@ -95,11 +100,12 @@ func reportWordsIn(in Language) reportWords {
 	}
 	return reportWords{
 		title: "INCIDENT REPORT", made: "Made: %s", found: "Found: %s",
-		notify:  "Written notice to the patients and the agency (UU PDP 27/2022, article 46, 3×24 hours from the time above): by %s",
-		domain:  "Leaked pseudonyms: the domain of recipient %s, version %d, explains %d of %d (by chance with at most %.2g)",
-		lost:    "  the key of this version is gone, so this recipient is not cleared",
-		entries: "Audit entries that fit: %d; attempts that were refused: %d; searches, which name no patient: %d",
-		span:    "Between %s and %s", actors: "Actors: %s", recipients: "Recipients: %s",
+		notify:   "Written notice to the patients and the agency (UU PDP 27/2022, article 46, 3×24 hours from the time above): by %s",
+		domain:   "Leaked pseudonyms: the domain of recipient %s, version %d, explains %d of %d (by chance with at most %.2g)",
+		lost:     "  the key of this version is gone, so this recipient is not cleared",
+		entries:  "Audit entries that fit: %d; attempts that were refused: %d; searches, which name no patient: %d",
+		reversed: "Tokens turned back or translated, whose patients the log does not know: %d",
+		span:     "Between %s and %s", actors: "Actors: %s", recipients: "Recipients: %s",
 		patients: "Patients affected: %d; named: %d; who cannot be named any more, or are not in the list: %d",
 		patient:  "Patient %s", leaked: "  their pseudonym is among the leaked ones", acts: "  %d entries, %s to %s",
 		actions: "  acts: %s", fields: "  data: %s", given: "  given to: %s",

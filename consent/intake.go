@@ -148,7 +148,8 @@ func (r *Records[T]) accept(ctx context.Context, tx *sql.Tx, from *envelope.Inbo
 	if err := got.Accept(ctx, tx); err != nil {
 		return nil, err
 	}
-	row, entry, err := r.sealOne(ctx, &src, tag, sections)
+	entry := new(logBody)
+	row, err := r.sealOne(ctx, &src, tag, sections, entry)
 	if err != nil {
 		return nil, err
 	}

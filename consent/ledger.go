@@ -28,6 +28,8 @@ import (
 type Ledger struct {
 	ring  *keyring.Ring
 	chain func() *evidence.Chain // a closure, so that what prints the ledger does not walk into it
+
+	replayed func() *replays // likewise
 }
 
 // The kinds of an event.
@@ -103,17 +105,34 @@ func (b *ruleBody) rule() Rule {
 // place, or where a trigger, a view or the like was planted among the tables. A
 // ring has one ledger, and the keyset "consent/ledger".
 func OpenLedger(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Ledger, error) {
+	return openLedger(ctx, ring, func() (*evidence.Chain, error) { return evidence.OpenChain(ctx, ring, db) })
+}
+
+// OpenLedgerDir is [OpenLedger] over files in the folder at dir, for who has no
+// SQL database: a device, a command. The folder is made if it is not there; its
+// parent must be. It may be that of [OpenLogDir], and what is said there holds
+// here.
+func OpenLedgerDir(ctx context.Context, ring *keyring.Ring, dir string) (*Ledger, error) {
+	return openLedger(ctx, ring, func() (*evidence.Chain, error) { return evidence.OpenChainDir(ctx, ring, dir) })
+}
+
+func openLedger(ctx context.Context, ring *keyring.Ring, open func() (*evidence.Chain, error)) (*Ledger, error) {
 	if ring == nil {
 		return nil, fmt.Errorf("consent: open ledger: %w", ErrConfig)
 	}
 	if _, err := ring.Keyset(ctx, evidence.ChainKeyset); err != nil {
 		return nil, fmt.Errorf("consent: open ledger: %w", err)
 	}
-	c, err := evidence.OpenChain(ctx, ring, db)
+	c, err := open()
 	if err != nil {
 		return nil, fmt.Errorf("consent: open ledger: %w", err)
 	}
-	return &Ledger{ring, func() *evidence.Chain { return c }}, nil
+	return newLedger(ring, c), nil
+}
+
+func newLedger(ring *keyring.Ring, c *evidence.Chain) *Ledger {
+	m := &replays{}
+	return &Ledger{ring: ring, chain: func() *evidence.Chain { return c }, replayed: func() *replays { return m }}
 }
 
 // Of returns the patient's consents and refusals in the order given, the
@@ -121,7 +140,11 @@ func OpenLedger(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Ledger, e
 // [ErrSubject], [ErrTampered], keyring.ErrShredded for an erased patient, of
 // whom the events remain.
 func (l *Ledger) Of(ctx context.Context, subject string) ([]Consent, error) {
-	all, err := l.of(ctx, subject)
+	bodies, err := l.bodies(ctx, subject) // not what of keeps: this is the caller's to change
+	var all []Consent
+	if err == nil {
+		all, err = replay(bodies, subject, time.Time{})
+	}
 	if _, gone := l.ring.Subject(ctx, cmp.Or(subject, "-"), auditCompartment); err == nil && errors.Is(gone, keyring.ErrShredded) {
 		err = gone
 	}
@@ -146,12 +169,26 @@ func (l *Ledger) At(ctx context.Context, subject string, known time.Time) ([]Con
 	return all, nil
 }
 
+// of is Of with the consents that are kept, which must not be changed. An event
+// that any process has recorded since is in them, as in those of Of.
 func (l *Ledger) of(ctx context.Context, subject string) ([]Consent, error) {
-	bodies, err := l.bodies(ctx, subject)
+	if subject == "" {
+		return nil, ErrSubject
+	}
+	kept, mark := l.replayed().get(subject)
+	bodies, now, err := l.chain().Since(ctx, subject, mark)
 	if err != nil {
 		return nil, err
 	}
-	return replay(bodies, subject, time.Time{})
+	if now == mark {
+		return kept, nil
+	}
+	all, err := replay(bodies, subject, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	l.replayed().put(subject, all, now)
+	return all, nil
 }
 
 func (l *Ledger) bodies(ctx context.Context, subject string) ([][]byte, error) {

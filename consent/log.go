@@ -6,9 +6,12 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/rahasia/rahasia/consent/internal/evidence"
+	"github.com/rahasia/rahasia/consent/internal/tally"
 	"github.com/rahasia/rahasia/internal/lp"
 	"github.com/rahasia/rahasia/internal/secret"
 	"github.com/rahasia/rahasia/keyring"
@@ -42,6 +45,8 @@ type Log struct {
 	tree func() *evidence.Tree // a closure, so that what prints the log does not walk into it
 
 	guard func() *reaches // lies beside the tree
+
+	buffers sync.Pool // of *logBuffers
 }
 
 // Entry is one entry of the log.
@@ -52,19 +57,20 @@ type Entry struct {
 	Actor     string
 	Role      string
 	Purpose   Purpose
-	Action    string // seal, accept, open, lookup, update, export, rebind, give, withdraw, unrepresent, review, retain, return, erase, start
-	Type      string // record type
-	Fields    []string
+	Action    string   // seal, accept, open, lookup, update, export, rebind, reidentify, translate, give, withdraw, unrepresent, review, receipt, retain, return, erase, start
+	Type      string   // record type; the domain whose tokens were turned back
+	Fields    []string // of the record; the kind of the tokens
 	Withheld  []string
 	Outcome   string // done, refused; completed or failed, of an act whose entry said done before; justified or unjustified, of a review
 	Reason    Reason
 	Decision  string // id of the decision; of a review, the one that it is about
-	Recipient string // of an export
+	Recipient string // of an export; the domain that tokens were translated to
 
 	Article       string // of the legal basis, where Reason is ByLaw; what a retention or an erasure before its time rests on
-	Justification string // of an emergency, or of an export without a gate; the note of a review
+	Justification string // of an emergency, of tokens turned back, or of an export without a gate; the note of a review
 	K             int    // that the table of an export must obey; 0: it had no gate
 	Job           string // of a registered job
+	Count         int    // of tokens that were turned back or translated
 
 	// Keys are those that the act needed: by compartment, the version of its
 	// keyset that wraps the patient's key.
@@ -101,8 +107,13 @@ type logBody struct {
 	Patient []byte            `cbor:"21,keyasint,omitempty"` // the same in all entries of a patient; made of the audit key
 	Keys    map[string]uint32 `cbor:"22,keyasint,omitempty"` // by compartment, the version that wraps the patient's key
 
+	Count int `cbor:"11,keyasint,omitempty"` // of tokens
+
 	Journal     uint64 `cbor:"19,keyasint,omitempty"` // number and hash of the erasure journal's newest entry
 	JournalHash []byte `cbor:"23,keyasint,omitempty"`
+
+	under keyVersions // what Keys is written from
+	text  []byte      // memory of sealRef
 }
 
 // OpenLog opens the log of ring in db, a SQLite or PostgreSQL database whose
@@ -113,83 +124,149 @@ type logBody struct {
 // [Log.Verify] goes through the entries as well. A ring has one log, and the
 // keyset "consent/log".
 func OpenLog(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Log, error) {
+	return openLog(ctx, ring,
+		func() (*evidence.Tree, error) { return evidence.OpenTree(ctx, ring, db) },
+		func() (*tally.Tally, error) { return tally.Open(ctx, db) })
+}
+
+// OpenLogDir is [OpenLog] over files in the folder at dir, for who has no SQL
+// database: a device, a command. The folder is made if it is not there; its parent
+// must be. It may be that of [OpenLedgerDir]. Processes of one machine may share
+// it, not over a network file system; nothing is held open. Copy it for a backup
+// while nothing writes.
+func OpenLogDir(ctx context.Context, ring *keyring.Ring, dir string) (*Log, error) {
+	return openLog(ctx, ring,
+		func() (*evidence.Tree, error) { return evidence.OpenTreeDir(ctx, ring, dir) },
+		func() (*tally.Tally, error) { return tally.OpenDir(dir) })
+}
+
+func openLog(ctx context.Context, ring *keyring.Ring, openTree func() (*evidence.Tree, error), openTally func() (*tally.Tally, error)) (*Log, error) {
 	if ring == nil {
 		return nil, fmt.Errorf("consent: open log: %w", ErrConfig)
 	}
 	if _, err := ring.Keyset(ctx, evidence.TreeKeyset); err != nil {
 		return nil, fmt.Errorf("consent: open log: %w", err)
 	}
-	t, err := evidence.OpenTree(ctx, ring, db)
+	t, err := openTree()
 	if err != nil {
 		return nil, fmt.Errorf("consent: open log: %w", err)
 	}
-	g, err := openReaches(ctx, ring, db)
+	g, err := openReaches(ring, openTally)
 	if err != nil {
 		return nil, fmt.Errorf("consent: open log: %w", err)
 	}
 	return &Log{ring: ring, tree: func() *evidence.Tree { return t }, guard: func() *reaches { return g }}, nil
 }
 
+// leafFormat begins a leaf: kind 5, version 1.
+const leafFormat = 0x51
+
+// leafHead is the length of the format, the version of the key and the
+// commitment.
+const leafHead = 1 + 4 + sha256.Size
+
+// logBuffers is the memory of one append. It is used again only when the tree
+// has taken the leaves: who was not waited for may still read them.
+type logBuffers struct {
+	head   []byte
+	plain  []byte
+	bound  []byte
+	sealed []byte
+	leaves [][]byte
+}
+
+// maxKept is the largest buffer that is kept for the next call, in bytes.
+const maxKept = 64 << 10
+
 // append seals the bodies and returns when they are durable in the log.
 func (l *Log) append(ctx context.Context, bodies ...*logBody) error {
-	leaves, err := l.seal(ctx, bodies)
+	m, _ := l.buffers.Get().(*logBuffers)
+	if m == nil {
+		m = new(logBuffers)
+	}
+	err := l.seal(ctx, m, bodies)
 	if err == nil {
-		err = l.tree().Append(ctx, leaves...)
+		err = l.tree().Append(ctx, m.leaves...)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrAudit, err)
 	}
+	if cap(m.sealed) <= maxKept {
+		l.buffers.Put(m)
+	}
 	return nil
 }
 
-// seal makes leaves: format (1) || key version (4) || AES-256-GCM, random nonce.
-func (l *Log) seal(ctx context.Context, bodies []*logBody) ([][]byte, error) {
+// seal makes leaves: format (1) || key version (4) || commitment (32) ||
+// AES-256-GCM, random nonce.
+func (l *Log) seal(ctx context.Context, m *logBuffers, bodies []*logBody) error {
 	ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	aead, err := l.sealer(ks, ks.Primary())
+	aead, err := ks.Sealer(ks.Primary(), labelLogSeal)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	seq, hash, err := l.ring.JournalHead(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out := make([][]byte, len(bodies))
-	for i, b := range bodies {
-		stamped := *b
-		stamped.Journal, stamped.JournalHash = seq, hash[:]
-		plain, err := encode(&stamped)
-		if err != nil {
-			return nil, err
-		}
-		head := binary.BigEndian.AppendUint32([]byte{leafFormat}, ks.Primary())
-		out[i] = secret.SealRandom(aead, head, evidence.Pad(plain), l.bound(head))
+	m.sealed, m.leaves = m.sealed[:0], m.leaves[:0]
+	for _, b := range bodies {
+		var at int
+		m.plain, at = beginCommitment(m.plain[:0], labelLogCommit)
+		m.plain = slices.Grow(b.appendTo(m.plain, seq, hash[:]), 128) // what padding may add
+		sum := sha256.Sum256(m.plain)
+		m.head = append(binary.BigEndian.AppendUint32(append(m.head[:0], leafFormat), ks.Primary()), sum[:]...)
+		m.bound = l.bound(m.bound[:0], m.head)
+		padded := evidence.Pad(m.plain[at:])
+		n := len(m.sealed)
+		m.sealed = secret.SealRandom(aead, append(m.sealed, m.head...), padded, m.bound)
+		m.leaves = append(m.leaves, m.sealed[n:len(m.sealed):len(m.sealed)])
+		clear(m.plain)
+		clear(padded)
 	}
-	return out, nil
+	return nil
 }
 
-const leafFormat = 0x51 // kind 5, version 1
-
 func (l *Log) open(ctx context.Context, leaf []byte) (*logBody, error) {
-	if len(leaf) < 5 || leaf[0] != leafFormat {
+	opening, err := l.opening(ctx, leaf)
+	if err != nil {
+		return nil, err
+	}
+	return readLeaf(leaf, opening)
+}
+
+// opening returns what opens a leaf's commitment, which readLeaf checks.
+func (l *Log) opening(ctx context.Context, leaf []byte) ([]byte, error) {
+	if len(leaf) < leafHead || leaf[0] != leafFormat {
 		return nil, ErrTampered
 	}
 	ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
 	if err != nil {
 		return nil, err
 	}
-	aead, err := l.sealer(ks, binary.BigEndian.Uint32(leaf[1:5]))
+	aead, err := ks.Sealer(binary.BigEndian.Uint32(leaf[1:5]), labelLogSeal)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := secret.OpenRandom(aead, nil, leaf[5:], l.bound(leaf[:5]))
+	plain, err := secret.OpenRandom(aead, nil, leaf[leafHead:], l.bound(nil, leaf[:leafHead]))
 	if err != nil {
 		return nil, ErrTampered
 	}
-	if plain, err = evidence.Unpad(plain); err != nil {
-		return nil, err
+	return evidence.Unpad(plain)
+}
+
+// readLeaf returns the entry that a leaf commits to. It needs no key, so a
+// patient who is given both can do it.
+func readLeaf(leaf, opening []byte) (*logBody, error) {
+	if len(leaf) < leafHead || leaf[0] != leafFormat {
+		return nil, ErrTampered
+	}
+	plain, ok := committed(labelLogCommit, leaf[5:leafHead], opening)
+	if !ok {
+		return nil, ErrTampered
 	}
 	b := new(logBody)
 	if err := decode(plain, b); err != nil || b.Journal != 0 && len(b.JournalHash) != sha256.Size {
@@ -198,14 +275,7 @@ func (l *Log) open(ctx context.Context, leaf []byte) (*logBody, error) {
 	return b, nil
 }
 
-func (l *Log) bound(head []byte) []byte {
-	return append(lp.Append(nil, labelLogSeal, l.ring.ID()), head...)
-}
-
-func (l *Log) sealer(ks *keyring.Keyset, v uint32) (secret.AEAD, error) {
-	k, err := ks.Derive(v, labelLogSeal)
-	if err != nil {
-		return secret.AEAD{}, err
-	}
-	return secret.NewAEAD(k)
+// bound is the associated data of a leaf, behind dst.
+func (l *Log) bound(dst, head []byte) []byte {
+	return append(lp.Append(dst, labelLogSeal, l.ring.ID()), head...)
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rahasia/rahasia/consent/internal/evidence"
+	"github.com/rahasia/rahasia/internal/secret"
 	"github.com/rahasia/rahasia/keyring"
 )
 
@@ -109,4 +111,53 @@ func TestEntryCarriesJournal(t *testing.T) {
 	} {
 		require.ErrorIs(t, cfg.Log.journalHolds(ctx, &b), keyring.ErrRolledBack, name)
 	}
+}
+
+// TestTamperJournalBehindOlderEntry: the newest entries are of a process that did
+// not know yet what those before them say the journal, or the ledger, holds.
+func TestTamperJournalBehindOlderEntry(t *testing.T) {
+	ctx := context.Background()
+	cfg := memoryConfig(t)
+	seq, hash, err := cfg.Ring.JournalHead(ctx)
+	require.NoError(t, err)
+	known := func() *logBody {
+		b, err := cfg.Log.newest(ctx)
+		require.NoError(t, err)
+		return b
+	}
+	seal := func(b logBody) []byte {
+		plain, err := encode(&b)
+		require.NoError(t, err)
+		ks, err := cfg.Ring.Keyset(ctx, evidence.TreeKeyset)
+		require.NoError(t, err)
+		aead, err := ks.Sealer(ks.Primary(), labelLogSeal)
+		require.NoError(t, err)
+		sum, opening := commit(labelLogCommit, plain)
+		head := append([]byte{leafFormat, 0, 0, 0, 1}, sum[:]...)
+		return secret.SealRandom(aead, head, evidence.Pad(opening), cfg.Log.bound(nil, head))
+	}
+	require.Equal(t, new(logBody), known())
+	require.NoError(t, cfg.Log.append(ctx, &logBody{Action: "open", Outcome: "done", Actor: "early"}))
+	require.NoError(t, cfg.check(ctx))
+	for name, b := range map[string]logBody{
+		"journal": {Action: "erase", Outcome: "completed", Journal: seq + 1, JournalHash: hash[:]},
+		"ledger":  {Action: "give", Outcome: "done", Ledger: cfg.Ledger.chain().Len() + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, cfg.Log.tree().Append(ctx, seal(b)))
+			for range recent - 2 {
+				require.NoError(t, cfg.Log.append(ctx, &logBody{Action: "open", Outcome: "done", Actor: "late"}))
+			}
+			require.Equal(t, "late", known().Actor)
+			require.Equal(t, max(b.Journal, seq), known().Journal)
+			require.Equal(t, b.Ledger, known().Ledger)
+			require.Error(t, cfg.check(ctx))
+			for range recent {
+				require.NoError(t, cfg.Log.append(ctx, &logBody{Action: "open", Outcome: "done"}))
+			}
+			require.NoError(t, cfg.check(ctx), "so far back only Verify looks")
+		})
+	}
+	_, err = cfg.Log.Verify(ctx)
+	require.ErrorIs(t, err, keyring.ErrRolledBack)
 }

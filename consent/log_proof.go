@@ -132,29 +132,50 @@ func (l *Log) ProveConsistency(ctx context.Context, older, newer []byte) (*Consi
 // in it. For a patient who was erased it returns keyring.ErrShredded: the
 // entries are still there, and nobody can say any more whose they are; for one
 // whom no entry ever named, keyring.ErrNoSubjectKey. For one who was rekeyed the
-// entries from before end with keyring.Ring.EndRekey: keep their history first.
+// entries from before end with keyring.Ring.EndRekey, which destroys the key that
+// named the patient in them; they stay in the log, nameless. Keep their
+// [Log.Extract] first, which proves them still.
 func (l *Log) History(ctx context.Context, subject string) ([]Entry, error) {
-	keys, err := l.ring.Subject(ctx, subject, auditCompartment)
+	all, err := l.history(ctx, subject)
 	if err != nil {
 		return nil, fmt.Errorf("consent: history: %w", err)
+	}
+	out := make([]Entry, len(all))
+	for i := range all {
+		out[i] = all[i].Entry
+	}
+	return out, nil
+}
+
+// told is an entry of a patient's history, and what opens its commitment to
+// whom it names.
+type told struct {
+	Entry
+	naming []byte
+}
+
+func (l *Log) history(ctx context.Context, subject string) (out []told, err error) {
+	keys, err := l.ring.Subject(ctx, subject, auditCompartment)
+	if err != nil {
+		return nil, err
 	}
 	openers, err := auditOpeners(keys[0])
 	if err != nil {
-		return nil, fmt.Errorf("consent: history: %w", err)
+		return nil, err
 	}
-	var out []Entry
 	for b, err := range l.walk(ctx) {
 		if err != nil {
-			return nil, fmt.Errorf("consent: history: %w", err)
+			return nil, err
 		}
-		e := b.entry(b.index)
-		named, err := e.name(openers, b.Subject, subject)
-		if err != nil {
-			return nil, fmt.Errorf("consent: history: %w", err)
+		e := told{Entry: b.entry(b.index)}
+		var named bool
+		if e.naming, named = openRef(openers, b.Subject, b.Decision); !named {
+			continue
 		}
-		if named {
-			out = append(out, e)
+		if err := e.named(b.Subject, e.naming, subject); err != nil {
+			return nil, err
 		}
+		out = append(out, e)
 	}
 	return out, nil
 }
@@ -163,15 +184,13 @@ func (b *logBody) entry(i int64) Entry {
 	return Entry{
 		Index: i, Time: time.Unix(0, b.Time), Actor: b.Actor, Role: b.Role, Purpose: b.Purpose, Action: b.Action, Type: b.Type,
 		Fields: b.Fields, Withheld: b.Withheld, Outcome: b.Outcome, Reason: b.Reason,
-		Decision: b.Decision, Recipient: b.Recipient, Article: b.Article, Justification: b.Justification, K: b.K, Job: b.Job, Keys: b.Keys,
+		Decision: b.Decision, Recipient: b.Recipient, Article: b.Article, Justification: b.Justification, K: b.K, Job: b.Job, Count: b.Count, Keys: b.Keys,
 	}
 }
 
 const labelAuditKey = "rahasia/audit-key/v1"
 
-func auditSealer(k *keyring.SubjectKey) (secret.AEAD, error) {
-	return secret.NewAEAD(k.Derive(labelAuditKey))
-}
+func auditSealer(k *keyring.SubjectKey) (secret.AEAD, error) { return k.Sealer(labelAuditKey) }
 
 // auditOpeners open what entries say of a patient: the key of now, and while the
 // patient is being rekeyed the one before.
@@ -190,19 +209,43 @@ func auditOpeners(k *keyring.SubjectKey) ([]secret.AEAD, error) {
 
 // name completes e if its reference is the patient's, to whom openers belong.
 func (e *Entry) name(openers []secret.AEAD, ref []byte, patient string) (is bool, err error) {
-	for _, o := range openers {
-		text, err := secret.OpenRandom(o, nil, ref, lp.Append(nil, labelLogSubject, e.Decision))
-		if err != nil {
-			continue // another patient's, or under the other key
-		}
-		parts, ok := parseRef(text)
-		if !ok || parts[0] != patient {
-			return false, ErrTampered
-		}
-		e.Subject, e.Record, e.Consents = parts[0], parts[1], parts[2:]
-		return true, nil
+	opening, is := openRef(openers, ref, e.Decision)
+	if is {
+		err = e.named(ref, opening, patient)
 	}
-	return false, nil
+	return is && err == nil, err
+}
+
+// openRef returns what opens a reference's commitment, if it is of the patient to
+// whom openers belong.
+func openRef(openers []secret.AEAD, ref []byte, decision string) (opening []byte, is bool) {
+	if len(ref) < sha256.Size {
+		return nil, false // names nobody
+	}
+	for _, o := range openers {
+		opening, err := secret.OpenRandom(o, nil, ref[sha256.Size:], lp.Append(nil, labelLogSubject, decision))
+		if err == nil {
+			return opening, true
+		} // another patient's, or under the other key
+	}
+	return nil, false
+}
+
+// named completes e by what its reference commits to, which must be the patient.
+func (e *Entry) named(ref, opening []byte, patient string) error {
+	if len(ref) < sha256.Size {
+		return ErrTampered
+	}
+	text, ok := committed(labelLogNaming, ref[:sha256.Size], opening)
+	if !ok {
+		return ErrTampered
+	}
+	parts, ok := parseRef(text)
+	if !ok || parts[0] != patient {
+		return ErrTampered
+	}
+	e.Subject, e.Record, e.Consents = parts[0], parts[1], parts[2:]
+	return nil
 }
 
 // sealRef names patient, record and consents in an entry, under the patient's
@@ -212,8 +255,13 @@ func (b *logBody) sealRef(k *keyring.SubjectKey, subject, record string, consent
 	if err != nil {
 		return err
 	}
-	text := lp.Append(nil, append([]string{subject, record}, consents...)...)
-	b.Subject = secret.SealRandom(aead, nil, text, lp.Append(nil, labelLogSubject, b.Decision))
+	var at int
+	b.text, at = beginCommitment(b.text[:0], labelLogNaming)
+	b.text = lp.Append(lp.Append(b.text, subject, record), consents...)
+	named, sum := len(b.text), sha256.Sum256(b.text)
+	b.text = lp.Append(b.text, labelLogSubject, b.Decision)
+	b.Subject = secret.SealRandom(aead, append(b.Subject[:0], sum[:]...), b.text[at:named], b.text[named:])
+	clear(b.text)
 	b.Patient = patientMark(k)
 	return nil
 }
@@ -241,14 +289,30 @@ func cutPart(b []byte) (part string, rest []byte, ok bool) {
 	return string(b[2:n]), b[n:], true
 }
 
-// newest returns what the newest entry knew of; nothing if there is none.
-func (l *Log) newest(ctx context.Context) (b *logBody, err error) {
-	b = new(logBody)
-	err = l.tree().Last(ctx, func(leaf []byte) (err error) {
-		b, err = l.open(ctx, leaf)
-		return err
-	})
-	return b, err
+// recent is how many entries are asked at the start what they knew of: processes
+// know of another's erasures and events up to 5 seconds late, so the newest entry
+// may know less than those before it. [Log.Verify] asks all.
+const recent = 256
+
+// newest returns the newest entry, nothing if there is none, with the most that it
+// or one of the recent entries before it knew of ledger and journal.
+func (l *Log) newest(ctx context.Context) (*logBody, error) {
+	size, err := l.tree().Size(ctx)
+	if err != nil || size == 0 {
+		return new(logBody), err
+	}
+	page, err := l.page(ctx, max(0, size-recent), size)
+	if err != nil {
+		return nil, err
+	}
+	b := *page[len(page)-1].logBody
+	for _, e := range page {
+		b.Ledger = max(b.Ledger, e.Ledger)
+		if e.Journal > b.Journal {
+			b.Journal, b.JournalHash = e.Journal, e.JournalHash
+		}
+	}
+	return &b, nil
 }
 
 // journalHolds refuses an erasure journal that lacks what an entry knew of: key

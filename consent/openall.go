@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/rahasia/rahasia/envelope"
 )
@@ -74,7 +75,11 @@ func (p *opening[T]) flush(ctx context.Context, yield func(*T, error) bool) bool
 // decide answers for the page and writes all its entries at once.
 func (p *opening[T]) decide(ctx context.Context, page []opened[T]) {
 	r := p.records
-	r.loadKeys(ctx, page)
+	subjects := make([]string, len(page))
+	for i := range page {
+		subjects[i], _ = r.ids(page[i].out)
+	}
+	r.loadKeys(ctx, subjects)
 	var answers []*released
 	var entries []*logBody
 	for i := range page {
@@ -105,21 +110,16 @@ func (p *opening[T]) decide(ctx context.Context, page []opened[T]) {
 	}
 }
 
-// loadKeys asks once for the keys of the page. Where that fails, each record
-// asks for its own and says so itself.
-func (r *Records[T]) loadKeys(ctx context.Context, page []opened[T]) {
+// loadKeys asks once for the keys of a page of subjects, who may be nobody. Where
+// that fails, each record asks for its own and says so itself.
+func (r *Records[T]) loadKeys(ctx context.Context, subjects []string) {
 	compartments := []string{auditCompartment}
 	for _, c := range r.plan.Compartments {
 		if r.cfg.Ring.Granted(c) {
 			compartments = append(compartments, c)
 		}
 	}
-	subjects := make([]string, 0, len(page))
-	for i := range page {
-		if subject, _ := r.ids(page[i].out); subject != "" {
-			subjects = append(subjects, subject)
-		}
-	}
+	subjects = slices.DeleteFunc(slices.Clone(subjects), func(s string) bool { return s == "" })
 	_, _ = r.cfg.Ring.Subjects(ctx, subjects, compartments...)
 }
 

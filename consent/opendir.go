@@ -24,6 +24,12 @@ import (
 // whole older day back. Use an absolute path: in another working directory a
 // relative one names another folder, which is made.
 //
+// Whoever will use [Config.Retain] writes the custodian's public key, the text of
+// keyring.Custodian, into the file dir + ".custodian" before the folder is opened;
+// the private one is made and kept elsewhere (keyring.CreateCustodianKey). Without
+// the file Retain refuses; another key in it is for those who are retained from
+// then on.
+//
 // The application's own rows belong in a database of its own, not in these. A
 // folder without its key file, a key file without its folder and a folder that
 // lacks one of its files are [ErrHalf], and nothing is made: somebody has lost
@@ -203,7 +209,11 @@ func (c *Config) openKeys(ctx context.Context, dir string, kek keyring.KEK, open
 	if err != nil {
 		return err
 	}
-	if c.Ring, err = open(keyring.Config{Store: store, Journal: journal, KEK: kek}); err != nil {
+	custodian, err := custodianOf(dir)
+	if err != nil {
+		return err
+	}
+	if c.Ring, err = open(keyring.Config{Store: store, Journal: journal, KEK: kek, Custodian: custodian}); err != nil {
 		return err
 	}
 	c.closers = append(c.closers, c.Ring.Close)

@@ -13,6 +13,9 @@ type Policy struct {
 	// refusal overrides them.
 	Bases []LegalBasis
 
+	// Reversals permit reversible tokens to be turned back or translated.
+	Reversals []ReversalBasis
+
 	Emergency Emergency
 }
 
@@ -61,6 +64,11 @@ func (p *Policy) check() error {
 			return fmt.Errorf("policy: basis %d: purposes: %w", i, ErrCode)
 		case err != nil:
 			return fmt.Errorf("policy: basis %d: %w", i, err)
+		}
+	}
+	for i := range p.Reversals {
+		if err := p.Reversals[i].check(); err != nil {
+			return fmt.Errorf("policy: reversal %d: %w", i, err)
 		}
 	}
 	if p.Emergency.For < 0 || !text(p.Emergency.Roles...) || !text(p.Emergency.Compartments...) {

@@ -126,16 +126,25 @@ type ReceiptRule struct {
 //
 // It names the patient by a token only. The ids of actors, records and authors
 // that the consent names stand in it as they are, and its labels (HIV) say what the
-// patient spoke of. Errors: [ErrNotice], [ErrNoConsent], [ErrSubject], [ErrLimit],
-// [ErrConfig], [ErrTampered], keyring.ErrShredded for an erased patient.
-func (c *Config) Receipt(ctx context.Context, subject, id string, n Notice) ([]byte, error) {
+// patient spoke of. by is who issues it, an id for the audit log, which has the
+// entry "receipt" before it is returned. Errors: [ErrNotice], [ErrNoConsent],
+// [ErrSubject], [ErrLimit], [ErrAudit], [ErrConfig], [ErrTampered],
+// keyring.ErrShredded for an erased patient.
+func (c *Config) Receipt(ctx context.Context, subject, id, by string, n Notice) ([]byte, error) {
 	err := c.whole()
 	if err == nil {
 		err = n.check()
 	}
+	if err == nil && !text(by) {
+		err = ErrLimit
+	}
 	var out []byte
+	var of *Consent
 	if err == nil {
-		out, err = c.receipt(ctx, subject, id, n)
+		out, of, err = c.receipt(ctx, subject, id, n)
+	}
+	if err == nil {
+		err = c.issued(ctx, of, by)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("consent: receipt: %w", err)
@@ -143,46 +152,61 @@ func (c *Config) Receipt(ctx context.Context, subject, id string, n Notice) ([]b
 	return out, nil
 }
 
-func (c *Config) receipt(ctx context.Context, subject, id string, n Notice) ([]byte, error) {
+// issued writes the entry of a receipt.
+func (c *Config) issued(ctx context.Context, of *Consent, by string) error {
+	entry, err := c.ledgerEntry(ctx, "receipt", of.Subject, of.ID, of.Purposes[0])
+	if err != nil {
+		return err
+	}
+	entry.Actor = by
+	return c.Log.append(ctx, entry)
+}
+
+// receipt signs a receipt, and returns the consent that it is of.
+func (c *Config) receipt(ctx context.Context, subject, id string, n Notice) ([]byte, *Consent, error) {
 	all, err := c.Ledger.Of(ctx, subject)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	i := indexOf(all, id)
 	if i < 0 {
-		return nil, ErrNoConsent
+		return nil, nil, ErrNoConsent
 	}
 	given, err := c.Ledger.recorded(ctx, subject, id)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	ks, err := c.Ring.Keyset(ctx, evidence.TreeKeyset)
 	if err != nil {
-		return nil, err
-	}
-	token, err := receiptToken(ks, subject)
-	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r := newReceipt(&all[i], n)
-	r.PrincipalID, r.EventBy = token, token
-	if by := all[i].GivenBy; by != nil {
-		if r.EventBy, err = receiptToken(ks, by.ID); err != nil {
-			return nil, err
-		}
-		r.Relation = by.Relation
+	if err := r.name(ks, subject, all[i].GivenBy); err != nil {
+		return nil, nil, err
 	}
 	r.EventTime, r.Issued = given.UTC(), c.now().UTC().Truncate(time.Second)
 	r.EventState = all[i].state(r.Issued)
 	text, err := r.encode()
 	if err != nil {
-		return nil, ErrLimit // a time that RFC 3339 cannot say
+		return nil, nil, ErrLimit // a time that RFC 3339 cannot say
 	}
 	key, err := newReceiptSigner(c.Ring, ks, ks.Primary())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return note.Sign(&note.Note{Text: string(text)}, key)
+	signed, err := note.Sign(&note.Note{Text: string(text)}, key)
+	return signed, &all[i], err
+}
+
+// name writes the patient into r, and who spoke in the patient's place.
+func (r *Receipt) name(ks *keyring.Keyset, subject string, by *Representative) (err error) {
+	if r.PrincipalID, err = receiptToken(ks, subject); err != nil || by == nil {
+		r.EventBy = r.PrincipalID
+		return err
+	}
+	r.Relation = by.Relation
+	r.EventBy, err = receiptToken(ks, by.ID)
+	return err
 }
 
 // ReceiptKeys returns the public keys that receipts were signed with, the one in

@@ -38,7 +38,7 @@ func receiptFor(t *testing.T, cfg *Config, subject string) (id string, receipt [
 		GivenBy: &Representative{ID: "9271060312000009", Relation: "MTH"},
 	})
 	require.NoError(t, err)
-	receipt, err = cfg.Receipt(context.Background(), subject, id, clinicNotice)
+	receipt, err = cfg.Receipt(context.Background(), subject, id, "clerk-2", clinicNotice)
 	require.NoError(t, err)
 	return id, receipt
 }
@@ -70,7 +70,7 @@ func TestReceipt(t *testing.T) {
 	for _, secret := range []string{nik, "9271060312000009", clinicNotice.Text} {
 		require.NotContains(t, string(receipt), secret)
 	}
-	second, err := cfg.Receipt(ctx, nik, id, clinicNotice)
+	second, err := cfg.Receipt(ctx, nik, id, "clerk-2", clinicNotice)
 	require.NoError(t, err)
 	other, err := CheckReceipt(second, keys...)
 	require.NoError(t, err)
@@ -137,7 +137,7 @@ func TestReceiptStates(t *testing.T) {
 	keys, err := cfg.ReceiptKeys(ctx)
 	require.NoError(t, err)
 	for id, want := range map[string]string{withdrawn: "withdrawn", old: "superseded", expired: "expired", refused: "given", represented: "representation-ended"} {
-		receipt, err := cfg.Receipt(ctx, "p", id, clinicNotice)
+		receipt, err := cfg.Receipt(ctx, "p", id, "clerk-2", clinicNotice)
 		require.NoError(t, err)
 		r, err := CheckReceipt(receipt, keys...)
 		require.NoError(t, err)
@@ -188,7 +188,7 @@ func TestAttackReceipt(t *testing.T) {
 
 	// Another house's, and the log's.
 	foreign := memoryConfig(t)
-	_, err = foreign.Receipt(ctx, "p", "none", clinicNotice)
+	_, err = foreign.Receipt(ctx, "p", "none", "clerk-2", clinicNotice)
 	require.ErrorIs(t, err, ErrNoConsent)
 	others, err := foreign.ReceiptKeys(ctx)
 	require.NoError(t, err)
@@ -236,10 +236,29 @@ func TestReceiptRotation(t *testing.T) {
 	require.Equal(t, before[0], keys[1], "the newest is first")
 	_, err = CheckReceipt(old, keys...)
 	require.NoError(t, err)
-	receipt, err := cfg.Receipt(ctx, "p", id, clinicNotice)
+	receipt, err := cfg.Receipt(ctx, "p", id, "clerk-2", clinicNotice)
 	require.NoError(t, err)
 	_, err = CheckReceipt(receipt, keys[0])
 	require.NoError(t, err)
+}
+
+// TestReceiptIsLogged: no receipt leaves without its entry, and the patient sees it.
+func TestReceiptIsLogged(t *testing.T) {
+	ctx := context.Background()
+	cfg, db := sqlConfig(t)
+	id, _ := receiptFor(t, cfg, "p")
+	e := lastOf(t, cfg, "p")
+	require.Equal(t, []string{"receipt", "done", "clerk-2", id}, []string{e.Action, e.Outcome, e.Actor, e.Consents[0]})
+	require.Equal(t, Treatment, e.Purpose)
+	logged := len(entries(t, cfg.Log))
+	_, err := cfg.Receipt(ctx, "p", "none", "clerk-2", clinicNotice)
+	require.ErrorIs(t, err, ErrNoConsent)
+	require.Len(t, entries(t, cfg.Log), logged, "nothing was issued")
+	_, err = db.Exec(`CREATE TRIGGER full BEFORE INSERT ON consent_log BEGIN SELECT RAISE(ABORT, 'full'); END`)
+	require.NoError(t, err)
+	receipt, err := cfg.Receipt(ctx, "p", id, "clerk-2", clinicNotice)
+	require.ErrorIs(t, err, ErrAudit)
+	require.Nil(t, receipt)
 }
 
 func TestReceiptErrors(t *testing.T) {
@@ -254,26 +273,28 @@ func TestReceiptErrors(t *testing.T) {
 	} {
 		n := clinicNotice
 		spoil(&n)
-		_, err := cfg.Receipt(ctx, "p", id, n)
+		_, err := cfg.Receipt(ctx, "p", id, "clerk-2", n)
 		require.ErrorIs(t, err, ErrNotice, name)
 	}
 	n := clinicNotice
 	n.Retention = strings.Repeat("x", maxText+1)
-	_, err := cfg.Receipt(ctx, "p", id, n)
+	_, err := cfg.Receipt(ctx, "p", id, "clerk-2", n)
 	require.ErrorIs(t, err, ErrLimit)
-	_, err = cfg.Receipt(ctx, "", id, clinicNotice)
+	_, err = cfg.Receipt(ctx, "p", id, "\xff", clinicNotice)
+	require.ErrorIs(t, err, ErrLimit)
+	_, err = cfg.Receipt(ctx, "", id, "clerk-2", clinicNotice)
 	require.ErrorIs(t, err, ErrSubject)
-	_, err = (*Config)(nil).Receipt(ctx, "p", id, clinicNotice)
+	_, err = (*Config)(nil).Receipt(ctx, "p", id, "clerk-2", clinicNotice)
 	require.ErrorIs(t, err, ErrConfig)
 	_, err = (*Config)(nil).ReceiptKeys(ctx)
 	require.ErrorIs(t, err, ErrConfig)
 	far, err := cfg.Give(ctx, Consent{Subject: "p", Purposes: []Purpose{Treatment}, Until: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)})
 	require.NoError(t, err)
-	_, err = cfg.Receipt(ctx, "p", far, clinicNotice)
+	_, err = cfg.Receipt(ctx, "p", far, "clerk-2", clinicNotice)
 	require.ErrorIs(t, err, ErrLimit)
 	_, err = cfg.Erase(ctx, "p", "clerk")
 	require.NoError(t, err)
-	_, err = cfg.Receipt(ctx, "p", id, clinicNotice)
+	_, err = cfg.Receipt(ctx, "p", id, "clerk-2", clinicNotice)
 	require.ErrorIs(t, err, keyring.ErrShredded)
 }
 
@@ -288,7 +309,7 @@ func ExampleConfig_Receipt() {
 	}
 	defer cfg.Close()
 	id, _ := cfg.Give(ctx, Consent{Subject: "p-ayu", Purposes: []Purpose{Treatment}})
-	receipt, err := cfg.Receipt(ctx, "p-ayu", id, clinicNotice) // for the patient to keep
+	receipt, err := cfg.Receipt(ctx, "p-ayu", id, "clerk-2", clinicNotice) // for the patient to keep
 	if err != nil {
 		fmt.Println(err)
 		return

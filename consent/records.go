@@ -3,6 +3,7 @@ package consent
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"reflect"
@@ -25,16 +26,28 @@ type Records[T any] struct {
 	codec *envelope.Codec[T]
 	index *pseudo.Index[T]
 	form  func() (*form, error) // of what intakes send; a type that cannot be sent is an error there only
+
+	tagged  []sectionForm
+	keyed   []string  // the compartments, and last the audit key's
+	buffers sync.Pool // of *sealBuffers
 }
 
 // Row is a sealed record as an application stores it: the bytes for one
-// column, and for each field tagged lookup the token for an indexed column.
+// column, for each field tagged lookup the token for an indexed column, and for
+// each that is tagged unique as well those for its two UNIQUE columns.
 type Row struct {
 	Sealed envelope.Sealed
 	// Tokens by stored field name. A field that holds no value has no token.
 	// After an [Records.Update] the named lookup fields are here, with the zero
 	// token where one holds no value any more: store NULL for that.
 	Tokens map[string]pseudo.Token
+	// Unique by stored field name, for the fields tagged unique, which have nothing
+	// in Tokens: what the columns a and b of one hold now, both NULL where it holds
+	// no value. The statements never change, and while the lookup domain is rotated
+	// no value is stored twice and none is missed: see pseudo.Domain.Columns for the
+	// recipe, whose backfill an Update of the field is. Commit the row within 20
+	// seconds. After an Update only the named fields are here.
+	Unique map[string][2]sql.Null[pseudo.Token]
 }
 
 // NewRecords prepares records of type T under a record type name, which is
@@ -74,6 +87,10 @@ func newRecords[T any](ctx context.Context, name string, cfg *Config) (*Records[
 		return nil, err
 	}
 	r := &Records[T]{name: name, cfg: cfg, plan: plan, form: sync.OnceValues(func() (*form, error) { return newForm(name, plan) })}
+	r.keyed = append(slices.Clone(plan.Compartments), auditCompartment)
+	if r.tagged, err = sectionForms(plan); err != nil {
+		return nil, err
+	}
 	if r.codec, err = envelope.NewCodec[T](name, cfg.Ring); err != nil {
 		return nil, err
 	}
@@ -119,11 +136,17 @@ func typeName(s string) bool {
 // envelope.ErrEmpty, *pseudo.FormatError, keyring.ErrShredded,
 // keyring.ErrNotGranted.
 func (r *Records[T]) Seal(ctx context.Context, src *T, tag Tag) (Row, error) {
-	rows, err := r.SealAll(ctx, []*T{src}, tag)
-	if err != nil {
-		return Row{}, err
+	m, _ := r.buffers.Get().(*sealBuffers)
+	if m == nil {
+		m = &sealBuffers{tags: make(map[string][]byte, len(r.tagged))}
 	}
-	return rows[0], nil
+	row, err := r.seal(ctx, m, src, tag)
+	m.wipe()
+	r.buffers.Put(m)
+	if err != nil {
+		return Row{}, fmt.Errorf("consent: seal %s: %w", r.name, err)
+	}
+	return row, nil
 }
 
 // SealAll seals several records under one tag, with one durable write of the
@@ -147,7 +170,8 @@ func (r *Records[T]) sealAll(ctx context.Context, src []*T, tag Tag) ([]Row, err
 	rows := make([]Row, len(src))
 	entries := make([]*logBody, len(src))
 	for i, s := range src {
-		if rows[i], entries[i], err = r.sealOne(ctx, s, tag, tags); err != nil {
+		entries[i] = new(logBody)
+		if rows[i], err = r.sealOne(ctx, s, tag, tags, entries[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -160,37 +184,41 @@ func (r *Records[T]) sealAll(ctx context.Context, src []*T, tag Tag) ([]Row, err
 	return rows, nil
 }
 
-func (r *Records[T]) sealOne(ctx context.Context, src *T, tag Tag, tags map[string][]byte) (Row, *logBody, error) {
+// sealOne seals one record and writes its entry into b.
+func (r *Records[T]) sealOne(ctx context.Context, src *T, tag Tag, tags map[string][]byte, b *logBody) (Row, error) {
 	subject, record := r.ids(src)
 	if subject == "" {
-		return Row{}, nil, ErrSubject
+		return Row{}, ErrSubject
 	}
 	tokens, err := r.index.Tokens(ctx, src)
 	if err != nil {
-		return Row{}, nil, err
+		return Row{}, err
+	}
+	unique, err := r.index.Columns(ctx, src)
+	if err != nil {
+		return Row{}, err
 	}
 	keys, err := r.keysFor(ctx, subject)
 	if err != nil {
-		return Row{}, nil, err
+		return Row{}, err
 	}
 	sealed, err := r.codec.Seal(ctx, src, tags)
 	if err != nil {
-		return Row{}, nil, err
+		return Row{}, err
 	}
-	b := r.entry("seal", Request{Purpose: tag.Purpose, Actor: tag.Actor})
-	b.Outcome, b.Keys = "done", versionsOf(keys[:len(keys)-1])
+	begin(r.cfg, b, "seal", r.name, &Request{Purpose: tag.Purpose, Actor: tag.Actor})
+	b.Outcome, b.under = "done", versionsOf(b.under, keys[:len(keys)-1])
 	if err := b.sealRef(keys[len(keys)-1], subject, record); err != nil {
-		return Row{}, nil, err
+		return Row{}, err
 	}
-	return Row{Sealed: sealed, Tokens: tokens}, b, nil
+	return Row{Sealed: sealed, Tokens: tokens, Unique: unique}, nil
 }
 
 // keysFor returns the patient's keys in the type's compartments and, last, the
 // audit key. Keys are made with the patient's first record; where there are
 // others, or consents, a missing audit key is not made anew.
 func (r *Records[T]) keysFor(ctx context.Context, subject string) ([]*keyring.SubjectKey, error) {
-	all := append(slices.Clone(r.plan.Compartments), auditCompartment)
-	keys, err := r.cfg.Ring.Subject(ctx, subject, all...)
+	keys, err := r.cfg.Ring.Subject(ctx, subject, r.keyed...)
 	if !errors.Is(err, keyring.ErrNoSubjectKey) {
 		return keys, err
 	}
@@ -204,64 +232,7 @@ func (r *Records[T]) keysFor(ctx context.Context, subject string) ([]*keyring.Su
 			return nil, cmp.Or(err, errAuditKey)
 		}
 	}
-	return r.cfg.Ring.CreateSubject(ctx, subject, all...)
-}
-
-// Lookup returns the tokens under which rows with this value in the field may
-// be stored, one for each key version that is still read: for
-// WHERE token = ANY(...). It is logged, without the patient, whom nobody knows
-// yet, and refused where the request's role may not see the field; no consent is
-// asked, for there is no patient to ask of. Pass one of the tokens that matched
-// as Request.FoundBy to Open, which then proves the row to be the right one.
-//
-// Errors: [ErrRequest], [*DeniedError], [ErrAudit], pseudo.ErrField,
-// *pseudo.FormatError.
-func (r *Records[T]) Lookup(ctx context.Context, field, value string, req Request) ([]pseudo.Token, error) {
-	tokens, err := r.lookup(ctx, field, value, req)
-	if err != nil {
-		if denied := (*DeniedError)(nil); errors.As(err, &denied) {
-			return nil, denied
-		}
-		return nil, fmt.Errorf("consent: look up %s: %w", r.name, err) // the field is not quoted: a caller may have mixed up its arguments
-	}
-	return tokens, nil
-}
-
-func (r *Records[T]) lookup(ctx context.Context, field, value string, req Request) ([]pseudo.Token, error) {
-	if err := req.check(); err != nil {
-		return nil, err
-	}
-	tokens, err := r.index.Lookup(ctx, field, value)
-	if err != nil {
-		return nil, err
-	}
-	b := r.entry("lookup", req)
-	b.Fields, b.Outcome, b.Reason = []string{field}, "done", MaySearch
-	f, _ := r.plan.Field(field)
-	switch {
-	case !req.Purpose.known():
-		b.Reason = Unknown
-	case !r.cfg.roleKnown(req.Role):
-		b.Reason = NoRole
-	case !r.cfg.roleMay(req.Role, f.Compartment):
-		b.Reason = RoleForbids
-	case !r.cfg.Guard.mayRun(&req):
-		b.Reason = NoJob
-	default:
-		if b.Reason, err = r.admitLookup(ctx, &req, b, tokens); err != nil {
-			return nil, err
-		}
-	}
-	if b.Reason != MaySearch {
-		b.Outcome = "refused"
-	}
-	if err := r.cfg.Log.append(ctx, b); err != nil {
-		return nil, err
-	}
-	if b.Reason != MaySearch {
-		return nil, r.denied(b)
-	}
-	return tokens, nil
+	return r.cfg.Ring.CreateSubject(ctx, subject, r.keyed...)
 }
 
 // Open opens the record that out names by its subject and record ids, as far
@@ -344,14 +315,21 @@ func idsIn(plan *phi.Plan, v reflect.Value) (subject, record string) {
 }
 
 func (r *Records[T]) entry(action string, req Request) *logBody {
-	return &logBody{
-		Time: r.cfg.now().UnixNano(), Actor: req.Actor, Role: req.Role, Purpose: req.Purpose, Action: action, Type: r.name,
-		Decision: envelope.NewID(), Recipient: req.Recipient, Job: req.Job, Ledger: r.cfg.Ledger.chain().Len(),
-	}
+	b := new(logBody)
+	begin(r.cfg, b, action, r.name, &req)
+	return b
 }
 
-func (r *Records[T]) denied(b *logBody) *DeniedError {
-	return &DeniedError{Action: b.Action, Type: r.name, Purpose: b.Purpose, Reason: b.Reason, Decision: b.Decision}
+// begin fills in what an entry says before anything is decided.
+func begin(c *Config, b *logBody, action, recordType string, req *Request) {
+	b.Time, b.Actor, b.Role, b.Purpose, b.Action, b.Type = c.now().UnixNano(), req.Actor, req.Role, req.Purpose, action, recordType
+	b.Decision, b.Recipient, b.Job, b.Ledger = envelope.NewID(), req.Recipient, req.Job, c.Ledger.chain().Len()
+}
+
+func (r *Records[T]) denied(b *logBody) *DeniedError { return denied(b) }
+
+func denied(b *logBody) *DeniedError {
+	return &DeniedError{Action: b.Action, Type: b.Type, Purpose: b.Purpose, Reason: b.Reason, Decision: b.Decision}
 }
 
 // subjectKey returns the key under which entries name the patient, or a nil

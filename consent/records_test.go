@@ -3,9 +3,7 @@ package consent
 import (
 	"context"
 	"errors"
-	"slices"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -128,77 +126,6 @@ func TestRefusals(t *testing.T) {
 	require.ErrorIs(t, err, ErrSubject)
 }
 
-// TestWithdrawnByAFastClock: the withdrawal was written by a process whose
-// clock is an hour ahead, and bites at once all the same.
-func TestWithdrawnByAFastClock(t *testing.T) {
-	r := people(t, memoryConfig(t))
-	row := sealed(t, r, ayu)
-	id, err := r.cfg.Give(context.Background(), Consent{Subject: ayu.ID, Purposes: []Purpose{Treatment}})
-	require.NoError(t, err)
-	require.NoError(t, r.cfg.Ledger.withdraw(context.Background(), ayu.ID, id, noon.Add(time.Hour)))
-	_, err = open(r, ayu.ID, row.Sealed, care)
-	require.ErrorIs(t, err, ErrDenied)
-}
-
-func TestWithdrawAndRefuse(t *testing.T) {
-	r := people(t, memoryConfig(t))
-	ctx := context.Background()
-	row := sealed(t, r, ayu)
-	id, err := r.cfg.Give(ctx, Consent{Subject: ayu.ID, Purposes: []Purpose{Treatment}})
-	require.NoError(t, err)
-	_, err = open(r, ayu.ID, row.Sealed, care)
-	require.IsType(t, &WithheldError{}, err)
-
-	require.ErrorIs(t, r.cfg.Withdraw(ctx, ayu.ID, "another", "clerk"), ErrNoConsent)
-	require.ErrorIs(t, r.cfg.Withdraw(ctx, "another", id, "clerk"), ErrNoConsent)
-	require.NoError(t, r.cfg.Withdraw(ctx, ayu.ID, id, "clerk"))
-	require.NoError(t, r.cfg.Withdraw(ctx, ayu.ID, id, "clerk"), "twice is no error")
-	_, err = open(r, ayu.ID, row.Sealed, care)
-	var denied *DeniedError
-	require.ErrorAs(t, err, &denied)
-	require.Equal(t, Ended, denied.Reason)
-
-	_, err = r.cfg.Give(ctx, Consent{Subject: ayu.ID, Purposes: []Purpose{Treatment}})
-	require.NoError(t, err)
-	_, err = open(r, ayu.ID, row.Sealed, care)
-	require.IsType(t, &WithheldError{}, err, "given again")
-	_, err = r.cfg.Give(ctx, Consent{Subject: ayu.ID, Purposes: []Purpose{Treatment}, Refused: true})
-	require.NoError(t, err)
-	_, err = open(r, ayu.ID, row.Sealed, care)
-	require.ErrorAs(t, err, &denied)
-	require.Equal(t, Refused, denied.Reason)
-}
-
-func TestGiveRefusesWhatNoDecisionCouldUse(t *testing.T) {
-	cfg := memoryConfig(t)
-	ctx := context.Background()
-	good := Consent{ID: "c", Subject: "p", Purposes: []Purpose{Treatment}}
-	for name, tt := range map[string]struct {
-		change func(*Consent)
-		want   error
-	}{
-		"no subject":        {func(c *Consent) { c.Subject = "" }, ErrSubject},
-		"no purpose":        {func(c *Consent) { c.Purposes = nil }, ErrCode},
-		"unknown purpose":   {func(c *Consent) { c.Purposes = []Purpose{"X"} }, ErrCode},
-		"unknown label":     {func(c *Consent) { c.Sensitivity = []Label{"X"} }, ErrCode},
-		"unknown level":     {func(c *Consent) { c.Confidentiality = "X" }, ErrCode},
-		"ends before begin": {func(c *Consent) { c.From, c.Until = noon, noon }, ErrPeriod},
-		"withdrawn":         {func(c *Consent) { c.Withdrawn = noon }, ErrPeriod},
-		"too long":          {func(c *Consent) { c.ID = string(make([]byte, maxText+1)) }, ErrLimit},
-	} {
-		c := good
-		tt.change(&c)
-		_, err := cfg.Give(ctx, c)
-		require.ErrorIs(t, err, tt.want, name)
-	}
-	require.Empty(t, entries(t, cfg.Log))
-	_, err := cfg.Give(ctx, good)
-	require.NoError(t, err)
-	_, err = cfg.Give(ctx, good)
-	require.ErrorIs(t, err, ErrExists)
-	require.Len(t, entries(t, cfg.Log), 1)
-}
-
 func TestSealRefusesWhatHasNoBasis(t *testing.T) {
 	r := people(t, memoryConfig(t))
 	ctx := context.Background()
@@ -282,66 +209,6 @@ type clinicalView struct {
 	Name      string   `phi:"name"`
 	Diagnosis []string `phi:"clinical"`
 	Serology  string   `phi:"clinical,label=HIV"`
-}
-
-func TestLookup(t *testing.T) {
-	r := people(t, memoryConfig(t))
-	ctx := context.Background()
-	row := sealed(t, r, ayu, Treatment)
-	for _, phone := range []string{"0810-0000-0001", "+62 810 0000 0001", "62 810.0000.0001"} {
-		tokens, err := r.Lookup(ctx, "Phone", phone, care)
-		require.NoError(t, err)
-		require.True(t, slices.Contains(tokens, row.Tokens["Phone"]), phone)
-	}
-	tokens, err := r.Lookup(ctx, "NIK", ayu.NIK, care)
-	require.NoError(t, err)
-	req := care
-	req.FoundBy = tokens[0]
-	_, err = open(r, ayu.ID, row.Sealed, req)
-	require.IsType(t, &WithheldError{}, err)
-
-	e := last(t, r.cfg.Log)
-	require.Equal(t, "open", e.Action)
-	_, err = r.Lookup(ctx, "Name", "x", care)
-	require.ErrorIs(t, err, pseudo.ErrField)
-	_, err = r.Lookup(ctx, "NIK", "12", care)
-	require.ErrorAs(t, err, new(*pseudo.FormatError))
-}
-
-// TestAttackSwappedTokens: somebody with write access files one patient's row
-// under another's token, or one patient's token under another's id.
-func TestAttackSwappedTokens(t *testing.T) {
-	r := people(t, memoryConfig(t))
-	budi := ayu
-	budi.ID, budi.NIK, budi.Phone = "p-budi", "9271060312000001", nil
-	rowAyu, rowBudi := sealed(t, r, ayu, Treatment), sealed(t, r, budi, Treatment)
-	req := care
-	req.FoundBy = rowAyu.Tokens["NIK"]
-	got, err := open(r, budi.ID, rowBudi.Sealed, req)
-	require.ErrorIs(t, err, ErrTokenMismatch)
-	require.Equal(t, person{ID: budi.ID}, got)
-	require.Equal(t, NotFoundBy, last(t, r.cfg.Log).Reason)
-	require.Equal(t, "refused", last(t, r.cfg.Log).Outcome)
-	_, err = open(r, ayu.ID, rowAyu.Sealed, req)
-	require.NotErrorIs(t, err, ErrTokenMismatch)
-}
-
-// TestAttackRowOfAnother: the caller says whom it asks for, and no row can
-// answer for another.
-func TestAttackRowOfAnother(t *testing.T) {
-	r := people(t, memoryConfig(t))
-	budi := ayu
-	budi.ID = "p-budi"
-	row := sealed(t, r, ayu, Treatment)
-	sealed(t, r, budi, Treatment)
-	got, err := open(r, budi.ID, row.Sealed, care)
-	require.ErrorIs(t, err, envelope.ErrOpen)
-	require.Equal(t, person{ID: budi.ID}, got)
-	require.Equal(t, NotAuthentic, last(t, r.cfg.Log).Reason)
-	other, err := NewRecords[person]("visit", r.cfg)
-	require.NoError(t, err)
-	_, err = open(other, ayu.ID, row.Sealed, care)
-	require.ErrorIs(t, err, envelope.ErrOpen, "another record type")
 }
 
 func TestUpdate(t *testing.T) {

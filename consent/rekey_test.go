@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -47,4 +49,30 @@ func TestRekeyedHistory(t *testing.T) {
 	for _, w := range waiting {
 		require.Equal(t, ayu.ID, w.Subject)
 	}
+}
+
+// TestRekeyEndsNames: with the old key the names of older entries end, and the
+// entries stay; the extract from before proves them still.
+func TestRekeyEndsNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		cfg := memoryConfig(t)
+		sealed(t, people(t, cfg), ayu, Treatment)
+		require.NoError(t, cfg.Ring.Rekey(ctx, ayu.ID))
+		_, err := cfg.Give(ctx, Consent{Subject: ayu.ID, Purposes: []Purpose{Research}})
+		require.NoError(t, err)
+		file, err := cfg.Log.Extract(ctx, ayu.ID)
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		require.NoError(t, cfg.Ring.EndRekey(ctx, ayu.ID))
+		h, err := cfg.Log.History(ctx, ayu.ID)
+		require.NoError(t, err)
+		require.Len(t, h, 1, "what was named under the new key")
+		require.Len(t, entries(t, cfg.Log), 3)
+		vkey, err := cfg.Log.VerifierKey(ctx)
+		require.NoError(t, err)
+		proven, err := CheckExtract(file, vkey)
+		require.NoError(t, err)
+		require.Len(t, proven, 3)
+	})
 }

@@ -22,7 +22,7 @@ type released struct {
 	consents []Consent // decided on
 	basis    []string  // ids of those that decided
 	byRecord bool      // something is withheld for a label that only the record carries
-	tags     map[string]sectionTag
+	tags     map[string]*sectionTag
 }
 
 // asked is what is to be done with which fields of a record.
@@ -133,12 +133,13 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 		x.entry.Reason = goneReason(err) // whatever the consents say
 		return x, err
 	}
-	x.consents = slices.Clone(consents)
+	x.consents = consents
 	d := decider{cfg: r.cfg, consents: consents, req: a.req, action: a.action, kind: r.name, record: record, now: r.cfg.now()}
 	d.req.Action = actionOf(a.action)
 	for i := range consents {
-		if c := &consents[i]; c.Withdrawn.After(d.now) {
-			c.Withdrawn = d.now // written by a process whose clock is ahead: it bites now all the same
+		if consents[i].Withdrawn.After(d.now) {
+			d.consents = slices.Clone(d.consents) // what the ledger keeps is not ours to change
+			d.consents[i].Withdrawn = d.now       // written by a process whose clock is ahead: it bites now all the same
 		}
 	}
 	open := d.byType(x, wanted)
@@ -228,7 +229,7 @@ func (r *Records[T]) decideByRecord(ctx context.Context, d *decider, x *released
 	if err := r.checkFoundBy(ctx, d.req, of, x.reading); err != nil {
 		return err
 	}
-	x.tags = map[string]sectionTag{}
+	x.tags = map[string]*sectionTag{}
 	record := Data{Type: d.kind, Record: d.record}
 	for _, f := range open {
 		tag, err := readTag(x.tags, x.reading, f.Compartment)
@@ -237,6 +238,7 @@ func (r *Records[T]) decideByRecord(ctx context.Context, d *decider, x *released
 		}
 		tag.describe(&record)
 	}
+	x.fields = make([]string, 0, len(open))
 	for _, f := range open {
 		tag := x.tags[f.Compartment]
 		data := record
@@ -276,16 +278,15 @@ func (r *Records[T]) sections(d *decider, open []*phi.Field) []string {
 
 // readTag reads a section's tag once. A row that is older than the compartment
 // has no section for it: the field is absent, and its labels are the type's.
-func readTag(tags map[string]sectionTag, reading *envelope.Reading, compartment string) (sectionTag, error) {
-	tag, ok := tags[compartment]
-	if ok {
+func readTag(tags map[string]*sectionTag, reading *envelope.Reading, compartment string) (*sectionTag, error) {
+	if tag := tags[compartment]; tag != nil {
 		return tag, nil
 	}
-	tag.Confidentiality = Normal
+	tag := &sectionTag{Confidentiality: Normal}
 	if sealed := reading.Tag(compartment); sealed != nil {
 		var err error
-		if tag, err = parseTag(sealed); err != nil {
-			return tag, fmt.Errorf("compartment %s: %w", compartment, err)
+		if *tag, err = parseTag(sealed); err != nil {
+			return nil, fmt.Errorf("compartment %s: %w", compartment, err)
 		}
 	}
 	tags[compartment] = tag
@@ -343,7 +344,7 @@ func (r *Records[T]) finish(ctx context.Context, of *T, x *released, refusal err
 	subject, record := r.ids(of)
 	key, err := r.cfg.subjectKey(ctx, subject)
 	if err == nil && refusal == nil {
-		b.Keys, err = r.keysOf(ctx, subject, x.fields)
+		b.under, err = r.keysOf(ctx, subject, x.fields)
 	}
 	if err != nil {
 		return err

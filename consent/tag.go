@@ -1,15 +1,11 @@
 package consent
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 	"unicode/utf8"
-
-	"github.com/fxamacker/cbor/v2"
 
 	"github.com/rahasia/rahasia/internal/phi"
 )
@@ -75,33 +71,77 @@ type sectionTag struct {
 	Time            *int64             `cbor:"11,keyasint,omitempty"` // seconds since 1970, UTC
 }
 
-// sections encodes t for each compartment of the plan.
-func (t *Tag) sections(plan *phi.Plan) (map[string][]byte, error) {
-	out := make(map[string][]byte, len(plan.Compartments))
-	labelled, facts := labelledSections(plan), t.facts()
-	for _, c := range plan.Compartments {
-		s := facts
-		s.Sensitivity, s.Author, s.Related, s.Time = nil, "", nil, nil
-		if slices.Contains(labelled, c) {
-			s.Sensitivity, s.Author, s.Related, s.Time = facts.Sensitivity, facts.Author, facts.Related, facts.Time
-		}
-		for i := range plan.Fields {
-			f := &plan.Fields[i]
-			if f.Compartment != c || len(f.Labels) == 0 {
-				continue
+// sectionForm is what a record type fixes of the tag of one of its sections.
+type sectionForm struct {
+	compartment string
+	labelled    bool   // it carries the record's own labels
+	fields      []byte // the labels of its fields, encoded; nil for none
+}
+
+// sectionForms are those of the plan's compartments, in order.
+func sectionForms(plan *phi.Plan) ([]sectionForm, error) {
+	labelled := labelledSections(plan)
+	out := make([]sectionForm, len(plan.Compartments))
+	for i, c := range plan.Compartments {
+		out[i] = sectionForm{compartment: c, labelled: slices.Contains(labelled, c)}
+		fields := map[string][]Label{}
+		for j := range plan.Fields {
+			if f := &plan.Fields[j]; f.Compartment == c && len(f.Labels) > 0 {
+				fields[f.Name] = labelsOf(f)
 			}
-			if s.Fields == nil {
-				s.Fields = map[string][]Label{}
-			}
-			s.Fields[f.Name] = labelsOf(f)
 		}
-		b, err := encodeReadable(s)
-		if err != nil {
-			return nil, fmt.Errorf("tag of %s: %w", c, err)
+		if len(fields) == 0 {
+			continue
 		}
-		out[c] = b
+		var err error
+		if out[i].fields, err = encodeReadable(fields); err != nil {
+			return nil, fmt.Errorf("labels of %s: %w", c, err)
+		}
 	}
 	return out, nil
+}
+
+// sections encodes t for each compartment of the plan.
+func (t *Tag) sections(plan *phi.Plan) (map[string][]byte, error) {
+	forms, err := sectionForms(plan)
+	if err != nil {
+		return nil, err
+	}
+	out, facts := make(map[string][]byte, len(forms)), t.facts()
+	for i := range forms {
+		out[forms[i].compartment] = facts.appendTo(nil, &forms[i])
+	}
+	return out, nil
+}
+
+// appendTo appends the tag of one section behind dst. What it writes [parseTag]
+// reads, for check has passed all that s states.
+func (s *sectionTag) appendTo(dst []byte, f *sectionForm) []byte {
+	var w mapWriter
+	w.begin(dst)
+	w.must(1, string(s.Purpose))
+	w.must(2, string(s.Basis))
+	w.text(3, s.Consent)
+	w.text(4, s.Policy)
+	w.must(5, string(s.Confidentiality))
+	if f.labelled {
+		writeTexts(&w, 6, s.Sensitivity)
+	}
+	if s.Retain != 0 {
+		w.int(7, s.Retain)
+	}
+	if f.fields != nil {
+		w.key(8)
+		w.b = append(w.b, f.fields...)
+	}
+	if f.labelled {
+		w.text(9, s.Author)
+		writeTexts(&w, 10, s.Related)
+		if s.Time != nil {
+			w.int(11, *s.Time)
+		}
+	}
+	return w.b
 }
 
 // facts are t as one section states all of it, for which they need not be split.
@@ -120,8 +160,15 @@ func (t *Tag) facts() sectionTag {
 	return s
 }
 
-// sorted is a sorted copy without repeats, nil where there is nothing.
-func sorted[S ~string](list []S) []S { return slices.Compact(slices.Sorted(slices.Values(list))) }
+// sorted is list sorted and without repeats, a copy unless it was so already.
+func sorted[S ~string](list []S) []S {
+	for i := 1; i < len(list); i++ {
+		if list[i-1] >= list[i] {
+			return slices.Compact(slices.Sorted(slices.Values(list)))
+		}
+	}
+	return list
+}
 
 // tag is the tag that s states.
 func (s *sectionTag) tag() Tag {
@@ -154,14 +201,6 @@ func labelledSections(plan *phi.Plan) []string {
 	return out
 }
 
-func parseTag(b []byte) (sectionTag, error) {
-	var s sectionTag
-	if err := decode(b, &s); err != nil || !s.Basis.known() || !s.Purpose.known() || s.Confidentiality.rank() == 0 {
-		return sectionTag{}, ErrTag
-	}
-	return s, nil
-}
-
 func labelsOf(f *phi.Field) []Label {
 	out := make([]Label, len(f.Labels))
 	for i, l := range f.Labels {
@@ -174,9 +213,11 @@ func labelsOf(f *phi.Field) []Label {
 // field was sealed with and the ones its type has now. More labels only ever
 // close, so a type that gains one protects the old records too.
 func (s *sectionTag) labels(f *phi.Field) (Confidentiality, []Label) {
-	l := slices.Concat(s.Sensitivity, s.Fields[f.Name], labelsOf(f))
-	slices.Sort(l)
-	return s.Confidentiality, slices.Compact(l)
+	l := s.Sensitivity
+	if more := s.Fields[f.Name]; len(more)+len(f.Labels) > 0 {
+		l = slices.Concat(l, more, labelsOf(f))
+	}
+	return s.Confidentiality, sorted(l)
 }
 
 // describe adds to d what s says about the whole record.
@@ -202,53 +243,4 @@ const (
 // what it stands in unreadable for good.
 func text(s ...string) bool {
 	return !slices.ContainsFunc(s, func(s string) bool { return len(s) > maxText || !utf8.ValidString(s) })
-}
-
-// encMode writes deterministic CBOR (RFC 8949, section 4.2.1), decMode reads
-// nothing but it.
-var encMode, decMode = func() (cbor.EncMode, cbor.DecMode) {
-	e, err := cbor.CoreDetEncOptions().EncMode()
-	if err != nil {
-		panic(err) // the options are constant
-	}
-	d, err := cbor.DecOptions{
-		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-		IndefLength:       cbor.IndefLengthForbidden,
-		TagsMd:            cbor.TagsForbidden,
-		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		MaxNestedLevels:   8,
-		MaxArrayElements:  1 << 16,
-		MaxMapPairs:       1 << 12,
-	}.DecMode()
-	if err != nil {
-		panic(err)
-	}
-	return e, d
-}()
-
-func encode(v any) ([]byte, error) { return encMode.Marshal(v) }
-
-// encodeReadable is encode for what is written once and must be read for ever:
-// it refuses what decode would.
-func encodeReadable[T any](v T) ([]byte, error) {
-	b, err := encode(v)
-	if err == nil {
-		err = decode(b, new(T))
-	}
-	if err != nil {
-		return nil, ErrLimit
-	}
-	return b, nil
-}
-
-// decode reads what encode wrote and nothing else: bytes that decode but would
-// be written otherwise are refused too.
-func decode(b []byte, v any) error {
-	if err := decMode.Unmarshal(b, v); err != nil {
-		return err
-	}
-	if again, err := encode(v); err != nil || !bytes.Equal(again, b) {
-		return errors.New("not canonical")
-	}
-	return nil
 }

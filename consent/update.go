@@ -2,6 +2,7 @@ package consent
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"maps"
 	"reflect"
@@ -36,7 +37,7 @@ func (r *Records[T]) update(ctx context.Context, old envelope.Sealed, src *T, re
 	if len(fields) == 0 {
 		return Row{}, fmt.Errorf("no field named: %w", envelope.ErrField)
 	}
-	tokens, err := r.changedTokens(ctx, src, fields)
+	row, err := r.changedTokens(ctx, src, fields)
 	if err != nil {
 		return Row{}, err
 	}
@@ -48,41 +49,49 @@ func (r *Records[T]) update(ctx context.Context, old envelope.Sealed, src *T, re
 	if err != nil {
 		return Row{}, err
 	}
-	sealed, err := r.codec.Reseal(ctx, x.reading, src, x.fields, tags)
-	if err != nil {
+	if row.Sealed, err = r.codec.Reseal(ctx, x.reading, src, x.fields, tags); err != nil {
 		r.failed(ctx, x)
 		return Row{}, err
 	}
 	r.observed(x)
-	return Row{Sealed: sealed, Tokens: tokens}, nil
+	return row, nil
 }
 
-// changedTokens are the tokens of the named lookup fields; the zero token for
-// one that holds no value any more. The other fields of src may be anything.
-func (r *Records[T]) changedTokens(ctx context.Context, src *T, fields []string) (map[string]pseudo.Token, error) {
+// changedTokens is a row of the tokens of the named lookup fields; the zero token
+// and NULL for one that holds no value any more. The other fields of src may be
+// anything.
+func (r *Records[T]) changedTokens(ctx context.Context, src *T, fields []string) (row Row, err error) {
 	var named T
 	r.setIDs(&named, src)
 	from, to := reflect.ValueOf(src).Elem(), reflect.ValueOf(&named).Elem()
-	tokens := map[string]pseudo.Token{}
+	tokens, unique := map[string]pseudo.Token{}, map[string][2]sql.Null[pseudo.Token]{}
 	for i := range r.plan.Fields {
 		f := &r.plan.Fields[i]
 		if !f.Lookup || !slices.Contains(fields, f.Name) {
 			continue
 		}
-		tokens[f.Name] = pseudo.Token{}
+		if f.Unique {
+			unique[f.Name] = [2]sql.Null[pseudo.Token]{}
+		} else {
+			tokens[f.Name] = pseudo.Token{}
+		}
 		if v, ok := f.Value(from); ok {
 			f.Make(to).Set(v)
 		}
 	}
-	if len(tokens) == 0 {
-		return tokens, nil
+	if len(tokens) > 0 {
+		if row.Tokens, err = r.index.Tokens(ctx, &named); err != nil {
+			return Row{}, err
+		}
 	}
-	got, err := r.index.Tokens(ctx, &named)
-	if err != nil {
-		return nil, err
+	if len(unique) > 0 {
+		if row.Unique, err = r.index.Columns(ctx, &named); err != nil {
+			return Row{}, err
+		}
 	}
-	maps.Copy(tokens, got)
-	return tokens, nil
+	maps.Copy(tokens, row.Tokens)
+	maps.Copy(unique, row.Unique)
+	return Row{Tokens: tokens, Unique: unique}, nil
 }
 
 // newSections are the tags of the compartments that the type has gained since
@@ -98,7 +107,7 @@ func (r *Records[T]) newSections(x *released) (map[string][]byte, error) {
 		}
 		labels := append(tag.Sensitivity, facts.Sensitivity...)
 		tag.describe(&about)
-		facts, facts.Sensitivity = tag, labels
+		facts, facts.Sensitivity = *tag, labels
 	}
 	t := facts.tag()
 	t.Author, t.Related, t.Time = about.Author, about.Related, about.Time

@@ -238,13 +238,14 @@ func TestAttackFlippedRow(t *testing.T) {
 // TestAttackLeafForms: leaves in a genuine tree that no log writes.
 func TestAttackLeafForms(t *testing.T) {
 	ctx := context.Background()
-	leaf := func(t *testing.T, l *Log, version uint32, plain []byte) []byte {
+	leaf := func(t *testing.T, l *Log, version uint32, plain []byte, pad func([]byte) []byte) []byte {
 		ks, err := l.ring.Keyset(ctx, evidence.TreeKeyset)
 		require.NoError(t, err)
-		aead, err := l.sealer(ks, ks.Primary())
+		aead, err := ks.Sealer(ks.Primary(), labelLogSeal)
 		require.NoError(t, err)
-		head := binary.BigEndian.AppendUint32([]byte{leafFormat}, version)
-		return secret.SealRandom(aead, head, plain, l.bound(head))
+		sum, opening := commit(labelLogCommit, plain)
+		head := append(binary.BigEndian.AppendUint32([]byte{leafFormat}, version), sum[:]...)
+		return secret.SealRandom(aead, head, pad(opening), l.bound(nil, head))
 	}
 	good, err := encode(&logBody{Action: "a", Outcome: "done"})
 	require.NoError(t, err)
@@ -252,15 +253,15 @@ func TestAttackLeafForms(t *testing.T) {
 		make func(*testing.T, *Log) []byte
 		want error
 	}{
-		"as the log writes":  {func(t *testing.T, l *Log) []byte { return leaf(t, l, 1, evidence.Pad(slices.Clone(good))) }, nil},
+		"as the log writes":  {func(t *testing.T, l *Log) []byte { return leaf(t, l, 1, good, evidence.Pad) }, nil},
 		"empty":              {func(*testing.T, *Log) []byte { return nil }, ErrTampered},
 		"no version":         {func(*testing.T, *Log) []byte { return []byte{leafFormat, 0, 0} }, ErrTampered},
 		"another format":     {func(*testing.T, *Log) []byte { return make([]byte, 99) }, ErrTampered},
-		"an unknown version": {func(t *testing.T, l *Log) []byte { return leaf(t, l, 9, evidence.Pad(slices.Clone(good))) }, keyring.ErrUnknownVersion},
-		"no seal":            {func(*testing.T, *Log) []byte { return []byte{leafFormat, 0, 0, 0, 1} }, ErrTampered},
-		"no padding":         {func(t *testing.T, l *Log) []byte { return leaf(t, l, 1, good) }, ErrTampered},
-		"no entry":           {func(t *testing.T, l *Log) []byte { return leaf(t, l, 1, evidence.Pad([]byte{0x80})) }, ErrTampered},
-		"an entry and more":  {func(t *testing.T, l *Log) []byte { return leaf(t, l, 1, evidence.Pad(append(slices.Clone(good), 0))) }, ErrTampered},
+		"an unknown version": {func(t *testing.T, l *Log) []byte { return leaf(t, l, 9, good, evidence.Pad) }, keyring.ErrUnknownVersion},
+		"no seal":            {func(*testing.T, *Log) []byte { return append([]byte{leafFormat, 0, 0, 0, 1}, make([]byte, 32)...) }, ErrTampered},
+		"no padding":         {func(t *testing.T, l *Log) []byte { return leaf(t, l, 1, good, slices.Clone[[]byte]) }, ErrTampered},
+		"no entry":           {func(t *testing.T, l *Log) []byte { return leaf(t, l, 1, []byte{0x80}, evidence.Pad) }, ErrTampered},
+		"an entry and more":  {func(t *testing.T, l *Log) []byte { return leaf(t, l, 1, append(slices.Clone(good), 0), evidence.Pad) }, ErrTampered},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := memoryConfig(t)

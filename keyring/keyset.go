@@ -46,6 +46,8 @@ type Keyset struct {
 	states   map[uint32]State      // of all versions
 	keys     map[uint32]secret.MAC // by version, prepared under the pseudorandom key of RFC 5869
 
+	derived *derivations // of keys, by version and label
+
 	unwrapped time.Time // when the KEK was asked that gave it
 }
 
@@ -87,6 +89,36 @@ func (k *Keyset) Derive(version uint32, label string, parts ...string) (secret.K
 	return secret.DeriveWith(prf, info), nil
 }
 
+// Sealer returns AES-256-GCM under the key that [Keyset.Derive] returns for a
+// label without parts, prepared once for as long as the ring keeps this snapshot.
+func (k *Keyset) Sealer(version uint32, label string) (secret.AEAD, error) {
+	d, err := k.keep(version, label)
+	if err != nil {
+		return secret.AEAD{}, err
+	}
+	return d.sealer()
+}
+
+// MAC returns HMAC-SHA256 under such a key, prepared likewise.
+func (k *Keyset) MAC(version uint32, label string) (secret.MAC, error) {
+	d, err := k.keep(version, label)
+	if err != nil {
+		return secret.MAC{}, err
+	}
+	return d.mac()
+}
+
+func (k *Keyset) keep(version uint32, label string) (*derivation, error) {
+	if d := k.derived.kept(version, label); d != nil {
+		return d, nil
+	}
+	key, err := k.Derive(version, label)
+	if err != nil {
+		return nil, err
+	}
+	return k.derived.of(version, label, func() secret.Key { return key }), nil
+}
+
 // Format writes the name, whatever the verb.
 func (k *Keyset) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "keyring.Keyset("+k.name+")") }
 
@@ -119,7 +151,7 @@ func parseKeyset(name string, digest [32]byte, serialized []byte) (*Keyset, *tin
 	if len(set.Key) > maxVersions {
 		return bad("too many keys")
 	}
-	k := &Keyset{name: name, digest: digest, keys: map[uint32]secret.MAC{}, states: map[uint32]State{}}
+	k := &Keyset{name: name, digest: digest, keys: map[uint32]secret.MAC{}, states: map[uint32]State{}, derived: new(derivations)}
 	ids := map[uint32]bool{}
 	for _, key := range slices.Backward(set.Key) { // Tink appends: newest first
 		if ids[key.GetKeyId()] {

@@ -36,6 +36,7 @@ type SubjectKey struct {
 	older       secret.AEAD                      // of the generation before, between Rekey and EndRekey; else zero
 	olderKey    secret.Key                       // likewise
 	object      *atomic.Pointer[secret.Expander] // of key, made when it is first asked for
+	derived     *derivations                     // of key
 }
 
 // Compartment returns the compartment whose fields the key seals.
@@ -94,7 +95,13 @@ func (k *SubjectKey) unknown(generation uint32) error {
 // for the length-prefixed label, for uses other than records. Each use has a
 // label of its own, at most 65,535 bytes.
 func (k *SubjectKey) Derive(label string) secret.Key {
-	return secret.Derive(k.key, lp.Append(nil, label))
+	return k.derived.of(0, label, func() secret.Key { return secret.Derive(k.key, lp.Append(nil, label)) }).key
+}
+
+// Sealer returns AES-256-GCM under the key that [SubjectKey.Derive] returns for
+// label, prepared once for as long as the ring keeps the subject key.
+func (k *SubjectKey) Sealer(label string) (secret.AEAD, error) {
+	return k.derived.of(0, label, func() secret.Key { return secret.Derive(k.key, lp.Append(nil, label)) }).sealer()
 }
 
 // DeriveOlder returns what [SubjectKey.Derive] gave before [Ring.Rekey], for what
@@ -249,7 +256,7 @@ func unwrapSubject(ring string, ks *Keyset, rec *KeyRecord, erasure Tag, span jo
 	}
 	k := &SubjectKey{
 		compartment: ks.name, generation: rec.Generation, version: rec.Version, erasure: erasure, key: keys.newest,
-		object: new(atomic.Pointer[secret.Expander]),
+		object: new(atomic.Pointer[secret.Expander]), derived: new(derivations),
 	}
 	if k.record, err = secret.NewAEAD(derived[1]); err != nil {
 		return nil, badRow(rec, "record key")

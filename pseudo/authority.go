@@ -4,9 +4,9 @@ import "context"
 
 // An Authority decides whether tokens may be turned back, and keeps the record
 // of who asked: re-identification is an act that somebody answers for, and not
-// what a key lets one do. Who is asking, why, and under which consent or order
-// travels in the context; package consent will implement it over its decision
-// and its audit log.
+// what a key lets one do. Who is asking, why, and on which basis it knows from
+// whoever made it, for one request, or from the context. The one of package consent
+// (Config.Authority) decides by its policy, limits and writes its audit log.
 //
 // Authorize is called once for a batch, before anything of it is opened.
 //   - It returns nil only when the request may be fulfilled and the record of it is

@@ -106,8 +106,8 @@ func (x *Index[T]) LogValue() slog.Value {
 }
 
 // Tokens returns the token of every lookup field of src under the primary key
-// version, by stored field name. A field whose column is UNIQUE has two columns if
-// its domain is ever to be rotated: [Domain.Columns]. A field that is NULL or empty has no token
+// version, by stored field name, but for the fields tagged unique: their columns
+// are two, [Index.Columns]. A field that is NULL or empty has no token
 // and is not in the map: its column stays NULL. A value that its kind refuses
 // is a [*FormatError] behind the field's name, and then there are no tokens at
 // all.
@@ -119,6 +119,9 @@ func (x *Index[T]) Tokens(ctx context.Context, src *T) (map[string]Token, error)
 	root := reflect.ValueOf(src).Elem()
 	for i := range x.fields {
 		f := &x.fields[i]
+		if f.field.Unique {
+			continue
+		}
 		value, ok := f.field.Text(root)
 		if !ok || value == "" {
 			continue

@@ -43,3 +43,25 @@ func ExampleDomain_Columns() {
 	// both     a: true  b: true
 	// suspended at once: false
 }
+
+// The columns of all fields of a record that are tagged unique.
+func ExampleIndex_Columns() {
+	type patient struct {
+		ID  string `phi:"subject"`
+		NIK string `phi:"nik,lookup,unique"`
+	}
+	ctx := context.Background()
+	ring := newRing(ctx, pseudo.LookupDomain("patient", "NIK"))
+	index, err := pseudo.NewIndex[patient](ctx, "patient", ring)
+	if err != nil {
+		log.Fatal(err)
+	}
+	columns, err := index.Columns(ctx, &patient{ID: "p-1", NIK: "9271060312000001"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	nik := columns["NIK"] // INSERT INTO patient (id, nik_a, nik_b) VALUES ($1, $2, $3), with nik[0] and nik[1]
+	fmt.Println("a:", nik[0].Valid, "b:", nik[1].Valid)
+	// Output:
+	// a: true b: false
+}

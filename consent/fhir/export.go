@@ -71,14 +71,7 @@ func (x *exporting) fail(path string) {
 }
 
 func (x *exporting) consent(c *consent.Consent) member {
-	by := c.Subject
-	until := c.Until
-	if c.GivenBy != nil {
-		by = c.GivenBy.ID
-		if ends := c.GivenBy.Until; !c.Refused && !ends.IsZero() && (until.IsZero() || ends.Before(until)) {
-			until = ends
-		}
-	}
+	as, by, until := performer(c)
 	status := "active"
 	if !c.Withdrawn.IsZero() {
 		status = "inactive"
@@ -101,11 +94,8 @@ func (x *exporting) consent(c *consent.Consent) member {
 	}
 	out := member{
 		"resourceType": "Consent", "status": status, "scope": concept(systemScope, scopePrivacy), "category": []member{concept(systemLOINC, "59284-0")},
-		"patient": x.reference("Consent.patient", "patient", c.Subject), "performer": []member{x.reference("Consent.performer[0]", "performer", by)},
+		"patient": x.reference("Consent.patient", "patient", c.Subject), "performer": []member{x.reference("Consent.performer[0]", as, by)},
 		"policy": []member{{"uri": x.o.Policy}}, "provision": root,
-	}
-	if c.GivenBy == nil {
-		out["performer"] = []member{x.reference("Consent.performer[0]", "patient", by)}
 	}
 	if c.ID != "" {
 		out["id"] = c.ID
@@ -120,6 +110,18 @@ func (x *exporting) consent(c *consent.Consent) member {
 		out["organization"] = []member{{"reference": x.o.Organization}}
 	}
 	return out
+}
+
+// performer returns who agreed, as what, and until when that holds.
+func performer(c *consent.Consent) (as, id string, until time.Time) {
+	if c.GivenBy == nil {
+		return "patient", c.Subject, c.Until
+	}
+	until = c.Until
+	if ends := c.GivenBy.Until; !c.Refused && !ends.IsZero() && (until.IsZero() || ends.Before(until)) {
+		until = ends
+	}
+	return "performer", c.GivenBy.ID, until
 }
 
 // under writes out what an exception takes over from its consent: in FHIR what is absent does not constrain.

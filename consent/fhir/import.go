@@ -229,22 +229,10 @@ func (in *importing) policyRule(e *element) (rule policy) {
 
 // underPolicy reads a consent of the dialect BaseR4.
 func (in *importing) underPolicy(c *consent.Consent, rule policy, root *element) {
+	if !in.byPolicy(c, rule) || root == nil {
+		return
+	}
 	optIn := rule == policyIn
-	switch {
-	case !optIn && rule != policyOut:
-		in.fail("Consent.policyRule", ErrAmbiguous)
-		return
-	case optIn && len(in.o.Purposes) == 0:
-		in.fail("Consent.policyRule", ErrAmbiguous) // what it allows
-		return
-	case optIn:
-		c.Purposes, c.Confidentiality, c.Sensitivity = slices.Clone(in.o.Purposes), highest, []consent.Label{consent.AnyLabel}
-	default:
-		c.Purposes, c.Refused = everyPurpose(), true
-	}
-	if root == nil {
-		return
-	}
 	p := &provision{element: root, permit: !optIn}
 	if said, stated := p.says(); stated && said != p.permit {
 		in.fail(root.at("type"), ErrAmbiguous)
@@ -253,16 +241,7 @@ func (in *importing) underPolicy(c *consent.Consent, rule policy, root *element)
 		in.fail(root.at("period"), ErrAmbiguous)
 	}
 	nested := root.all("provision")
-	rules := p.rules()
-	if optIn && len(rules[0].Purposes) == 0 {
-		for i := range rules {
-			rules[i].Purposes = everyPurpose()
-		}
-	}
-	if !optIn {
-		in.named(p, &rules[0])
-	}
-	c.Except = rules
+	c.Except = in.rulesOf(p)
 	for _, e := range nested {
 		n := &provision{element: e, permit: optIn, inside: p}
 		if said, stated := n.says(); !stated || said != n.permit {
@@ -270,6 +249,36 @@ func (in *importing) underPolicy(c *consent.Consent, rule policy, root *element)
 		}
 		in.exception(c, n)
 	}
+}
+
+// byPolicy makes c what the policy says of itself, if it says anything.
+func (in *importing) byPolicy(c *consent.Consent, rule policy) bool {
+	switch {
+	case rule == policyIn && len(in.o.Purposes) > 0:
+		c.Purposes, c.Confidentiality, c.Sensitivity = slices.Clone(in.o.Purposes), highest, []consent.Label{consent.AnyLabel}
+	case rule == policyOut:
+		c.Purposes, c.Refused = everyPurpose(), true
+	default: // OPTIN too, where nobody says what it allows
+		in.fail("Consent.policyRule", ErrAmbiguous)
+		return false
+	}
+	return true
+}
+
+// rulesOf returns what the root provision says. Where it names no purposes a
+// permit is for those that the caller knows, and a refusal for all.
+func (in *importing) rulesOf(p *provision) []consent.Rule {
+	rules := p.rules()
+	if p.permit {
+		in.named(p, &rules[0])
+		return rules
+	}
+	for i := range rules {
+		if len(rules[i].Purposes) == 0 {
+			rules[i].Purposes = everyPurpose()
+		}
+	}
+	return rules
 }
 
 // typed reads a consent of the dialects TypedRoot and Alternating.
@@ -281,40 +290,38 @@ func (in *importing) typed(c *consent.Consent, rule policy, root *element) {
 	p := &provision{element: root}
 	said, stated := p.says()
 	p.permit = said
-	against := said && rule == policyOut || !said && rule == policyIn
 	if !stated {
 		in.fail(root.at("type"), ErrAmbiguous)
 	}
-	if against || said && rule == policyOther {
+	if said && (rule == policyOut || rule == policyOther) || !said && rule == policyIn {
 		in.fail("Consent.policyRule", ErrAmbiguous)
 	}
 	nested := root.all("provision")
-	rules := p.rules()
-	if said {
-		in.named(p, &rules[0])
-	}
+	rules := in.rulesOf(p)
 	for i := range rules {
-		if !said && len(rules[i].Purposes) == 0 {
-			rules[i].Purposes = everyPurpose()
-		}
 		c.From, c.Until = rules[i].From, rules[i].Until
 		rules[i].From, rules[i].Until = time.Time{}, time.Time{}
 	}
 	setBase(c, rules[0])
 	c.Except = rules[1:]
 	for _, e := range nested {
-		n := &provision{element: e, inside: p}
-		said, stated := n.says()
-		n.permit = said
-		if in.o.Dialect == Alternating {
-			n.permit = !p.permit
-			stated = !stated || said == n.permit
-		}
-		if !stated {
-			in.fail(e.at("type"), ErrAmbiguous)
-		}
-		in.exception(c, n)
+		in.exception(c, in.typedInside(p, e))
 	}
+}
+
+// typedInside is a provision inside p, of the type that the dialect gives it.
+func (in *importing) typedInside(p *provision, e *element) *provision {
+	n := &provision{element: e, inside: p}
+	said, stated := n.says()
+	n.permit = said
+	if in.o.Dialect == Alternating {
+		n.permit = !p.permit
+		stated = !stated || said == n.permit
+	}
+	if !stated {
+		in.fail(e.at("type"), ErrAmbiguous)
+	}
+	return n
 }
 
 // named gives a permit the purposes that the caller knows, where it has none.

@@ -19,7 +19,7 @@ type Field struct {
 	Compartment string // in=, or the kind's; empty for a role and a clear field
 	Clear       bool   // stays outside the sealed row
 	Lookup      bool   // has a lookup token
-	Unique      bool   // the token's column is unique
+	Unique      bool   // the token's columns are two, and unique
 	Labels      []string
 }
 

@@ -24,6 +24,7 @@ import (
 	"hash"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 )
 
@@ -177,10 +178,11 @@ func Cipher(a AEAD) cipher.AEAD {
 // 2³² messages this way (NIST SP 800-38D, section 8.3).
 func SealRandom(a AEAD, dst, plaintext, ad []byte) []byte {
 	c := Cipher(a)
-	var nonce [12]byte
-	rand.Read(nonce[:])
-	dst = append(dst, nonce[:]...)
-	return c.Seal(dst, nonce[:], plaintext, ad)
+	at := len(dst)
+	dst = slices.Grow(dst, 12+len(plaintext)+c.Overhead())[:at+12]
+	nonce := dst[at:]
+	rand.Read(nonce)
+	return c.Seal(dst, nonce, plaintext, ad)
 }
 
 // OpenRandom opens what [SealRandom] made.

@@ -39,7 +39,7 @@ func Open(path string) (*sql.DB, error) {
 	if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	db, err := sql.Open("sqlite", dsn(path))
+	db, err := sql.Open("sqlite", DSN(path))
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
@@ -63,8 +63,9 @@ func Close(db *sql.DB) error {
 	return err
 }
 
-// dsn quotes path, so that no character of it becomes a parameter.
-func dsn(path string) string {
+// DSN is what [Open] opens, for tests that put something before the driver. It
+// quotes path, so that no character of it becomes a parameter.
+func DSN(path string) string {
 	u := url.URL{Scheme: "file", Path: filepath.ToSlash(path)}
 	u.RawQuery = url.Values{
 		"_txlock": {"immediate"},

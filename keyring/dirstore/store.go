@@ -35,17 +35,16 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rahasia/rahasia/internal/folder"
 	"github.com/rahasia/rahasia/keyring"
-	"github.com/rahasia/rahasia/keyring/internal/folder"
 )
 
 // Store is a [keyring.Store] in a directory. It holds nothing open, and is
 // safe for concurrent use, by several processes too.
 type Store struct {
-	dir   string
-	turn  chan struct{}     // full while a goroutine reads or writes
-	root  *os.Root          // of dir, opened anew at each turn: no link planted in it leads outside
-	fault func(step string) // what kill tests set; called between any two steps
+	shared *folder.Shared
+	root   *os.Root          // opened anew at each turn: no link planted in it leads outside
+	fault  func(step string) // what kill tests set; called between any two steps
 }
 
 var _ keyring.Store = (*Store)(nil)
@@ -57,24 +56,11 @@ func Open(dir string) (*Store, error) {
 	if dir == "" {
 		return nil, fmt.Errorf("dirstore: directory: %w", keyring.ErrEmpty)
 	}
-	dir, err := filepath.Abs(dir) // a later change of directory must not move it
+	shared, err := folder.Make(dir)
 	if err != nil {
 		return nil, fmt.Errorf("dirstore: %w", err)
 	}
-	if err := os.Mkdir(dir, 0o700); err == nil {
-		err = folder.Sync(dir)
-		if err != nil {
-			return nil, fmt.Errorf("dirstore: %w", err)
-		}
-	} else if !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("dirstore: %w", err)
-	}
-	if info, err := os.Stat(dir); err != nil {
-		return nil, fmt.Errorf("dirstore: %w", err)
-	} else if !info.IsDir() {
-		return nil, fmt.Errorf("dirstore: directory: %w", fs.ErrInvalid)
-	}
-	return &Store{dir: dir, turn: make(chan struct{}, 1), fault: func(string) {}}, nil
+	return &Store{shared: shared, fault: func(string) {}}, nil
 }
 
 // The files of a store, relative to its directory.

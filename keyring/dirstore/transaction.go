@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/rahasia/rahasia/keyring/internal/folder"
+	"github.com/rahasia/rahasia/internal/folder"
 )
 
 // fresh ends the name of a file that is still being written.
@@ -16,7 +16,7 @@ const fresh = ".new"
 
 // open opens a file of the store, which is a regular one.
 func (s *Store) open(name string, flag int) (*os.File, error) {
-	return folder.Regular(s.root.OpenFile(name, flag|folder.Nonblock, 0o600))
+	return folder.Open(s.root, name, flag)
 }
 
 // list returns what is in a folder of the store, by name.
@@ -25,13 +25,7 @@ func (s *Store) list(name string) ([]fs.DirEntry, error) {
 }
 
 // sync makes durable what names there are in a folder of the store.
-func (s *Store) sync(name string) error {
-	dir, err := s.root.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}
+func (s *Store) sync(name string) error { return folder.SyncNames(s.root, name) }
 
 // reading runs do alone, with no transaction unfinished. Readers do not share
 // the lock: a writer would have to wait for a moment when there is none.
@@ -76,27 +70,11 @@ func (s *Store) writing(ctx context.Context, prepare func() ([]write, error)) er
 // lock waits for its turn among the goroutines, then among the processes, and
 // finishes what a process that died left behind.
 func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, failed(err)
-	}
-	select {
-	case s.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, failed(ctx.Err())
-	}
-	root, err := os.OpenRoot(s.dir)
+	root, unlock, err := s.shared.Alone(ctx, lockFile)
 	if err != nil {
-		<-s.turn
-		return nil, failed(err)
-	}
-	release, err := folder.LockFile(ctx, func(flag int) (*os.File, error) { return root.OpenFile(lockFile, flag, 0o600) })
-	if err != nil {
-		err = errors.Join(err, root.Close())
-		<-s.turn
 		return nil, failed(err)
 	}
 	s.root = root
-	unlock = func() { release(); _ = root.Close(); <-s.turn }
 	if err := s.finish(); err != nil {
 		unlock()
 		return nil, failed(err)
@@ -167,12 +145,7 @@ func (s *Store) replace(name string, data []byte, wipe bool) error {
 	if err := s.zero(name + fresh); err != nil { // what a process that died left
 		return err
 	}
-	f, err := s.open(name+fresh, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := folder.Write(s.root, name+fresh, data); err != nil {
 		return err
 	}
 	if wipe {

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rahasia/rahasia/internal/pgtest"
+	"github.com/rahasia/rahasia/internal/sqlhook"
 	"github.com/rahasia/rahasia/internal/sqlite"
 	"github.com/rahasia/rahasia/keyring"
 	"github.com/rahasia/rahasia/keyring/keyringtest"
@@ -53,8 +54,8 @@ func (d database) open(t testing.TB) *sql.DB {
 }
 
 // hooked opens one whose driver has a hook.
-func (d database) hooked(t testing.TB, h hook) *sql.DB {
-	db := sql.OpenDB(connector{d.open(t).Driver(), d.dsn, h})
+func (d database) hooked(t testing.TB, h sqlhook.Hook) *sql.DB {
+	db := sqlhook.Open(d.open(t).Driver(), d.dsn, h)
 	t.Cleanup(func() { _ = db.Close() })
 	return db
 }

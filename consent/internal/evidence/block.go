@@ -20,6 +20,7 @@ type block struct {
 	leaves  []byte // encoded
 	mac     [sha256.Size]byte
 	first   int64 // index of its first leaf; unplaced until it has one
+	inside  bool  // it has never left this process's memory, and so has no MAC
 }
 
 const unplaced = -1
@@ -54,14 +55,24 @@ func splitLeaves(b []byte) (leaves [][]byte, err error) {
 // blocksOf encodes leaves, in order, in as few blocks as hold them.
 func blocksOf(leaves [][]byte) (out []block) {
 	held := blockLeaves
-	for _, leaf := range leaves {
+	for i, leaf := range leaves {
 		if held == blockLeaves || len(out[len(out)-1].leaves)+len(leaf) > blockBytes {
-			out, held = append(out, block{first: unplaced}), 0
+			out, held = append(out, block{first: unplaced, leaves: make([]byte, 0, blockSize(leaves[i:]))}), 0
 		}
 		b := &out[len(out)-1]
 		b.leaves, held = appendLeaf(b.leaves, leaf), held+1
 	}
 	return out
+}
+
+// blockSize is how long the first block of leaves is, encoded; or more.
+func blockSize(leaves [][]byte) (n int) {
+	for _, leaf := range leaves[:min(len(leaves), blockLeaves)] {
+		if n += 4 + len(leaf); n > blockBytes {
+			break
+		}
+	}
+	return n
 }
 
 // message is what the MAC covers: all but the place, which the tree vouches for.
@@ -74,7 +85,7 @@ func (b *block) message(ring string) []byte {
 
 func (b *block) sign(ks *keyring.Keyset, ring string) error {
 	b.version = ks.Primary()
-	m, err := mac(ks, b.version, labelTreeBlock)
+	m, err := ks.MAC(b.version, labelTreeBlock)
 	if err != nil {
 		return err
 	}
@@ -84,7 +95,10 @@ func (b *block) sign(ks *keyring.Keyset, ring string) error {
 
 // open verifies the block and returns its leaves.
 func (b *block) open(ks *keyring.Keyset, ring string) ([][]byte, error) {
-	m, err := mac(ks, b.version, labelTreeBlock)
+	if b.inside {
+		return splitLeaves(b.leaves)
+	}
+	m, err := ks.MAC(b.version, labelTreeBlock)
 	if err != nil {
 		return nil, err
 	}

@@ -48,8 +48,11 @@ type reference [16]byte
 // standing is enough to notice that an event of a subject is missing.
 type standing struct {
 	events int
+	seq    uint64 // of the last
 	last   [sha256.Size]byte
 }
+
+func (s standing) with(e *event) standing { return standing{s.events + 1, e.seq, e.mac} }
 
 // event is one stored link.
 type event struct {
@@ -74,15 +77,18 @@ var errMoved = errors.New("the chain has grown")
 // OpenChain opens the chain of ring in db and verifies every link, and that it
 // reaches as far as [Chain.Anchor] last told the ring's journal.
 func OpenChain(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Chain, error) {
-	c := &Chain{ring: ring, store: &memoryChain{}, subjects: map[reference]standing{}}
-	if db != nil {
-		s, err := newSQLChain(ctx, db)
-		if err != nil {
-			return nil, err
-		}
-		c.store = s
+	if db == nil {
+		return chainOver(ctx, ring, &memoryChain{}, false)
 	}
-	c.anchored = db != nil
+	s, err := newSQLChain(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	return chainOver(ctx, ring, s, true)
+}
+
+func chainOver(ctx context.Context, ring *keyring.Ring, store chainStore, anchored bool) (*Chain, error) {
+	c := &Chain{ring: ring, store: store, anchored: anchored, subjects: map[reference]standing{}}
 	if err := c.Refresh(ctx); err != nil {
 		return nil, err
 	}
@@ -171,22 +177,36 @@ func (c *Chain) Refresh(ctx context.Context) error {
 }
 
 func (c *Chain) of(ctx context.Context, subject string) ([][]byte, error) {
-	if err := c.catchUp(ctx); err != nil {
-		return nil, err
-	}
-	ks, err := c.ring.Keyset(ctx, ChainKeyset)
-	if err != nil {
-		return nil, err
-	}
-	refs, err := c.references(ks, subject)
+	ks, refs, err := c.refs(ctx, subject)
 	if err != nil || len(refs) == 0 {
 		return nil, err
 	}
+	events, err := c.events(ctx, ks, refs)
+	if err != nil {
+		return nil, err
+	}
+	return c.openAll(ks, events)
+}
+
+// refs catches up and returns the subject's references.
+func (c *Chain) refs(ctx context.Context, subject string) (*keyring.Keyset, []reference, error) {
+	if err := c.catchUp(ctx); err != nil {
+		return nil, nil, err
+	}
+	ks, err := c.ring.Keyset(ctx, ChainKeyset)
+	if err != nil {
+		return nil, nil, err
+	}
+	refs, err := c.references(ks, subject)
+	return ks, refs, err
+}
+
+// events reads a subject's events: all that the verified chain has, each verified.
+func (c *Chain) events(ctx context.Context, ks *keyring.Keyset, refs []reference) ([]event, error) {
 	events, err := c.store.of(ctx, refs, uint64(len(c.macs))) // what came since is for the next read, which verifies it first
 	if err != nil {
 		return nil, err
 	}
-	bodies := make([][]byte, len(events))
 	found := map[reference]standing{}
 	for i := range events {
 		e := &events[i]
@@ -196,14 +216,21 @@ func (c *Chain) of(ctx context.Context, subject string) ([][]byte, error) {
 		if err := c.verify(ks, e); err != nil {
 			return nil, err
 		}
-		if bodies[i], err = c.open(ks, e); err != nil {
-			return nil, err
-		}
-		found[e.subject] = standing{found[e.subject].events + 1, e.mac}
+		found[e.subject] = found[e.subject].with(e)
 	}
 	for _, ref := range refs {
 		if found[ref] != c.subjects[ref] {
 			return nil, ErrTampered // an event of this subject is missing
+		}
+	}
+	return events, nil
+}
+
+func (c *Chain) openAll(ks *keyring.Keyset, events []event) (bodies [][]byte, err error) {
+	bodies = make([][]byte, len(events))
+	for i := range events {
+		if bodies[i], err = c.open(ks, &events[i]); err != nil {
+			return nil, err
 		}
 	}
 	return bodies, nil
@@ -275,7 +302,7 @@ func (c *Chain) takeIn(ctx context.Context, events []event) error {
 
 func (c *Chain) accept(e *event) {
 	c.macs = append(c.macs, e.mac)
-	c.subjects[e.subject] = standing{c.subjects[e.subject].events + 1, e.mac}
+	c.subjects[e.subject] = c.subjects[e.subject].with(e)
 }
 
 func (c *Chain) seal(ctx context.Context, subject string, body []byte) (event, error) {
@@ -288,12 +315,12 @@ func (c *Chain) seal(ctx context.Context, subject string, body []byte) (event, e
 	if e.subject, err = refer(ks, e.version, subject); err != nil {
 		return event{}, err
 	}
-	aead, err := sealer(ks, e.version, labelChainSeal)
+	aead, err := ks.Sealer(e.version, labelChainSeal)
 	if err != nil {
 		return event{}, err
 	}
 	e.body = secret.SealRandom(aead, nil, Pad(bytes.Clone(body)), e.bound(c.ring.ID()))
-	m, err := mac(ks, e.version, labelChainLink)
+	m, err := ks.MAC(e.version, labelChainLink)
 	if err != nil {
 		return event{}, err
 	}
@@ -302,7 +329,7 @@ func (c *Chain) seal(ctx context.Context, subject string, body []byte) (event, e
 }
 
 func (c *Chain) open(ks *keyring.Keyset, e *event) ([]byte, error) {
-	aead, err := sealer(ks, e.version, labelChainSeal)
+	aead, err := ks.Sealer(e.version, labelChainSeal)
 	if err != nil {
 		return nil, err
 	}
@@ -314,7 +341,7 @@ func (c *Chain) open(ks *keyring.Keyset, e *event) ([]byte, error) {
 }
 
 func (c *Chain) verify(ks *keyring.Keyset, e *event) error {
-	m, err := mac(ks, e.version, labelChainLink)
+	m, err := ks.MAC(e.version, labelChainLink)
 	if err != nil {
 		return err
 	}
@@ -340,26 +367,10 @@ func (e *event) message(ring string) []byte {
 }
 
 func refer(ks *keyring.Keyset, v uint32, subject string) (reference, error) {
-	m, err := mac(ks, v, labelChainSubject)
+	m, err := ks.MAC(v, labelChainSubject)
 	if err != nil {
 		return reference{}, err
 	}
 	sum := secret.Sum(m, []byte(subject))
 	return reference(sum[:16]), nil
-}
-
-func sealer(ks *keyring.Keyset, v uint32, label string) (secret.AEAD, error) {
-	k, err := ks.Derive(v, label)
-	if err != nil {
-		return secret.AEAD{}, err
-	}
-	return secret.NewAEAD(k)
-}
-
-func mac(ks *keyring.Keyset, v uint32, label string) (secret.MAC, error) {
-	k, err := ks.Derive(v, label)
-	if err != nil {
-		return secret.MAC{}, err
-	}
-	return secret.NewMAC(k)
 }

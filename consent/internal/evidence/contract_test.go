@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/rahasia/rahasia/internal/pgtest"
+	"github.com/rahasia/rahasia/keyring"
 )
 
 // server is the PostgreSQL of this package's tests.
@@ -18,10 +20,39 @@ var server pgtest.Shared
 
 func TestMain(m *testing.M) { os.Exit(server.Run(m)) }
 
-// everywhere runs a test over a database of each kind, and in memory: nil.
-func everywhere(t *testing.T, f func(t *testing.T, db *sql.DB)) {
-	t.Run("memory", func(t *testing.T) { f(t, nil) })
-	databases(t, f)
+// place is where a chain or a tree is kept; the zero place is memory.
+type place struct {
+	db  *sql.DB
+	dir string
+}
+
+func (p place) lasts() bool { return p != place{} }
+
+func (p place) chain(t testing.TB, ring *keyring.Ring) *Chain {
+	t.Helper()
+	if p.dir == "" {
+		return openChain(t, ring, p.db)
+	}
+	c, err := OpenChainDir(ctx, ring, p.dir)
+	require.NoError(t, err)
+	return c
+}
+
+func (p place) tree(t testing.TB, ring *keyring.Ring) *Tree {
+	t.Helper()
+	if p.dir == "" {
+		return openTree(t, ring, p.db)
+	}
+	tree, err := OpenTreeDir(ctx, ring, p.dir)
+	require.NoError(t, err)
+	return tree
+}
+
+// everywhere runs a test over a database of each kind, in a folder, and in memory.
+func everywhere(t *testing.T, f func(t *testing.T, p place)) {
+	t.Run("memory", func(t *testing.T) { f(t, place{}) })
+	t.Run("dir", func(t *testing.T) { f(t, place{dir: filepath.Join(t.TempDir(), "evidence")}) })
+	databases(t, func(t *testing.T, db *sql.DB) { f(t, place{db: db}) })
 }
 
 func databases(t *testing.T, f func(t *testing.T, db *sql.DB)) {
@@ -31,9 +62,9 @@ func databases(t *testing.T, f func(t *testing.T, db *sql.DB)) {
 
 // TestContractChain: what a chain promises, wherever it is kept.
 func TestContractChain(t *testing.T) {
-	everywhere(t, func(t *testing.T, db *sql.DB) {
+	everywhere(t, func(t *testing.T, p place) {
 		ring := newRing(t)
-		c := openChain(t, ring, db)
+		c := p.chain(t, ring)
 		for i := range 6 {
 			require.NoError(t, c.Append(ctx, fmt.Sprint("p", i%2), fmt.Append(nil, i), agree))
 		}
@@ -41,8 +72,8 @@ func TestContractChain(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, c.Append(ctx, "p1", []byte("7"), agree))
 		again := c
-		if db != nil {
-			again = openChain(t, ring, db)
+		if p.lasts() {
+			again = p.chain(t, ring)
 		}
 		for _, c := range []*Chain{c, again} {
 			got, err := c.Of(ctx, "p1")
@@ -66,11 +97,11 @@ func TestContractChain(t *testing.T) {
 // TestContractChainConcurrent: several openings append at once; every event is
 // there once, and each check saw all events of its subject before its own.
 func TestContractChainConcurrent(t *testing.T) {
-	everywhere(t, func(t *testing.T, db *sql.DB) {
+	everywhere(t, func(t *testing.T, p place) {
 		ring := newRing(t)
-		chains := []*Chain{openChain(t, ring, db)}
-		if db != nil {
-			chains = append(chains, openChain(t, ring, db), openChain(t, ring, db))
+		chains := []*Chain{p.chain(t, ring)}
+		if p.lasts() {
+			chains = append(chains, p.chain(t, ring), p.chain(t, ring))
 		}
 		var wg sync.WaitGroup
 		for i := range 6 {
@@ -98,17 +129,17 @@ func TestContractChainConcurrent(t *testing.T) {
 
 // TestContractTree: what a tree promises, wherever it is kept.
 func TestContractTree(t *testing.T) {
-	everywhere(t, func(t *testing.T, db *sql.DB) {
+	everywhere(t, func(t *testing.T, p place) {
 		ring := newRing(t)
-		tree := openTree(t, ring, db)
+		tree := p.tree(t, ring)
 		empty, err := tree.Checkpoint(ctx)
 		require.NoError(t, err)
 		require.Nil(t, empty)
 		for i := range 70 {
 			require.NoError(t, tree.Append(ctx, fmt.Append(nil, 2*i), fmt.Append(nil, 2*i+1)))
 		}
-		if db != nil {
-			tree = openTree(t, ring, db)
+		if p.lasts() {
+			tree = p.tree(t, ring)
 		}
 		want := 0
 		n, err := tree.Verify(ctx, func(leaf []byte) error {

@@ -3,7 +3,8 @@
 // It knows nothing about what events and leaves say.
 //
 // Both live in a SQLite or PostgreSQL database, whose tables are made where they
-// are missing, or in memory, where the database given is nil.
+// are missing, in the files of a folder, or in memory, where the database given
+// is nil.
 package evidence
 
 import "errors"

@@ -2,8 +2,11 @@ package evidence
 
 import (
 	"errors"
+	"fmt"
 
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/rahasia/rahasia/keyring"
 )
 
 // grown fills in what a step writes: places, hashes, and the signed head.
@@ -13,7 +16,7 @@ func (t *Tree) grown(keys *treeKeys, v treeView, g *growth, known []tlog.Tree) (
 	if err != nil {
 		return next, err
 	}
-	r := &growing{old: t.step.edge, first: tlog.StoredHashCount(now.N)}
+	r := &growing{old: t.step.edge, first: tlog.StoredHashCount(now.N), added: make([]tlog.Hash, 0, 2*len(g.blocks))}
 	next.N = now.N
 	for i := range g.blocks {
 		b := &g.blocks[i]
@@ -23,11 +26,10 @@ func (t *Tree) grown(keys *treeKeys, v treeView, g *growth, known []tlog.Tree) (
 			return next, err
 		}
 		for _, leaf := range leaves {
-			h, err := tlog.StoredHashes(next.N, leaf, r)
-			if err != nil {
+			if err := r.add(next.N, leaf); err != nil {
 				return next, err
 			}
-			r.added, next.N = append(r.added, h...), next.N+1
+			next.N++
 		}
 	}
 	r.edge = map[int64]tlog.Hash{}
@@ -47,7 +49,7 @@ func (t *Tree) soundHead(keys *treeKeys, v treeView, now state, known []tlog.Tre
 	if len(known) > 1 {
 		anchor = known[1]
 	}
-	if s := &t.step; s.note != nil && string(s.note) == string(now.note) && s.head.N == now.size && !now.beyond && s.held == anchor && seen.N <= s.head.N {
+	if s := &t.step; s.note != nil && string(s.note) == string(now.note) && s.placed == now.placed && s.head.N == now.size && !now.beyond && s.held == anchor && seen.N <= s.head.N {
 		return s.head, nil
 	}
 	r := &growing{under: v, edge: map[int64]tlog.Hash{}}
@@ -55,11 +57,34 @@ func (t *Tree) soundHead(keys *treeKeys, v treeView, now state, known []tlog.Tre
 	if err == nil {
 		err = holds(v, head, known...)
 	}
+	if err == nil && now.placed != (placed{}) {
+		err = t.endHolds(v, keys.of, now)
+	}
 	if err != nil {
 		return head, err
 	}
 	t.step.edge, t.step.held = r.edge, anchor
 	return head, nil
+}
+
+// endHolds checks that the last block with a place is the one at the end of the
+// tree, for where it ends the next begin.
+func (t *Tree) endHolds(v treeView, ks *keyring.Keyset, now state) error {
+	err := fmt.Errorf("the end of the tree: %w", ErrTampered)
+	if now.size == 0 {
+		return err
+	}
+	if failed := v.placed(now.size-1, now.size, func(b *block) error {
+		leaves, open := b.open(ks, t.ring.ID())
+		if open != nil || b.id != now.placed.id || b.first+int64(len(leaves)) != now.size {
+			return ErrTampered
+		}
+		err = t.inTree(v, ks, b)
+		return err
+	}); failed != nil {
+		return failed
+	}
+	return err
 }
 
 // growing reads the hashes of a tree whose newest ones are not stored yet, and
@@ -87,17 +112,39 @@ func (g *growing) ReadHashes(indexes []int64) (out []tlog.Hash, err error) {
 	return out, err
 }
 
-func (g *growing) read(indexes []int64) ([]tlog.Hash, error) {
-	out := make([]tlog.Hash, len(indexes))
+func (g *growing) read(indexes []int64) (out []tlog.Hash, err error) {
+	out = make([]tlog.Hash, len(indexes))
 	for i, x := range indexes {
-		h, ok := g.old[x]
-		if n := x - g.first; n >= 0 && n < int64(len(g.added)) {
-			h, ok = g.added[n], true
+		if out[i], err = g.at(x); err != nil {
+			return nil, err
 		}
-		if !ok {
-			return nil, errors.New("no such hash")
-		}
-		out[i] = h
 	}
 	return out, nil
+}
+
+func (g *growing) at(x int64) (tlog.Hash, error) {
+	if n := x - g.first; n >= 0 && n < int64(len(g.added)) {
+		return g.added[n], nil
+	}
+	h, ok := g.old[x]
+	if !ok {
+		return h, errors.New("no such hash")
+	}
+	return h, nil
+}
+
+// add adds the hashes that leaf n completes, as tlog.StoredHashes returns them: its
+// own, and that of every perfect tree which ends with it.
+func (g *growing) add(n int64, leaf []byte) error {
+	h := tlog.RecordHash(leaf)
+	g.added = append(g.added, h)
+	for level := 0; n>>level&1 == 1; level++ {
+		left, err := g.at(tlog.StoredHashIndex(level, n>>level-1))
+		if err != nil {
+			return err
+		}
+		h = tlog.NodeHash(left, h)
+		g.added = append(g.added, h)
+	}
+	return nil
 }

@@ -40,10 +40,13 @@ func TestProcesses(t *testing.T) {
 		child(t, strings.Split(order, "\n"))
 		return
 	}
-	for _, dialect := range []string{"sqlite", "postgres"} {
+	for _, dialect := range []string{"sqlite", "postgres", "dir"} {
 		t.Run(dialect, func(t *testing.T) {
 			dir := t.TempDir()
 			place := filepath.Join(dir, "log.db")
+			if dialect == "dir" {
+				place = filepath.Join(dir, "log.dir")
+			}
 			if dialect == "postgres" {
 				place = server.Start(t).Database(t)
 			}
@@ -65,7 +68,7 @@ func TestProcesses(t *testing.T) {
 			if t.Failed() {
 				return
 			}
-			tree := openTree(t, sharedRing(t, dir), openPlace(t, place))
+			tree := treeAt(t, sharedRing(t, dir), place)
 			times := map[string]int{}
 			n, err := tree.Verify(ctx, func(leaf []byte) error {
 				times[string(leaf)]++
@@ -88,6 +91,13 @@ func TestProcesses(t *testing.T) {
 			t.Logf("%d told, %d in the tree, %v", told, n, time.Since(began))
 		})
 	}
+}
+
+func treeAt(t testing.TB, ring *keyring.Ring, at string) *Tree {
+	if strings.HasSuffix(at, ".dir") {
+		return place{dir: at}.tree(t, ring)
+	}
+	return openTree(t, ring, openPlace(t, at))
 }
 
 func openPlace(t testing.TB, place string) *sql.DB {
@@ -124,7 +134,7 @@ func sharedRing(t testing.TB, dir string) *keyring.Ring {
 
 func child(t *testing.T, order []string) {
 	number, dir, place := order[0], order[1], order[2]
-	tree := openTree(t, sharedRing(t, dir), openPlace(t, place))
+	tree := treeAt(t, sharedRing(t, dir), place)
 	if number == "0" {
 		tree.store = &suicidal{treeStore: tree.store}
 	}

@@ -329,24 +329,15 @@ func (t *Tree) Consistent(ctx context.Context, older, newer []byte) (hashes []tl
 // CheckConsistent verifies what Consistent returned, under verifier keys of one
 // log.
 func CheckConsistent(verifierKeys []string, older, newer []byte, hashes []tlog.Hash) error {
-	var all []note.Verifier
-	for _, key := range verifierKeys {
-		v, err := note.NewVerifier(key)
-		if err != nil {
-			return ErrTampered
-		}
-		if all = append(all, v); v.Name() != all[0].Name() {
-			return ErrTampered
-		}
-	}
-	if len(all) == 0 {
-		return ErrTampered
-	}
-	from, err := openCheckpoint(older, all[0].Name(), note.VerifierList(all...))
+	origin, keys, err := verifiersOf(verifierKeys)
 	if err != nil {
 		return err
 	}
-	to, err := openCheckpoint(newer, all[0].Name(), note.VerifierList(all...))
+	from, err := openCheckpoint(older, origin, keys)
+	if err != nil {
+		return err
+	}
+	to, err := openCheckpoint(newer, origin, keys)
 	if err != nil {
 		return err
 	}

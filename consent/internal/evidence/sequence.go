@@ -21,6 +21,8 @@ type sequencer struct {
 	note  []byte
 	held  tlog.Tree           // the newest anchor that head was found to hold
 	edge  map[int64]tlog.Hash // the stored hashes that head, and what comes next, is made of
+
+	placed placed // with head
 }
 
 // failure is what keeps this process's blocks from getting their places.
@@ -59,13 +61,20 @@ func (t *Tree) refusal() error {
 func (t *Tree) tend(blocks []block) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i := range blocks {
-		t.own[blocks[i].id] = struct{}{}
-	}
-	if !t.tending && (!t.inMemory || len(t.own) >= maxOwn/2) { // in memory mostly whoever reads does it
+	n := t.mine(blocks)
+	if !t.tending && (!t.inMemory || n >= maxOwn/2) { // in memory mostly whoever reads does it, or hold
 		t.tending = true
 		go t.seeTo()
 	}
+}
+
+// mine notes blocks that this process wrote, and returns how many of its own are
+// without a place. t.mu is held.
+func (t *Tree) mine(blocks []block) int {
+	for i := range blocks {
+		t.own[blocks[i].id] = struct{}{}
+	}
+	return len(t.own)
 }
 
 // room waits until not too many blocks of this process are without a place.
@@ -98,7 +107,7 @@ func (t *Tree) seeTo() {
 			t.mu.Unlock()
 			return
 		}
-		more := t.inMemory && len(t.own) >= stepBlocks
+		more := t.inMemory && len(t.own) >= t.stepBlocks()
 		t.mu.Unlock()
 		wait := stepPause
 		if err != nil {
@@ -215,7 +224,8 @@ func (t *Tree) takeStep(ctx context.Context) (busy bool, err error) {
 		if err != nil {
 			return err
 		}
-		blocks, err := v.unplaced(stepBlocks + 1)
+		most := t.stepBlocks()
+		blocks, err := v.unplaced(most + 1)
 		if err != nil {
 			return err
 		}
@@ -230,7 +240,7 @@ func (t *Tree) takeStep(ctx context.Context) (busy bool, err error) {
 		if busy = now.held && now.epoch != t.step.epoch; busy {
 			return nil
 		}
-		g = &growth{old: now, mine: now.held, blocks: blocks[:min(len(blocks), stepBlocks)], keep: len(blocks) > stepBlocks}
+		g = &growth{old: now, mine: now.held, blocks: blocks[:min(len(blocks), most)], keep: len(blocks) > most}
 		next, err = t.grown(keys, v, g, known)
 		return err
 	})
@@ -246,13 +256,23 @@ func (t *Tree) takeStep(ctx context.Context) (busy bool, err error) {
 	return false, nil
 }
 
+// stepBlocks is how many blocks a step takes at most: in memory, where nobody waits
+// for the lease, as many as wait when a step is begun, for a signature costs more
+// than all else in it.
+func (t *Tree) stepBlocks() int {
+	if t.inMemory {
+		return maxOwn / 2
+	}
+	return stepBlocks
+}
+
 // stepped remembers a step that is done. t.turn is held.
 func (t *Tree) stepped(g *growth, next tlog.Tree) {
 	t.step.epoch = g.old.epoch
 	if !g.mine {
 		t.step.epoch++
 	}
-	t.step.head, t.step.note = next, g.note
+	t.step.head, t.step.note, t.step.placed = next, g.note, g.placed
 	t.saw(next)
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -56,9 +56,9 @@ func (stuck) grow(context.Context, *growth) error { return errStuck }
 // TestLateCommit: a block whose id is lower than those that have places already
 // gets one all the same.
 func TestLateCommit(t *testing.T) {
-	everywhere(t, func(t *testing.T, db *sql.DB) {
+	everywhere(t, func(t *testing.T, p place) {
 		ring := newRing(t)
-		tree := openTree(t, ring, db)
+		tree := p.tree(t, ring)
 		require.NoError(t, tree.Append(ctx, []byte("a")))
 		require.NoError(t, tree.settle(ctx))
 		ks, err := ring.Keyset(ctx, TreeKeyset)
@@ -67,9 +67,14 @@ func TestLateCommit(t *testing.T) {
 		late[0].id = 1
 		require.NoError(t, late[0].sign(ks, ring.ID()))
 		require.NoError(t, tree.store.queue(ctx, late, 1))
-		if db != nil {
-			require.ErrorIs(t, tree.store.queue(ctx, late, 1), errTaken)
+		if p.lasts() {
 			require.ErrorIs(t, tree.store.queue(ctx, []block{{id: 2}}, 99), errShorter)
+		}
+		if p.db != nil {
+			require.ErrorIs(t, tree.store.queue(ctx, late, 1), errTaken)
+		}
+		if p.dir != "" { // where blocks lie in their order
+			require.Greater(t, late[0].id, int64(1))
 		}
 		require.NoError(t, tree.Last(ctx, func(leaf []byte) error {
 			require.Equal(t, "late", string(leaf))

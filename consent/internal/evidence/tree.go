@@ -52,14 +52,18 @@ type batch struct {
 // hashes, and hold what [Tree.Anchor] last told the ring's journal; [Tree.Verify]
 // goes through the leaves as well.
 func OpenTree(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Tree, error) {
-	t := &Tree{ring: ring, store: &memoryTree{}, own: map[int64]struct{}{}, inMemory: db == nil}
-	if db != nil {
-		s, err := newSQLTree(ctx, db)
-		if err != nil {
-			return nil, err
-		}
-		t.store = s
+	if db == nil {
+		return treeOver(ctx, ring, &memoryTree{}, true)
 	}
+	s, err := newSQLTree(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	return treeOver(ctx, ring, s, false)
+}
+
+func treeOver(ctx context.Context, ring *keyring.Ring, store treeStore, inMemory bool) (*Tree, error) {
+	t := &Tree{ring: ring, store: store, own: map[int64]struct{}{}, inMemory: inMemory}
 	if err := t.checked(ctx, func(treeView, tlog.Tree) error { return nil }); err != nil {
 		return nil, err
 	}
@@ -164,6 +168,9 @@ func (t *Tree) Append(ctx context.Context, leaves ...[]byte) error {
 	if err := t.refusal(); err != nil {
 		return err
 	}
+	if m, ok := t.store.(*memoryTree); ok {
+		return t.hold(ctx, m, leaves)
+	}
 	t.mu.Lock()
 	b, leads := t.waiting, false
 	if b == nil {
@@ -233,6 +240,7 @@ func (t *Tree) write(ctx context.Context, leaves [][]byte) error {
 		case err != nil:
 			return err
 		}
+		t.lastID = max(t.lastID, blocks[len(blocks)-1].id)
 		t.tend(blocks)
 		return nil
 	}

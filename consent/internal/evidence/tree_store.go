@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sort"
 	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -13,7 +14,7 @@ import (
 type treeStore interface {
 	// queue makes blocks durable that have no place yet, all or none. It returns
 	// errTaken where an id is taken, and errShorter where the tree has fewer
-	// leaves than size.
+	// leaves than size. It may give the blocks other ids and sign them anew.
 	queue(ctx context.Context, blocks []block, size int64) error
 	// view runs f on one state.
 	view(ctx context.Context, f func(treeView) error) error
@@ -27,7 +28,7 @@ type treeView interface {
 	tlog.HashReader
 	state() (state, error)
 	placed(from, to int64, each func(*block) error) error // those with leaves in [from, to), by place
-	unplaced(most int) ([]block, error)                   // by id
+	unplaced(most int) ([]block, error)                   // by id, or in the order that they came
 	byID(ids []int64) ([]block, error)                    // those that there are
 	newestUnplaced() (id int64, err error)                // 0 where there is none
 }
@@ -39,6 +40,15 @@ type state struct {
 	held   bool   // the lease has not run out
 	beyond bool   // a block claims a place that the tree does not have
 	note   []byte // signed; nil for an empty tree
+	placed placed // where the store keeps blocks in their order
+}
+
+// placed is what a store that keeps blocks in their order knows of those that
+// have places: all others come after them.
+type placed struct {
+	blocks int64 // how many
+	end    int64 // where the last ends
+	id     int64 // its id
 }
 
 // growth is what one step of a sequencer writes.
@@ -50,7 +60,8 @@ type growth struct {
 	at     int64   // stored index of the first hash
 	hashes []tlog.Hash
 	note   []byte
-	keep   bool // the lease, for more is waiting
+	keep   bool   // the lease, for more is waiting
+	placed placed // set by grow, as state has it from then on
 }
 
 var (
@@ -61,9 +72,9 @@ var (
 // memoryTree keeps the log in memory, for one process, which needs no lease.
 type memoryTree struct {
 	mu      sync.RWMutex
-	blocks  []block // placed, in order
+	blocks  pages[block] // placed, in order
 	waiting []block
-	hashes  []tlog.Hash
+	hashes  pages[tlog.Hash]
 	now     state
 }
 
@@ -89,8 +100,9 @@ func (m *memoryTree) grow(_ context.Context, g *growth) error {
 	if g.old.size != m.now.size || len(g.blocks) > len(m.waiting) {
 		return errMoved
 	}
-	m.waiting = m.waiting[len(g.blocks):]
-	m.blocks, m.hashes = append(m.blocks, g.blocks...), append(m.hashes, g.hashes...)
+	m.waiting = slices.Delete(m.waiting, 0, len(g.blocks))
+	m.blocks.append(g.blocks)
+	m.hashes.append(g.hashes)
 	m.now = state{size: g.size, note: g.note}
 	return nil
 }
@@ -98,12 +110,9 @@ func (m *memoryTree) grow(_ context.Context, g *growth) error {
 func (m *memoryTree) state() (state, error) { return m.now, nil }
 
 func (m *memoryTree) placed(from, to int64, each func(*block) error) error {
-	i, found := slices.BinarySearchFunc(m.blocks, from, func(b block, at int64) int { return int(b.first - at) })
-	if !found && i > 0 {
-		i--
-	}
-	for ; i < len(m.blocks) && m.blocks[i].first < to; i++ {
-		if err := each(&m.blocks[i]); err != nil {
+	i := sort.Search(m.blocks.len(), func(i int) bool { return m.blocks.at(i).first > from }) - 1 // the last that begins there, or before
+	for i = max(i, 0); i < m.blocks.len() && m.blocks.at(i).first < to; i++ {
+		if err := each(m.blocks.at(i)); err != nil {
 			return err
 		}
 	}
@@ -115,11 +124,14 @@ func (m *memoryTree) unplaced(most int) ([]block, error) {
 }
 
 func (m *memoryTree) byID(ids []int64) (out []block, err error) {
-	for _, all := range [][]block{m.blocks, m.waiting} {
-		for i := range all {
-			if slices.Contains(ids, all[i].id) {
-				out = append(out, all[i])
-			}
+	for i := range m.blocks.len() {
+		if b := m.blocks.at(i); slices.Contains(ids, b.id) {
+			out = append(out, *b)
+		}
+	}
+	for i := range m.waiting {
+		if slices.Contains(ids, m.waiting[i].id) {
+			out = append(out, m.waiting[i])
 		}
 	}
 	return out, nil
@@ -135,10 +147,10 @@ func (m *memoryTree) newestUnplaced() (int64, error) {
 func (m *memoryTree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	out := make([]tlog.Hash, len(indexes))
 	for i, x := range indexes {
-		if x < 0 || x >= int64(len(m.hashes)) {
+		if x < 0 || x >= int64(m.hashes.len()) {
 			return nil, ErrTampered
 		}
-		out[i] = m.hashes[x]
+		out[i] = *m.hashes.at(int(x))
 	}
 	return out, nil
 }

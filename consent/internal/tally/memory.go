@@ -27,20 +27,30 @@ func (m *memory) count(ctx context.Context, who ID, now int64, choose func(stand
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sweep(now)
+	mine := m.of(who)
+	for _, what := range choose(mine.standing(now, whats)).admit {
+		mine.add(what, now)
+	}
+	return nil
+}
+
+// of returns what one who has reached.
+func (m *memory) of(who ID) *reached {
 	mine := m.all[who]
 	if mine == nil {
 		mine = &reached{map[ID]int64{}, map[int64]int{}}
 		m.all[who] = mine
 	}
-	did := choose(mine.standing(now, whats))
-	for _, what := range did.admit {
-		mine.what[what] = now
+	return mine
+}
+
+// add counts a thing in a step, and no longer in an earlier one.
+func (r *reached) add(what ID, now int64) {
+	if then, known := r.what[what]; known {
+		r.n[then]--
 	}
-	mine.n[now] += len(did.admit)
-	for then, n := range did.moved {
-		mine.n[then] -= n
-	}
-	return nil
+	r.what[what] = now
+	r.n[now]++
 }
 
 func (r *reached) standing(now int64, whats []ID) standing {

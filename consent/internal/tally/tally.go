@@ -4,7 +4,7 @@
 //
 // The counts live in an SQL database, SQLite or PostgreSQL, whose tables are
 // made where they are missing, refused where something was planted among them,
-// and shared by processes; or in memory. What is older than a day is deleted.
+// and shared by processes; in a folder's files, shared as well; or in memory. What is older than a day is deleted.
 package tally
 
 import (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rahasia/rahasia/consent/internal/tape"
 	"github.com/rahasia/rahasia/internal/pgtest"
 	"github.com/rahasia/rahasia/internal/sqldb"
 	"github.com/rahasia/rahasia/internal/sqlite"
@@ -50,6 +52,15 @@ func each(t *testing.T, test func(t *testing.T, first *Tally, another func() *Ta
 		},
 		"postgres": func(t *testing.T) *sql.DB { return pgtest.Open(t, server.Start(t).Database(t)) },
 	}
+	t.Run("dir", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "counts")
+		open := func() *Tally {
+			c, err := OpenDir(dir)
+			require.NoError(t, err)
+			return c
+		}
+		test(t, open(), open)
+	})
 	for name, open := range stores {
 		t.Run(name, func(t *testing.T) {
 			db := open(t)
@@ -188,8 +199,76 @@ func TestSweep(t *testing.T) {
 				require.NoError(t, s.db.QueryRow(`SELECT count(*) FROM `+table).Scan(&n))
 				require.Equal(t, 1, n, table)
 			}
+		case *dirStore:
+			require.Len(t, s.mem.all, 1, "this process has not looked since")
+			n, _ := count(t, c, id(2), ids(1, 1), noon.Add(25*time.Hour), nil)
+			require.Equal(t, 1, n)
+			require.Len(t, s.mem.all, 1)
+			require.Len(t, s.mem.all[id(2)].what, 2)
+			count(t, another(), id(3), ids(0, 1), noon.Add(49*time.Hour), nil)
+			files, err := fs.Glob(root(t, s), "guard.*")
+			require.NoError(t, err)
+			for _, f := range files {
+				require.NotContains(t, f, tapeName(dayOf(stepOf(noon))))
+			}
 		}
 	})
+}
+
+func root(t *testing.T, s *dirStore) fs.FS {
+	r, err := s.shared.Root()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = r.Close() })
+	return r.FS()
+}
+
+// TestDirDays: what was counted yesterday is a part of the day, also for a process
+// that begins at midnight.
+func TestDirDays(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "counts")
+	evening := time.Date(2026, 3, 2, 23, 50, 0, 0, time.UTC)
+	limit := &Limit{Hour: 10, Day: 12}
+	for i, at := range []time.Duration{0, 20 * time.Minute, 2 * time.Hour} {
+		c, err := OpenDir(dir)
+		require.NoError(t, err)
+		n, _ := count(t, c, id(1), ids(100*i, 8), evening.Add(at), limit)
+		require.Equal(t, []int{8, 2, 2}[i], n)
+	}
+	c, err := OpenDir(dir)
+	require.NoError(t, err)
+	n, _ := count(t, c, id(1), ids(500, 20), evening.Add(25*time.Hour), limit)
+	require.Equal(t, 10, n, "the first eight are over, and the hour has room")
+}
+
+// TestDirDamaged: counts that cannot be read are not taken for none.
+func TestDirDamaged(t *testing.T) {
+	for _, damage := range []string{"a byte", "cut", "gone", "a short record"} {
+		dir := filepath.Join(t.TempDir(), "counts")
+		c, err := OpenDir(dir)
+		require.NoError(t, err)
+		count(t, c, id(1), ids(0, 3), noon, nil)
+		path := filepath.Join(dir, tapeName(dayOf(stepOf(noon)))+"-0000000000000000")
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		switch damage {
+		case "a byte":
+			b[20] ^= 1
+			require.NoError(t, os.WriteFile(path, b, 0o600))
+		case "cut":
+			require.NoError(t, os.Truncate(path, int64(len(b)-1)))
+		case "gone":
+			require.NoError(t, os.Remove(path))
+		case "a short record":
+			d := c.store.(*dirStore).days[dayOf(stepOf(noon))]
+			require.NoError(t, d.tape.Alone(t.Context(), func(w *tape.Writer) error { return w.Append(make([]byte, 25)) }))
+		}
+		other, err := OpenDir(dir)
+		require.NoError(t, err)
+		_, err = other.Count(t.Context(), id(1), ids(0, 1), noon, nil)
+		require.ErrorIs(t, err, tape.ErrCorrupt, damage)
+	}
+	_, err := OpenDir(filepath.Join(t.TempDir(), "no", "parent"))
+	require.Error(t, err)
 }
 
 func TestFailures(t *testing.T) {

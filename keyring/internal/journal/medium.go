@@ -10,7 +10,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/rahasia/rahasia/keyring/internal/folder"
+	"github.com/rahasia/rahasia/internal/folder"
 )
 
 // Memory is a medium for tests. The zero value is empty.

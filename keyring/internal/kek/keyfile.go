@@ -10,9 +10,9 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/rahasia/rahasia/internal/folder"
 	"github.com/rahasia/rahasia/internal/lp"
 	"github.com/rahasia/rahasia/internal/secret"
-	"github.com/rahasia/rahasia/keyring/internal/folder"
 )
 
 // A key file is a prefix, 32 bytes in unpadded base64url, and a newline.

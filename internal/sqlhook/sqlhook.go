@@ -1,21 +1,29 @@
-package sqlstore_test
+// Package sqlhook opens databases whose driver calls a test before and after
+// each of its own calls: that is where a process can die, or a disk fail.
+package sqlhook
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 )
 
-// hook is called before each call of a database driver, so between any two
-// statements of a transaction, and, with the name after, once it is done. Its
-// error is the call's.
-type hook func(ctx context.Context, call string) error
+// Hook is called before each call of the driver, so between any two statements
+// of a transaction, with the statement, "prepare " and the statement, "begin",
+// "commit" or "row"; and with [After] before the same text once a statement or a
+// commit is done. Its error is the call's. Several goroutines may call it.
+type Hook func(ctx context.Context, call string) error
 
-const after = "after"
+// After stands before the call that is done.
+const After = "after "
+
+// Open opens the database at dsn by way of the driver d, as sql.Open does.
+func Open(d driver.Driver, dsn string, h Hook) *sql.DB { return sql.OpenDB(connector{d, dsn, h}) }
 
 type connector struct {
 	driver driver.Driver
 	dsn    string
-	hook   hook
+	hook   Hook
 }
 
 func (c connector) Driver() driver.Driver { return c.driver }
@@ -27,18 +35,18 @@ func (c connector) Connect(context.Context) (driver.Conn, error) {
 
 type conn struct {
 	driver.Conn
-	hook hook
+	hook Hook
 }
 
 // around does a call between its two hooks.
-func around[T any](ctx context.Context, h hook, call string, do func() (T, error)) (out T, err error) {
+func around[T any](ctx context.Context, h Hook, call string, do func() (T, error)) (out T, err error) {
 	if err := h(ctx, call); err != nil {
 		return out, err
 	}
 	if out, err = do(); err != nil {
 		return out, err
 	}
-	return out, h(ctx, after)
+	return out, h(ctx, After+call)
 }
 
 func (c conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
@@ -61,7 +69,7 @@ func (c conn) QueryContext(ctx context.Context, query string, args []driver.Name
 	if err != nil {
 		return nil, err
 	}
-	if err := c.hook(ctx, after); err != nil {
+	if err := c.hook(ctx, After+query); err != nil {
 		_ = inner.Close()
 		return nil, err
 	}
@@ -77,7 +85,7 @@ func (c conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, er
 
 type rows struct {
 	driver.Rows
-	hook hook
+	hook Hook
 }
 
 func (r rows) Next(dest []driver.Value) error {
@@ -89,7 +97,7 @@ func (r rows) Next(dest []driver.Value) error {
 
 type tx struct {
 	driver.Tx
-	hook hook
+	hook Hook
 }
 
 func (x tx) Commit() error {
