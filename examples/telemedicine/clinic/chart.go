@@ -3,6 +3,7 @@ package clinic
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"iter"
 	"slices"
@@ -20,7 +21,8 @@ type Chart struct {
 	Withheld  []consent.Withheld
 	Visits    []VisitView // newest first
 	Files     []FileView
-	Emergency bool // opened because of a justification
+	Emergency bool   // opened because of a justification
+	Revision  string // of the patient's row, for [Clinic.UpdatePatient]
 }
 
 // VisitView is a visit as far as it may be seen.
@@ -106,7 +108,7 @@ func (c *Clinic) chart(ctx context.Context, id string, req consent.Request) (*Ch
 	if err != nil {
 		return nil, err
 	}
-	chart := &Chart{Patient: Patient{ID: row.id, Branch: row.branch}, Emergency: req.Justification != ""}
+	chart := &Chart{Patient: Patient{ID: row.id, Branch: row.branch}, Emergency: req.Justification != "", Revision: revision(row.sealed)}
 	if chart.Withheld, err = c.openPatient(ctx, &chart.Patient, row.sealed, req); err != nil {
 		return nil, err
 	}
@@ -192,6 +194,16 @@ func (c *Clinic) patientRow(ctx context.Context, id string) (sealedRow, error) {
 		return sealedRow{}, err
 	}
 	return rows[0], nil
+}
+
+// revision names a sealed row as it is now: each sealing has an id, which whoever
+// holds the row can see.
+func revision(row envelope.Sealed) string {
+	header, err := envelope.Inspect(row)
+	if err != nil {
+		return ""
+	}
+	return hex.EncodeToString(header.SealID[:])
 }
 
 // EmergencyLasts is how long a justification opens a chart to who gave it.
