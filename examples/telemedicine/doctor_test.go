@@ -124,7 +124,7 @@ func TestBrowserDoctorFiles(t *testing.T) {
 		b.click(`.found a`)
 		chart := js[string](b, `location.pathname`)
 
-		b.click(`.files li a:has(.good)`)
+		b.click(`.files .ecg a`)
 		b.sees("ECG at rest", "25 mm/s", "0–10 s", "50–60 s")
 		first := js[string](b, `document.querySelector(".trace").getAttribute("points")`)
 		b.look("doctor-ecg")
@@ -136,14 +136,14 @@ func TestBrowserDoctorFiles(t *testing.T) {
 
 		// A PDF comes as nothing else, in a sandbox.
 		b.open(chart)
-		pdf := js[string](b, `document.querySelector(".files li a:has(.info)").getAttribute("href")`)
+		pdf := js[string](b, `document.querySelector(".files .pdf a").getAttribute("href")`)
 		require.Equal(t, "application/pdf|nosniff|sandbox; default-src 'none'; frame-ancestors 'none'|%PDF-|143710", js[string](b,
 			`fetch("`+pdf+`").then(async r => [...["content-type", "x-content-type-options", "content-security-policy"].map(h => r.headers.get(h)), ...(await r.arrayBuffer().then(a => [String.fromCharCode(...new Uint8Array(a).slice(0, 5)), a.byteLength]))].join("|"))`))
 
 		data, err := filepath.Abs("seed/data")
 		require.NoError(t, err)
 		b.unfold(`form[enctype]`)
-		b.upload(`form:has(.none, input[name=header])`, "Second ECG", map[string]string{"header": data + "/100_1min.hea", "content": data + "/100_1min.dat"})
+		b.upload(`form:has(input[name=header])`, "Second ECG", map[string]string{"header": data + "/100_1min.hea", "content": data + "/100_1min.dat"})
 		b.sees("Second ECG")
 		b.unfold(`form[enctype]`)
 		b.upload(`form[enctype]:not(:has(input[name=header]))`, "Laboratory", map[string]string{"content": data + "/CDA_with_Embedded_PDF.pdf"})
@@ -234,6 +234,15 @@ func TestBrowserDoctorGuard(t *testing.T) {
 	b.find("0810 0000 0103")
 	b.sees("Stopped by the guard")
 	b.look("doctor-guard")
+
+	b.fill(`textarea[name=justification]`, "Brought in by ambulance, unconscious")
+	b.click(`form[action="/doctor/search"] button`)
+	b.sees("Found: 1")
+	b.click(`.found a`)
+	b.sees("Opened in an emergency", "Consultations")
+	b.find("0810 0000 0104")
+	b.sees("Stopped by the guard") // that emergency was for one patient
+	b.find(allowsAll)
 	b.quiet()
 }
 

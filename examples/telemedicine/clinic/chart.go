@@ -46,8 +46,9 @@ type Why struct {
 // Find returns the patients who have an identifier: field is NIK or Phone. The
 // database is asked for tokens and never learns the identifier. Each patient who
 // is found is opened, and so counted and logged, as far as the consents allow;
-// one of whom nothing may be seen is there by id alone.
-func (c *Clinic) Find(ctx context.Context, u User, field, value string) ([]Found, error) {
+// one of whom nothing may be seen is there by id alone. Whom the guard has stopped
+// still finds somebody in an emergency.
+func (c *Clinic) Find(ctx context.Context, u User, field, value string, why Why) ([]Found, error) {
 	if err := u.must(Doctor); err != nil {
 		return nil, err
 	}
@@ -55,7 +56,7 @@ func (c *Clinic) Find(ctx context.Context, u User, field, value string) ([]Found
 	if columns == "" {
 		return nil, ErrInput
 	}
-	tokens, err := c.patients.Lookup(ctx, field, value, u.request(consent.Treatment))
+	tokens, err := c.patients.Lookup(ctx, field, value, c.treating(u, why))
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func (c *Clinic) Find(ctx context.Context, u User, field, value string) ([]Found
 		}
 		for _, r := range rows {
 			f := Found{Token: t, Patient: Patient{ID: r.id, Branch: r.branch}}
-			f.Withheld, err = c.openPatient(ctx, &f.Patient, r.sealed, c.treating(u, Why{FoundBy: t}))
+			f.Withheld, err = c.openPatient(ctx, &f.Patient, r.sealed, c.treating(u, Why{FoundBy: t, Justification: why.Justification}))
 			if f.Refused = (*consent.DeniedError)(nil); err != nil && !errors.As(err, &f.Refused) {
 				return nil, err
 			}

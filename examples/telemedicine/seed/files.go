@@ -26,7 +26,7 @@ func documents(ctx context.Context, c *clinic.Clinic, doctor clinic.User, p *cli
 		content []byte
 	}{
 		{clinic.File{Patient: p.ID, Name: "ECG at rest, one minute", Header: ecgHeader}, ecgSamples},
-		{clinic.File{Patient: p.ID, Name: "Letter of another hospital"}, document},
+		{clinic.File{Patient: p.ID, Name: "Advance directive"}, document},
 	}
 	for i := range all {
 		if err := c.AddFile(ctx, doctor, &all[i].File, bytes.NewReader(all[i].content), clinic.Why{}); err != nil {

@@ -38,6 +38,7 @@ type findPage struct {
 	Field, Value string
 	Bad          bool // Value has not the form of Field
 	Searched     bool
+	Stopped      bool // by the guard: what remains is an emergency
 	Found        []foundView
 }
 
@@ -56,16 +57,26 @@ func (s *Server) doctorSearch(w http.ResponseWriter, r *http.Request, u clinic.U
 		return err
 	}
 	page := findPage{Field: r.PostFormValue("field"), Value: strings.TrimSpace(r.PostFormValue("value"))}
-	found, err := s.clinic.Find(r.Context(), u, page.Field, page.Value)
+	why := clinic.Why{Justification: field(r, "justification")}
+	found, err := s.clinic.Find(r.Context(), u, page.Field, page.Value, why)
 	if format := (*pseudo.FormatError)(nil); errors.As(err, &format) {
 		page.Bad = true
 		return s.show(w, r, http.StatusUnprocessableEntity, "doctor-home", page)
+	}
+	if denied := (*consent.DeniedError)(nil); errors.As(err, &denied) && denied.Reason == consent.TooMany {
+		page.Stopped = true
+		return s.show(w, r, http.StatusTooManyRequests, "doctor-home", page)
 	}
 	if err != nil {
 		return err
 	}
 	page.Searched = true
 	for _, f := range found {
+		if why.Justification != "" {
+			if err := s.declare(r, f.Patient.ID, why.Justification); err != nil {
+				return err
+			}
+		}
 		page.Found = append(page.Found, foundView{f, reasons(f.Withheld), age(f.Patient.Born)})
 	}
 	return s.show(w, r, http.StatusOK, "doctor-home", page)

@@ -11,10 +11,14 @@ import (
 // drawing is a part of an ECG as an SVG draws it, in millimetres: 25 of them are
 // a second and 10 a millivolt, as on paper.
 type drawing struct {
-	Width, Height float64
+	Width, Height float64 // of the paper
 	Leads         []trace
 	Seconds       []mark
 }
+
+// Foot is where the seconds stand, below the paper, and Total how high all is.
+func (d drawing) Foot() float64  { return d.Height + 4 }
+func (d drawing) Total() float64 { return d.Height + mmSquare }
 
 type trace struct {
 	Name     string
@@ -38,7 +42,7 @@ const (
 
 // draw draws samples that begin at a second.
 func draw(h ecg.Header, second int, mv [ecg.Leads][]float64) drawing {
-	d := drawing{Width: mmLeft + onePart*mmSecond + 1}
+	d := drawing{Width: mmLeft + onePart*mmSecond + mmSquare}
 	for k, samples := range mv {
 		low, top := slices.Min(samples), slices.Max(samples)
 		// Each lead has as much room as it needs, in whole squares.

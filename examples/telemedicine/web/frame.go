@@ -109,6 +109,9 @@ func (v View) Day(t time.Time) string { return v.in(t, "2 Jan 2006") }
 // Time is Day with the time of day.
 func (v View) Time(t time.Time) string { return v.in(t, "2 Jan 2006, 15:04:05") }
 
+// Minute is Time without the seconds.
+func (v View) Minute(t time.Time) string { return v.in(t, "2 Jan 2006, 15:04") }
+
 func (v View) in(t time.Time, layout string) string {
 	if t.IsZero() {
 		return "–"
