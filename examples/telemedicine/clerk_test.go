@@ -16,6 +16,10 @@ func TestBrowserClerk(t *testing.T) {
 		b.sees("Nothing was sent yet")
 		b.click(`main a.button`)
 		b.look("clerk-register")
+		b.click(`.language button`)
+		b.sees("Apa yang diizinkan pasien")
+		b.picture("clerk-register-id")
+		b.click(`.language button`)
 
 		// What was entered wrongly is said where it stands, and the rest is kept.
 		b.expect("422")

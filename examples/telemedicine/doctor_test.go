@@ -190,6 +190,10 @@ func TestBrowserDoctorEmergency(t *testing.T) {
 		b.click(`.found a`)
 		b.sees("withheld", "no live consent covers this purpose and data", "It cannot wait?")
 		b.look("doctor-chart-withheld")
+		b.click(`.language button`)
+		b.sees("Konsultasi", "tidak ditampilkan")
+		b.picture("doctor-chart-withheld-id")
+		b.click(`.language button`)
 
 		// Another was never asked.
 		b.expect("403")
@@ -243,6 +247,7 @@ func TestBrowserDoctorGuard(t *testing.T) {
 	b.find("0810 0000 0104")
 	b.sees("Stopped by the guard") // that emergency was for one patient
 	b.find(allowsAll)
+	b.sees("Panji") // who was seen within the hour stays open
 	b.quiet()
 }
 

@@ -119,6 +119,29 @@ func TestUpdatePatient(t *testing.T) {
 	denied(t, err, consent.NoConsent)
 }
 
+// Of doctors who save at the same time one is taken and the others are told.
+func TestUpdatePatientAtOnce(t *testing.T) {
+	c := open(t)
+	id, _ := register(t, c, siti(), "treatment")
+	chart, err := c.Chart(t.Context(), ayu, id, clinic.Why{})
+	require.NoError(t, err)
+	ended := make(chan error)
+	for range 4 {
+		go func() {
+			ended <- c.UpdatePatient(t.Context(), ayu, &clinic.Patient{ID: id}, chart.Revision, clinic.Why{})
+		}()
+	}
+	taken := 0
+	for range 4 {
+		if err := <-ended; err == nil {
+			taken++
+		} else {
+			require.ErrorIs(t, err, clinic.ErrConflict)
+		}
+	}
+	require.Equal(t, 1, taken)
+}
+
 func other() *clinic.Patient {
 	p := siti()
 	p.NIK, p.Phone = "3171014312900002", "081200008888"

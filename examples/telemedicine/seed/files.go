@@ -19,14 +19,18 @@ var (
 	document []byte
 )
 
-// documents gives the first patient an ECG and a document.
-func documents(ctx context.Context, c *clinic.Clinic, doctor clinic.User, p *clinic.Patient, progress func(string, int, int)) error {
+// documents gives the first of the patients an ECG and a document.
+func documents(ctx context.Context, c *clinic.Clinic, doctor clinic.User, patients []*clinic.Patient, progress func(string, int, int)) error {
+	if len(patients) == 0 {
+		return nil
+	}
+	first := patients[0].ID
 	all := []struct {
 		clinic.File
 		content []byte
 	}{
-		{clinic.File{Patient: p.ID, Name: "ECG at rest, one minute", Header: ecgHeader}, ecgSamples},
-		{clinic.File{Patient: p.ID, Name: "Advance directive"}, document},
+		{clinic.File{Patient: first, Name: "ECG at rest, one minute", Header: ecgHeader}, ecgSamples},
+		{clinic.File{Patient: first, Name: "Advance directive"}, document},
 	}
 	for i := range all {
 		if err := c.AddFile(ctx, doctor, &all[i].File, bytes.NewReader(all[i].content), clinic.Why{}); err != nil {

@@ -95,7 +95,11 @@ func (s *Server) apiSearch(w http.ResponseWriter, r *http.Request, u clinic.User
 	if err := fromJSON(r, &in); err != nil {
 		return err
 	}
-	found, err := s.clinic.Find(r.Context(), u, in.Field, in.Value, clinic.Why{Justification: in.Justification})
+	why, err := inEmergency(in.Justification)
+	if err != nil {
+		return err
+	}
+	found, err := s.clinic.Find(r.Context(), u, in.Field, in.Value, why)
 	if err != nil {
 		return err
 	}

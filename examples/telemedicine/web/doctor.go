@@ -57,7 +57,10 @@ func (s *Server) doctorSearch(w http.ResponseWriter, r *http.Request, u clinic.U
 		return err
 	}
 	page := findPage{Field: r.PostFormValue("field"), Value: strings.TrimSpace(r.PostFormValue("value"))}
-	why := clinic.Why{Justification: field(r, "justification")}
+	why, err := inEmergency(field(r, "justification"))
+	if err != nil {
+		return err
+	}
 	found, err := s.clinic.Find(r.Context(), u, page.Field, page.Value, why)
 	if format := (*pseudo.FormatError)(nil); errors.As(err, &format) {
 		page.Bad = true
@@ -137,7 +140,7 @@ func (s *Server) doctorEmergency(w http.ResponseWriter, r *http.Request, _ clini
 	if err := posted(r); err != nil {
 		return err
 	}
-	if err := s.declare(r, r.PathValue("id"), r.PostFormValue("justification")); err != nil {
+	if err := s.declare(r, r.PathValue("id"), field(r, "justification")); err != nil {
 		return err
 	}
 	toChart(w, r)
@@ -147,13 +150,27 @@ func (s *Server) doctorEmergency(w http.ResponseWriter, r *http.Request, _ clini
 // declare notes an emergency in the session. What it opens, and to whom, the
 // clinic's policy decides each time that the chart is opened.
 func (s *Server) declare(r *http.Request, patient, justification string) error {
-	if justification = strings.TrimSpace(justification); len(justification) < 10 || len(justification) > 500 {
+	emergency, err := inEmergency(justification)
+	if err != nil {
+		return err
+	}
+	if emergency.Justification == "" {
 		return clinic.ErrInput
 	}
 	why, until := emergencyKeys(patient)
-	s.sessions.Put(r.Context(), why, justification)
+	s.sessions.Put(r.Context(), why, emergency.Justification)
 	s.sessions.Put(r.Context(), until, time.Now().Add(clinic.EmergencyLasts()).UnixMilli())
 	return nil
+}
+
+// inEmergency is the emergency that a justification declares; an empty one
+// declares none. It must say something to whoever reviews it.
+func inEmergency(justification string) (clinic.Why, error) {
+	justification = strings.TrimSpace(justification)
+	if n := len(justification); n > 0 && n < 10 || n > 500 {
+		return clinic.Why{}, clinic.ErrInput
+	}
+	return clinic.Why{Justification: justification}, nil
 }
 
 func (s *Server) doctorEmergencyEnd(w http.ResponseWriter, r *http.Request, _ clinic.User) error {

@@ -28,7 +28,7 @@ func (s *Server) doctorUpload(w http.ResponseWriter, r *http.Request, u clinic.U
 		}
 		return clinic.ErrInput
 	})
-	if err == nil && f.ID == "" {
+	if (err == nil && f.ID == "") || errors.Is(err, io.ErrUnexpectedEOF) { // a form without content, or one cut off
 		err = clinic.ErrInput
 	}
 	if errors.Is(err, clinic.ErrInput) {
