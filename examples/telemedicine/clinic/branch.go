@@ -157,10 +157,8 @@ func (b *Branch) Check(p *Patient, choices []string) ([]pseudo.Warning, error) {
 	if tooMany(p.Allergies) {
 		bad = append(bad, "allergies")
 	}
-	for _, key := range choices {
-		if _, ok := choiceOf(key); !ok {
-			bad = append(bad, "choices")
-		}
+	if slices.ContainsFunc(choices, func(key string) bool { _, ok := choiceOf(key); return !ok }) {
+		bad = append(bad, "choices")
 	}
 	if bad != nil {
 		return nil, &FieldsError{bad}
