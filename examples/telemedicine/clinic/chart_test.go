@@ -164,6 +164,14 @@ func TestGuard(t *testing.T) {
 	require.NoError(t, err, "who was seen within the hour stays open")
 	_, err = c.Chart(t.Context(), bima, second, clinic.Why{})
 	require.NoError(t, err, "another doctor is counted apart")
-	_, err = c.Chart(t.Context(), ayu, second, clinic.Why{Justification: "Brought in by ambulance"})
+	_, err = c.Find(t.Context(), ayu, "NIK", siti().NIK, clinic.Why{})
+	require.NoError(t, err, "searches are counted apart")
+	_, err = c.Find(t.Context(), ayu, "NIK", other().NIK, clinic.Why{})
+	denied(t, err, consent.TooMany)
+	why := clinic.Why{Justification: "Brought in by ambulance"}
+	found, err := c.Find(t.Context(), ayu, "NIK", other().NIK, why)
+	require.NoError(t, err)
+	require.Equal(t, "Siti Rekaan", found[0].Patient.Name)
+	_, err = c.Chart(t.Context(), ayu, second, why)
 	require.NoError(t, err)
 }
