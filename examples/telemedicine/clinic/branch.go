@@ -6,9 +6,9 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +47,20 @@ type Arrival struct {
 }
 
 // Portal is what a new patient signs in with. The password is shown once.
-type Portal struct{ Name, Password string }
+type Portal struct {
+	Name, Password string
+	Arrival        string // id of the registration
+}
+
+// FieldsError says which fields of a form are to be filled in anew, by their
+// names and never by what they hold. It is an [ErrInput].
+type FieldsError struct{ Fields []string }
+
+// Error names the fields.
+func (e *FieldsError) Error() string { return ErrInput.Error() + ": " + strings.Join(e.Fields, ", ") }
+
+// Is reports whether target is ErrInput.
+func (e *FieldsError) Is(target error) bool { return target == ErrInput }
 
 // openBranch enrols the branch the first time, and opens its intake.
 func (c *Clinic) openBranch(ctx context.Context) error {
@@ -79,10 +92,9 @@ func (c *Clinic) openBranch(ctx context.Context) error {
 
 // Register seals a new patient, with what the patient chose, for the clinic, and
 // makes the account with which the patient signs in. It gives p its id and
-// branch. What is entered is checked first: a number that is none is a
-// [*pseudo.FormatError], which does not repeat it.
+// branch. What is entered is checked first, as [Branch.Check] does.
 func (b *Branch) Register(ctx context.Context, p *Patient, choices []string) (Portal, error) {
-	if err := b.check(p, choices); err != nil {
+	if _, err := b.Check(p, choices); err != nil {
 		return Portal{}, err
 	}
 	p.ID, p.Branch = envelope.NewID(), b.name
@@ -98,7 +110,7 @@ func (b *Branch) Register(ctx context.Context, p *Patient, choices []string) (Po
 	if err != nil {
 		return Portal{}, err
 	}
-	portal := Portal{"p-" + strings.ToLower(rand.Text()[:8]), rand.Text()[:16]}
+	portal := Portal{Name: "p-" + strings.ToLower(rand.Text()[:8]), Password: rand.Text()[:16], Arrival: envelope.NewID()}
 	if err := b.send(ctx, p.ID, record, chosen, portal); err != nil {
 		return Portal{}, err
 	}
@@ -112,28 +124,52 @@ func (b *Branch) Register(ctx context.Context, p *Patient, choices []string) (Po
 // noticeVersion is that of the privacy notice which the pages show.
 const noticeVersion = "2026-11"
 
-// check refuses what the clinic would refuse later, while somebody is there who
-// can ask the patient again.
-func (b *Branch) check(p *Patient, choices []string) error {
-	var err error
-	if p.NIK, err = pseudo.NIK.Normalize(p.NIK); err != nil {
-		return err
-	}
-	if p.Phone, err = pseudo.Phone.Normalize(p.Phone); err != nil {
-		return err
-	}
-	if _, err := pseudo.Name.Normalize(p.Name); err != nil {
-		return err
-	}
-	if p.Born.IsZero() || p.Born.After(b.now()) || (p.Sex != "male" && p.Sex != "female") {
-		return fmt.Errorf("%w: birth date or sex", ErrInput)
-	}
-	for _, key := range choices {
-		if _, ok := choiceOf(key); !ok {
-			return fmt.Errorf("%w: choice", ErrInput)
+// Check refuses what the clinic would refuse later, with a [*FieldsError], while
+// somebody is there who can ask the patient again. It writes numbers and name in
+// their one form, and returns what is unusual about the NIK: no reason to refuse
+// anybody, for true records are full of it.
+func (b *Branch) Check(p *Patient, choices []string) ([]pseudo.Warning, error) {
+	var bad []string
+	for _, f := range []struct {
+		name  string
+		kind  pseudo.Kind
+		value *string
+	}{{"nik", pseudo.NIK, &p.NIK}, {"phone", pseudo.Phone, &p.Phone}} {
+		value, err := f.kind.Normalize(*f.value)
+		if err != nil {
+			bad = append(bad, f.name)
+			continue
 		}
+		*f.value = value
 	}
-	return nil
+	if p.Name = strings.Join(strings.Fields(p.Name), " "); p.Name == "" || len(p.Name) > 200 {
+		bad = append(bad, "name")
+	}
+	if p.Born.IsZero() || p.Born.After(b.now()) || p.Born.Year() < 1900 {
+		bad = append(bad, "born")
+	}
+	if p.Sex != "male" && p.Sex != "female" {
+		bad = append(bad, "sex")
+	}
+	if p.Address = strings.TrimSpace(p.Address); p.Address == "" || len(p.Address) > 500 {
+		bad = append(bad, "address")
+	}
+	if tooMany(p.Allergies) {
+		bad = append(bad, "allergies")
+	}
+	if slices.ContainsFunc(choices, func(key string) bool { _, ok := choiceOf(key); return !ok }) {
+		bad = append(bad, "choices")
+	}
+	if bad != nil {
+		return nil, &FieldsError{bad}
+	}
+	return pseudo.InspectNIK(p.NIK, p.Born)
+}
+
+// tooMany reports whether a list of words from a form is longer than one for a
+// person to read.
+func tooMany(list []string) bool {
+	return len(list) > 50 || slices.ContainsFunc(list, func(s string) bool { return len(s) > 200 })
 }
 
 func (b *Branch) send(ctx context.Context, patient string, record, choices envelope.Item, portal Portal) error {
@@ -143,7 +179,7 @@ func (b *Branch) send(ctx context.Context, patient string, record, choices envel
 	}
 	defer func() { _ = tx.Rollback() }()
 	if _, err := tx.ExecContext(ctx, `INSERT INTO arrivals (id, at, record, choices, state) VALUES ($1, $2, $3, $4, $5)`,
-		envelope.NewID(), b.now().UnixMilli(), []byte(record), []byte(choices), Waiting); err != nil {
+		portal.Arrival, b.now().UnixMilli(), []byte(record), []byte(choices), Waiting); err != nil {
 		return err
 	}
 	if err := addAccount(ctx, tx, User{Name: portal.Name, Role: Self, Patient: patient}, portal.Password); err != nil {
@@ -164,11 +200,12 @@ func (b *Branch) Arrivals(ctx context.Context, limit int) ([]Arrival, error) {
 
 // Raw returns what of a registration lies in the branch's database: all that
 // whoever steals it would have.
-func (b *Branch) Raw(ctx context.Context, id string) (envelope.Item, error) {
-	var item []byte
-	err := b.db.QueryRowContext(ctx, `SELECT record FROM arrivals WHERE id = $1`, id).Scan(&item)
+func (b *Branch) Raw(ctx context.Context, id string) (Arrival, envelope.Item, error) {
+	a, item, at := Arrival{ID: id}, []byte(nil), int64(0)
+	err := b.db.QueryRowContext(ctx, `SELECT at, state, record FROM arrivals WHERE id = $1`, id).Scan(&at, &a.State, &item)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, ErrNotFound
+		return a, nil, ErrNotFound
 	}
-	return item, err
+	a.At, a.Bytes = time.UnixMilli(at), len(item)
+	return a, item, err
 }

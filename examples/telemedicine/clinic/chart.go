@@ -3,6 +3,7 @@ package clinic
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"iter"
 	"slices"
@@ -20,7 +21,8 @@ type Chart struct {
 	Withheld  []consent.Withheld
 	Visits    []VisitView // newest first
 	Files     []FileView
-	Emergency bool // opened because of a justification
+	Emergency bool   // opened because of a justification
+	Revision  string // of the patient's row, for [Clinic.UpdatePatient]
 }
 
 // VisitView is a visit as far as it may be seen.
@@ -44,8 +46,9 @@ type Why struct {
 // Find returns the patients who have an identifier: field is NIK or Phone. The
 // database is asked for tokens and never learns the identifier. Each patient who
 // is found is opened, and so counted and logged, as far as the consents allow;
-// one of whom nothing may be seen is there by id alone.
-func (c *Clinic) Find(ctx context.Context, u User, field, value string) ([]Found, error) {
+// one of whom nothing may be seen is there by id alone. Whom the guard has stopped
+// still finds somebody in an emergency.
+func (c *Clinic) Find(ctx context.Context, u User, field, value string, why Why) ([]Found, error) {
 	if err := u.must(Doctor); err != nil {
 		return nil, err
 	}
@@ -53,7 +56,7 @@ func (c *Clinic) Find(ctx context.Context, u User, field, value string) ([]Found
 	if columns == "" {
 		return nil, ErrInput
 	}
-	tokens, err := c.patients.Lookup(ctx, field, value, u.request(consent.Treatment))
+	tokens, err := c.patients.Lookup(ctx, field, value, c.treating(u, why))
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +68,7 @@ func (c *Clinic) Find(ctx context.Context, u User, field, value string) ([]Found
 		}
 		for _, r := range rows {
 			f := Found{Token: t, Patient: Patient{ID: r.id, Branch: r.branch}}
-			f.Withheld, err = c.openPatient(ctx, &f.Patient, r.sealed, c.treating(u, Why{FoundBy: t}))
+			f.Withheld, err = c.openPatient(ctx, &f.Patient, r.sealed, c.treating(u, Why{FoundBy: t, Justification: why.Justification}))
 			if f.Refused = (*consent.DeniedError)(nil); err != nil && !errors.As(err, &f.Refused) {
 				return nil, err
 			}
@@ -97,6 +100,8 @@ func (c *Clinic) treating(u User, why Why) consent.Request {
 	req.FoundBy = why.FoundBy
 	if why.Justification != "" {
 		req.Purpose, req.Justification = consent.EmergencyTreatment, why.Justification
+		// The permit obliges to keep nothing beyond the purpose: pages are for no cache.
+		req.Fulfils = []consent.Obligation{"NOPERSISTP"}
 	}
 	return req
 }
@@ -106,7 +111,7 @@ func (c *Clinic) chart(ctx context.Context, id string, req consent.Request) (*Ch
 	if err != nil {
 		return nil, err
 	}
-	chart := &Chart{Patient: Patient{ID: row.id, Branch: row.branch}, Emergency: req.Justification != ""}
+	chart := &Chart{Patient: Patient{ID: row.id, Branch: row.branch}, Emergency: req.Justification != "", Revision: revision(row.sealed)}
 	if chart.Withheld, err = c.openPatient(ctx, &chart.Patient, row.sealed, req); err != nil {
 		return nil, err
 	}
@@ -192,6 +197,16 @@ func (c *Clinic) patientRow(ctx context.Context, id string) (sealedRow, error) {
 		return sealedRow{}, err
 	}
 	return rows[0], nil
+}
+
+// revision names a sealed row as it is now: each sealing has an id, which whoever
+// holds the row can see.
+func revision(row envelope.Sealed) string {
+	header, err := envelope.Inspect(row)
+	if err != nil {
+		return ""
+	}
+	return hex.EncodeToString(header.SealID[:])
 }
 
 // EmergencyLasts is how long a justification opens a chart to who gave it.

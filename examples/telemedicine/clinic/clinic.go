@@ -13,7 +13,8 @@
 //	branch.go    a branch registers patients that it cannot read
 //	receive.go   the clinic takes them in
 //	chart.go     a doctor finds a patient and opens the chart
-//	visit.go     a doctor writes a consultation
+//	visit.go     a doctor writes a consultation, and keeps allergies and conditions
+//	file.go      a doctor adds an ECG or a document, and opens it in parts
 package clinic
 
 import (
@@ -36,6 +37,7 @@ var (
 	ErrNotFound  = errors.New("there is no such thing")
 	ErrInput     = errors.New("the form is not filled in as it must be")
 	ErrForbidden = errors.New("not for this role")
+	ErrConflict  = errors.New("somebody else has changed it meanwhile")
 )
 
 // Options are how a clinic is opened. Dir is required.
@@ -44,6 +46,7 @@ type Options struct {
 	Postgres string // a connection string; empty is SQLite
 	Log      *slog.Logger
 	Now      func() time.Time // nil is time.Now
+	People   consent.Limit    // how many patients one person may reach; zero is the library's limit
 }
 
 // Clinic is the service. It is safe for concurrent use.
@@ -80,21 +83,21 @@ func Open(ctx context.Context, o Options) (*Clinic, error) {
 	if c.now == nil {
 		c.now = time.Now
 	}
-	if err := c.open(ctx, o.Postgres); err != nil {
+	if err := c.open(ctx, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("open clinic: %w", err), c.Close())
 	}
 	return c, nil
 }
 
-func (c *Clinic) open(ctx context.Context, postgres string) error {
-	if err := c.openStores(ctx, postgres); err != nil {
+func (c *Clinic) open(ctx context.Context, o Options) error {
+	if err := c.openStores(ctx, o.Postgres); err != nil {
 		return err
 	}
 	c.cfg.Provision = true
 	c.cfg.Now = c.now
 	c.cfg.Roles = roles()
 	c.cfg.Policy = policy()
-	c.cfg.Guard = consent.Guard{Alert: c.alert}
+	c.cfg.Guard = consent.Guard{People: o.People, Alert: c.alert}
 	var err error
 	if c.patients, err = consent.NewRecords[Patient]("patient", c.cfg); err != nil {
 		return err

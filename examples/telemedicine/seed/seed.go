@@ -45,6 +45,9 @@ func Run(ctx context.Context, c *clinic.Clinic, n int, progress func(what string
 	if err := c.TakeOver(ctx, officer, patients, choices, visits, func(done int) { progress("records", done, total) }); err != nil {
 		return fmt.Errorf("seed: %w", err)
 	}
+	if err := documents(ctx, c, staff()[0], patients, progress); err != nil {
+		return err
+	}
 	return accounts(ctx, c, patients, progress)
 }
 

@@ -109,6 +109,9 @@ func (v View) Day(t time.Time) string { return v.in(t, "2 Jan 2006") }
 // Time is Day with the time of day.
 func (v View) Time(t time.Time) string { return v.in(t, "2 Jan 2006, 15:04:05") }
 
+// Minute is Time without the seconds.
+func (v View) Minute(t time.Time) string { return v.in(t, "2 Jan 2006, 15:04") }
+
 func (v View) in(t time.Time, layout string) string {
 	if t.IsZero() {
 		return "–"
@@ -196,6 +199,7 @@ type problem struct {
 	Status int            `json:"-"`
 	Code   string         `json:"error"`
 	Reason string         `json:"reason,omitempty"`
+	Fields []string       `json:"fields,omitempty"` // of a form
 	Why    consent.Reason `json:"-"`
 }
 
@@ -204,6 +208,7 @@ func problemOf(err error) problem {
 	var denied *consent.DeniedError
 	var format *pseudo.FormatError
 	var large *http.MaxBytesError
+	var fields *clinic.FieldsError
 	switch {
 	case errors.Is(err, errSignIn):
 		return problem{Status: http.StatusUnauthorized, Code: "sign-in"}
@@ -215,8 +220,12 @@ func problemOf(err error) problem {
 		return problem{Status: http.StatusRequestEntityTooLarge, Code: "too-large"}
 	case errors.As(err, &format):
 		return problem{Status: http.StatusUnprocessableEntity, Code: "format", Reason: format.Error()}
+	case errors.As(err, &fields):
+		return problem{Status: http.StatusUnprocessableEntity, Code: "input", Fields: fields.Fields}
 	case errors.Is(err, clinic.ErrInput), errors.Is(err, consent.ErrLimit), errors.Is(err, consent.ErrRequest):
 		return problem{Status: http.StatusUnprocessableEntity, Code: "input"}
+	case errors.Is(err, clinic.ErrConflict):
+		return problem{Status: http.StatusConflict, Code: "conflict"}
 	case errors.Is(err, keyring.ErrShredded), errors.Is(err, keyring.ErrRetained):
 		return problem{Status: http.StatusGone, Code: "gone"}
 	case errors.As(err, &denied) && denied.Reason == consent.TooMany:

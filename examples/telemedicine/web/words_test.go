@@ -1,0 +1,33 @@
+package web
+
+import (
+	"io/fs"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Each key that a page names has words, in both languages.
+func TestWords(t *testing.T) {
+	p, err := loadPages()
+	require.NoError(t, err)
+	names, err := fs.Glob(files, "pages/*.html")
+	require.NoError(t, err)
+	key := regexp.MustCompile(`\.T "([^"]+)"`)
+	found := 0
+	for _, name := range names {
+		text, err := files.ReadFile(name)
+		require.NoError(t, err)
+		for _, m := range key.FindAllSubmatch(text, -1) {
+			require.Contains(t, p.words["en"], string(m[1]), name)
+			require.Contains(t, p.words["id"], string(m[1]), name)
+			found++
+		}
+	}
+	require.Greater(t, found, 50)
+	for k, in := range p.words["en"] { // the arguments of both are the same
+		verbs := regexp.MustCompile(`%[.0-9]*[a-z]`)
+		require.Equal(t, verbs.FindAllString(in, -1), verbs.FindAllString(p.words["id"][k], -1), k)
+	}
+}
