@@ -129,7 +129,7 @@ func (b *Branch) check(p *Patient, choices []string) error {
 		return fmt.Errorf("%w: birth date or sex", ErrInput)
 	}
 	for _, key := range choices {
-		if _, ok := choiceOf(key); !ok {
+		if !canChoose(key, choices) {
 			return fmt.Errorf("%w: choice", ErrInput)
 		}
 	}

@@ -14,6 +14,9 @@
 //	receive.go   the clinic takes them in
 //	chart.go     a doctor finds a patient and opens the chart
 //	visit.go     a doctor writes a consultation
+//	self.go      a patient reads their own records, and who did
+//	allowed.go   what a patient allows, and the receipts of it
+//	research.go  a table for a researcher's institution
 package clinic
 
 import (
@@ -60,6 +63,7 @@ type Clinic struct {
 	objects  *envelope.Objects
 	inbox    *envelope.Inbox
 	branch   *Branch
+	studies  studies
 
 	arrived chan struct{} // told when something came from a branch
 	stop    context.CancelFunc
