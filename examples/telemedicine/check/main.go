@@ -57,34 +57,16 @@ func run(out io.Writer, keysFile string, names []string) error {
 	return nil
 }
 
-// proof checks that each entry is in the log whose head is signed.
 func proof(out io.Writer, text []byte, keys []string) error {
-	var p clinic.Proven
-	if err := json.Unmarshal(text, &p); err != nil {
+	entries, err := clinic.CheckProof(text, keys...)
+	if err != nil {
 		return err
 	}
-	for _, e := range p.Entries {
-		if e.Proof == nil || e.Proof.Index != e.Entry.Index {
-			return fmt.Errorf("entry %d has the proof of another: %w", e.Entry.Index, consent.ErrTampered)
-		}
-		if err := underOne(e.Proof, keys); err != nil {
-			return fmt.Errorf("entry %d: %w", e.Entry.Index, err)
-		}
-		fmt.Fprintf(out, "in the log: %8d  %s  %-10s %-8s %s\n", e.Entry.Index, e.Entry.Time.UTC().Format(time.DateTime), e.Entry.Actor, e.Entry.Action, e.Entry.Outcome)
+	for _, e := range entries {
+		fmt.Fprintf(out, "in the log: %8d  %s  %-10s %-8s %s\n", e.Index, e.Time.UTC().Format(time.DateTime), e.Actor, e.Action, e.Outcome)
 	}
-	fmt.Fprintf(out, "%d entries, all proved to be in the log\n", len(p.Entries))
+	fmt.Fprintf(out, "%d entries, all proved to be in the log\n", len(entries))
 	return nil
-}
-
-// underOne checks a proof under the keys of which one has signed.
-func underOne(p *consent.Proof, keys []string) error {
-	err := errors.New("no key of the log")
-	for _, key := range keys {
-		if err = p.Check(key); err == nil {
-			return nil
-		}
-	}
-	return err
 }
 
 func receipt(out io.Writer, text []byte, keys []string) error {

@@ -16,6 +16,7 @@
 //	visit.go     a doctor writes a consultation
 //	self.go      a patient reads their own records, and who did
 //	allowed.go   what a patient allows, and the receipts of it
+//	proof.go     what a patient checks without the clinic
 //	research.go  a table for a researcher's institution
 package clinic
 

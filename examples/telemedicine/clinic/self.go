@@ -3,7 +3,6 @@ package clinic
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -107,10 +106,12 @@ func eventsOf(entries []consent.Entry) []Event {
 	return out
 }
 
-// is reports whether an entry is of the same act.
+// is reports whether an entry is of the same act. What somebody chose is one,
+// whatever it is about.
 func (v *Event) is(e consent.Entry) bool {
-	return v.Actor == e.Actor && v.Action == e.Action && v.Purpose == e.Purpose && v.Outcome == e.Outcome && v.Recipient == e.Recipient &&
-		v.Justification == e.Justification && len(v.Choices) == 0 && e.Time.Sub(v.At) < together
+	chosen := e.Action == "give" || e.Action == "withdraw"
+	return v.Actor == e.Actor && v.Action == e.Action && (chosen || v.Purpose == e.Purpose) && v.Outcome == e.Outcome && v.Recipient == e.Recipient &&
+		v.Justification == e.Justification && e.Time.Sub(v.At) < together
 }
 
 func (v *Event) add(e consent.Entry) {
@@ -201,56 +202,6 @@ func (c *Clinic) Data(ctx context.Context, u User) (*OwnData, error) {
 		d.Allowed = append(d.Allowed, ownChoice{a.Key, a.Now, a.Since})
 	}
 	return d, nil
-}
-
-// Proven is a patient's history with what proves it: each entry, and that it is in
-// the log whose head the clinic signed. Whoever has the clinic's published key
-// checks it without the clinic, see the command check.
-type Proven struct {
-	Made    time.Time     `json:"made"`
-	Entries []ProvenEntry `json:"entries"`
-}
-
-// ProvenEntry is an entry of the audit log and the proof that it is in it.
-type ProvenEntry struct {
-	Entry consent.Entry  `json:"entry"`
-	Proof *consent.Proof `json:"proof"`
-}
-
-// Proof returns the patient's history for the patient to keep.
-func (c *Clinic) Proof(ctx context.Context, u User) ([]byte, error) {
-	if err := u.must(Self); err != nil {
-		return nil, err
-	}
-	history, err := c.cfg.Log.History(ctx, u.Patient)
-	if err != nil {
-		return nil, err
-	}
-	out := Proven{Made: c.now().UTC(), Entries: make([]ProvenEntry, len(history))}
-	for i, e := range history {
-		out.Entries[i].Entry = e
-		if out.Entries[i].Proof, err = c.cfg.Log.Prove(ctx, e.Index); err != nil {
-			return nil, err
-		}
-	}
-	return json.MarshalIndent(out, "", " ")
-}
-
-// Published are the public keys of a clinic, each in the text form of signed notes:
-// whoever has them checks receipts and proofs without it.
-type Published struct {
-	Log      []string `json:"log"`
-	Receipts []string `json:"receipts"`
-}
-
-// Published returns what the clinic publishes.
-func (c *Clinic) Published(ctx context.Context) (Published, error) {
-	log, err := c.cfg.Log.VerifierKey(ctx)
-	if err != nil {
-		return Published{}, err
-	}
-	receipts, err := c.cfg.ReceiptKeys(ctx)
-	return Published{Log: []string{log}, Receipts: receipts}, err
 }
 
 // Erasure is a patient's wish to be erased, and what became of it.

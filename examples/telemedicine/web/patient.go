@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rahasia/rahasia/consent"
@@ -67,6 +68,7 @@ func (s *Server) patientHome(w http.ResponseWriter, r *http.Request, u clinic.Us
 type historyPage struct {
 	Own       bool // with what the patient read
 	Events    []happening
+	Others    []other
 	People    int // who read or received something
 	Refused   int
 	Emergency int
@@ -79,6 +81,22 @@ type happening struct {
 	Self    bool
 	By      string // who looked into it
 	Refused bool
+}
+
+// other is somebody who reached for the patient's records, and how often.
+type other struct {
+	Who, Role     string
+	Done, Refused int
+	Emergency     bool
+	Last          time.Time
+}
+
+// Initial stands for who it is in a picture.
+func (o other) Initial() string {
+	for _, r := range strings.TrimPrefix(o.Who, "dr. ") {
+		return strings.ToUpper(string(r))
+	}
+	return ""
 }
 
 // Emergency reports whether it was opened because of a justification.
@@ -105,28 +123,43 @@ func (s *Server) history(r *http.Request, u clinic.User) (*historyPage, error) {
 		return nil, err
 	}
 	p := &historyPage{Own: r.URL.Query().Get("own") == "yes"}
-	people := map[string]bool{}
 	for _, e := range events {
 		h := happening{Event: e, Who: called(titles, e.Actor), Self: e.Actor == u.Name, Refused: e.Outcome == "refused"}
 		if e.Review != nil {
 			h.By = called(titles, e.Review.By)
 		}
-		switch {
-		case h.Refused:
-			p.Refused++
-		case !h.Self && e.Outcome == "done" && slices.Contains([]string{"open", "update", "export"}, e.Action):
-			people[e.Actor] = true
-			if h.Emergency() {
-				p.Emergency++
-			}
+		p.count(&h)
+		if !h.Self || e.Action != "open" || p.Own {
+			p.Events = append(p.Events, h)
 		}
-		if h.Self && e.Action == "open" && !p.Own {
-			continue
-		}
-		p.Events = append(p.Events, h)
 	}
-	p.People = len(people)
 	return p, nil
+}
+
+// count adds what somebody else did, or tried.
+func (p *historyPage) count(h *happening) {
+	reached := slices.Contains([]string{"open", "update", "export"}, h.Action) && h.Outcome != "failed"
+	if h.Self || !reached {
+		return
+	}
+	i := slices.IndexFunc(p.Others, func(o other) bool { return o.Who == h.Who })
+	if i < 0 { // events come newest first
+		i = len(p.Others)
+		p.Others = append(p.Others, other{Who: h.Who, Role: h.Role, Last: h.At})
+	}
+	o := &p.Others[i]
+	if h.Refused {
+		o.Refused++
+		p.Refused++
+		return
+	}
+	if o.Done++; o.Done == 1 {
+		p.People++
+	}
+	if h.Emergency() {
+		o.Emergency = true
+		p.Emergency++
+	}
 }
 
 func called(titles map[string]string, name string) string {

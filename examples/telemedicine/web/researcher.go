@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -56,7 +57,7 @@ func (s *Server) study(r *http.Request, u clinic.User) (*clinic.Study, error) {
 type tablePage struct {
 	*clinic.Study
 	Some [][][]string // rows of cells, each with what it holds
-	Bars bars
+	Bars picture
 }
 
 func (s *Server) researcherTable(w http.ResponseWriter, r *http.Request, u clinic.User) error {
@@ -64,8 +65,8 @@ func (s *Server) researcherTable(w http.ResponseWriter, r *http.Request, u clini
 	if err != nil {
 		return err
 	}
-	p := tablePage{Study: study, Bars: barsOf(study)}
-	for _, row := range study.Rows[:min(len(study.Rows), 12)] {
+	p := tablePage{Study: study, Bars: drawAlike(study)}
+	for _, row := range study.Rows[:min(len(study.Rows), 8)] {
 		cells := make([][]string, len(row))
 		for i, cell := range row {
 			cells[i] = clinic.List(cell)
@@ -86,15 +87,15 @@ func (s *Server) researcherCSV(w http.ResponseWriter, r *http.Request, u clinic.
 	return download(w, study.Of+"-"+study.Recipient+".csv", "text/csv; charset=utf-8", study.CSV)
 }
 
-// bars is a picture of how many people are alike, in units of its own: a bar for
-// each group, and the line that none may stay below.
-type bars struct {
+// picture is one of how many people are alike, in units of its own: a bar for each
+// group, and the line that none may stay below.
+type picture struct {
 	High  int
 	Line  int // where k people are
-	Alike []bar
+	Alike []group
 }
 
-type bar struct {
+type group struct {
 	Label      string
 	People     int
 	Y, Wide, N int // N is where the number stands
@@ -108,35 +109,39 @@ const (
 	maxBars  = 24
 )
 
-func barsOf(s *clinic.Study) bars {
+func drawAlike(s *clinic.Study) picture {
 	most := s.K
 	for _, a := range s.Alike {
 		most = max(most, a.People)
 	}
-	b := bars{Line: barsLeft + barsWide*s.K/most}
+	b := picture{Line: barsLeft + barsWide*s.K/most}
 	for i, a := range s.Alike {
 		if i == maxBars {
 			break
 		}
 		wide := barsWide * a.People / most
-		b.Alike = append(b.Alike, bar{a.Label, a.People, 24 + i*barStep, wide, barsLeft + wide + 8})
+		b.Alike = append(b.Alike, group{a.Label, a.People, 24 + i*barStep, wide, barsLeft + wide + 8})
 	}
 	b.High = 24 + len(b.Alike)*barStep
 	return b
 }
 
-// Alike says in the page's words what people who are alike have in common.
+// Alike says in the page's words what people who are alike have in common. What is
+// hidden of them is not said.
 func (v View) Alike(label string) string {
 	rows := strings.Split(label, " + ")
 	for i, row := range rows {
-		cells := strings.Split(row, ", ")
-		for n, cell := range cells {
+		var cells []string
+		for cell := range strings.SplitSeq(row, ", ") {
 			switch cell {
-			case "*", "male", "female":
-				cells[n] = v.T("researcher.is." + cell)
+			case "*":
+			case "male", "female":
+				cells = append(cells, v.T("researcher.is."+cell))
+			default:
+				cells = append(cells, cell)
 			}
 		}
-		rows[i] = strings.Join(cells, ", ")
+		rows[i] = cmp.Or(strings.Join(cells, ", "), v.T("researcher.is.*"))
 	}
 	return strings.Join(rows, " + ")
 }
