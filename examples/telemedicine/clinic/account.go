@@ -46,7 +46,7 @@ func hashing() *argon2id.Params {
 // AddAccount makes an account with a password, and for the first researcher of an
 // institution the domain of its pseudonyms.
 func (c *Clinic) AddAccount(ctx context.Context, u User, password string) error {
-	if u.Role == Researcher {
+	if u.Role == Researcher && u.Recipient != "" {
 		if err := c.cfg.AddRecipient(ctx, u.Recipient); err != nil && !errors.Is(err, keyring.ErrExists) {
 			return err
 		}
