@@ -97,6 +97,7 @@ func (c *Clinic) treating(u User, why Why) consent.Request {
 	req.FoundBy = why.FoundBy
 	if why.Justification != "" {
 		req.Purpose, req.Justification = consent.EmergencyTreatment, why.Justification
+		// The permit obliges to keep nothing beyond the purpose: pages are for no cache.
 		req.Fulfils = []consent.Obligation{"NOPERSISTP"}
 	}
 	return req
