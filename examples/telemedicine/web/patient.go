@@ -45,12 +45,19 @@ func (s *Server) unlessGone(h func(http.ResponseWriter, *http.Request, clinic.Us
 		if isAPI(r) || !errors.Is(err, keyring.ErrShredded) && !errors.Is(err, keyring.ErrRetained) {
 			return err
 		}
+		retained := errors.Is(err, keyring.ErrRetained)
 		asked, err := s.clinic.Erasure(r.Context(), u)
 		if err != nil {
 			return err
 		}
-		return s.show(w, r, http.StatusGone, "patient-gone", asked)
+		return s.show(w, r, http.StatusGone, "patient-gone", gonePage{asked, retained})
 	}
+}
+
+// gonePage is what is left to say to a patient whose keys are out of service.
+type gonePage struct {
+	Erasure  *clinic.Erasure
+	Retained bool
 }
 
 func (s *Server) patientHome(w http.ResponseWriter, r *http.Request, u clinic.User) error {
