@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
 	"github.com/rahasia/rahasia/examples/telemedicine/seed"
 )
 
@@ -78,4 +79,38 @@ func TestPeopleAPI(t *testing.T) {
 		require.Equal(t, []any{http.StatusUnprocessableEntity, `{"error":"input"}`}, []any{status, strings.TrimSpace(body)})
 	}
 	require.NotContains(t, h.logs.String(), records.NIK)
+}
+
+// TestPatientWaits: whoever signs in before the clinic has taken their registration
+// in is told so, on every page.
+func TestPatientWaits(t *testing.T) {
+	h := open(t, "", 1)
+	require.NoError(t, h.clinic.AddAccount(t.Context(), clinic.User{Name: "p-early", Role: clinic.Self, Patient: clinic.NewID()}, seed.Password))
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	c := &http.Client{Jar: jar}
+	r, err := http.NewRequestWithContext(t.Context(), "POST", h.url+"/login", strings.NewReader(url.Values{"name": {"p-early"}, "password": {seed.Password}}.Encode()))
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Origin", h.url)
+	for _, path := range []string{"", "/patient", "/patient/history", "/patient/choices", "/patient/rights", "/api/patient/history"} {
+		if path != "" {
+			r, err = http.NewRequestWithContext(t.Context(), "GET", h.url+path, nil)
+			require.NoError(t, err)
+		}
+		r.Header.Set("Accept-Language", "en")
+		answer, err := c.Do(r)
+		require.NoError(t, err)
+		body, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		require.Less(t, answer.StatusCode, 500, path)
+		switch path {
+		case "/patient/rights":
+		case "/api/patient/history":
+			require.Equal(t, `{"error":"not-found"}`, strings.TrimSpace(string(body)))
+		default:
+			require.Contains(t, string(body), "Your registration is under way", path)
+		}
+	}
 }

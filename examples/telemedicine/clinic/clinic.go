@@ -18,6 +18,7 @@
 //	allowed.go   what a patient allows, and the receipts of it
 //	proof.go     what a patient checks without the clinic
 //	research.go  a table for a researcher's institution
+//	made.go      the tables that were made
 package clinic
 
 import (

@@ -18,7 +18,7 @@ import (
 // patient are the pages of that role, and what the clinic publishes.
 func (s *Server) patient(mux *http.ServeMux) {
 	self := func(h func(http.ResponseWriter, *http.Request, clinic.User) error) http.HandlerFunc {
-		return s.as(clinic.Self, s.unlessGone(h))
+		return s.as(clinic.Self, s.inService(h))
 	}
 	mux.HandleFunc("GET /patient", self(s.patientHome))
 	mux.HandleFunc("GET /patient/history", self(s.patientHistory))
@@ -37,15 +37,19 @@ func (s *Server) patient(mux *http.ServeMux) {
 	mux.HandleFunc("GET /keys.json", s.page(s.published))
 }
 
-// unlessGone shows a patient whose keys are out of service what became of their
-// wish, in place of a problem.
-func (s *Server) unlessGone(h func(http.ResponseWriter, *http.Request, clinic.User) error) func(http.ResponseWriter, *http.Request, clinic.User) error {
+// inService shows a patient whose keys are out of service what became of their
+// wish, and one whose registration has not been taken in that it is under way, in
+// place of a problem.
+func (s *Server) inService(h func(http.ResponseWriter, *http.Request, clinic.User) error) func(http.ResponseWriter, *http.Request, clinic.User) error {
 	return func(w http.ResponseWriter, r *http.Request, u clinic.User) error {
 		err := h(w, r, u)
-		if isAPI(r) || !errors.Is(err, keyring.ErrShredded) && !errors.Is(err, keyring.ErrRetained) {
+		retained := errors.Is(err, keyring.ErrRetained)
+		switch {
+		case errors.Is(err, keyring.ErrNoSubjectKey):
+			return s.show(w, r, http.StatusNotFound, "patient-waits", nil)
+		case !retained && !errors.Is(err, keyring.ErrShredded):
 			return err
 		}
-		retained := errors.Is(err, keyring.ErrRetained)
 		asked, err := s.clinic.Erasure(r.Context(), u)
 		if err != nil {
 			return err
