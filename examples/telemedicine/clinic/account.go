@@ -9,6 +9,7 @@ import (
 	"github.com/alexedwards/argon2id"
 
 	"github.com/rahasia/rahasia/consent"
+	"github.com/rahasia/rahasia/keyring"
 )
 
 // User is who is signed in. Everything that the clinic does for somebody takes
@@ -18,6 +19,10 @@ type User struct {
 	Role    string
 	Title   string // what pages call a member of staff; empty for a patient
 	Patient string // whose chart is theirs; of the role Self alone
+
+	// Recipient is the institution for which a researcher is given tables; of the
+	// role Researcher alone. Each has pseudonyms of its own.
+	Recipient string
 }
 
 // request is what the user asks for, for one purpose.
@@ -38,22 +43,28 @@ func hashing() *argon2id.Params {
 	return &argon2id.Params{Memory: 64 * 1024, Iterations: 3, Parallelism: 4, SaltLength: 16, KeyLength: 32}
 }
 
-// AddAccount makes an account with a password.
+// AddAccount makes an account with a password, and for the first researcher of an
+// institution the domain of its pseudonyms.
 func (c *Clinic) AddAccount(ctx context.Context, u User, password string) error {
+	if u.Role == Researcher && u.Recipient != "" {
+		if err := c.cfg.AddRecipient(ctx, u.Recipient); err != nil && !errors.Is(err, keyring.ErrExists) {
+			return err
+		}
+	}
 	return addAccount(ctx, c.db, u, password)
 }
 
 func addAccount(ctx context.Context, db interface {
 	ExecContext(context.Context, string, ...any) (sql.Result, error)
 }, u User, password string) error {
-	if u.Name == "" || u.Role == "" || len(password) < 10 || (u.Patient != "") != (u.Role == Self) {
+	if u.Name == "" || u.Role == "" || len(password) < 10 || (u.Patient != "") != (u.Role == Self) || (u.Recipient != "") != (u.Role == Researcher) {
 		return fmt.Errorf("%w: account", ErrInput)
 	}
 	hash, err := argon2id.CreateHash(password, hashing())
 	if err != nil {
 		return err
 	}
-	_, err = db.ExecContext(ctx, `INSERT INTO accounts (name, role, title, patient, hash) VALUES ($1, $2, $3, $4, $5)`, u.Name, u.Role, u.Title, u.Patient, hash)
+	_, err = db.ExecContext(ctx, `INSERT INTO accounts (name, role, title, patient, recipient, hash) VALUES ($1, $2, $3, $4, $5, $6)`, u.Name, u.Role, u.Title, u.Patient, u.Recipient, hash)
 	return err
 }
 
@@ -64,7 +75,7 @@ const nobody = "$argon2id$v=19$m=65536,t=3,p=4$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAA
 // SignIn returns whose name and password these are, or [ErrNotFound].
 func (c *Clinic) SignIn(ctx context.Context, name, password string) (User, error) {
 	u, hash := User{Name: name}, nobody
-	err := c.db.QueryRowContext(ctx, `SELECT role, title, patient, hash FROM accounts WHERE name = $1`, name).Scan(&u.Role, &u.Title, &u.Patient, &hash)
+	err := c.db.QueryRowContext(ctx, `SELECT role, title, patient, recipient, hash FROM accounts WHERE name = $1`, name).Scan(&u.Role, &u.Title, &u.Patient, &u.Recipient, &hash)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return User{}, err
 	}
@@ -81,7 +92,7 @@ func (c *Clinic) SignIn(ctx context.Context, name, password string) (User, error
 // User returns an account by its name, or [ErrNotFound]: what a session is of.
 func (c *Clinic) User(ctx context.Context, name string) (User, error) {
 	u := User{Name: name}
-	err := c.db.QueryRowContext(ctx, `SELECT role, title, patient FROM accounts WHERE name = $1`, name).Scan(&u.Role, &u.Title, &u.Patient)
+	err := c.db.QueryRowContext(ctx, `SELECT role, title, patient, recipient FROM accounts WHERE name = $1`, name).Scan(&u.Role, &u.Title, &u.Patient, &u.Recipient)
 	if errors.Is(err, sql.ErrNoRows) {
 		return User{}, ErrNotFound
 	}

@@ -12,6 +12,10 @@ import (
 // the pages'.
 type Choice struct {
 	Key string
+	// Needs is the choice without which this one is not asked. A permit that names a
+	// label reaches what has no label too: so whoever allows HIV results for
+	// treatment has allowed treatment, and whoever ends that ends both.
+	Needs string
 
 	purpose consent.Purpose
 	labels  []consent.Label
@@ -21,8 +25,8 @@ type Choice struct {
 func Choices() []Choice {
 	return []Choice{
 		{Key: "treatment", purpose: consent.Treatment},
-		{Key: "hiv", purpose: consent.Treatment, labels: []consent.Label{"HIV"}},
-		{Key: "counselling", purpose: consent.Treatment, labels: []consent.Label{"PSY"}},
+		{Key: "hiv", Needs: "treatment", purpose: consent.Treatment, labels: []consent.Label{"HIV"}},
+		{Key: "counselling", Needs: "treatment", purpose: consent.Treatment, labels: []consent.Label{"PSY"}},
 		{Key: "research", purpose: consent.Research},
 		{Key: "showcase", purpose: consent.Operations},
 	}
@@ -35,6 +39,13 @@ func choiceOf(key string) (Choice, bool) {
 		return Choice{}, false
 	}
 	return all[i], true
+}
+
+// canChoose reports whether there is such a choice, and what it needs is among
+// those that are made with it.
+func canChoose(key string, with []string) bool {
+	choice, ok := choiceOf(key)
+	return ok && (choice.Needs == "" || slices.Contains(with, choice.Needs))
 }
 
 // allow records that a patient allows what a choice says. The consent's id is the

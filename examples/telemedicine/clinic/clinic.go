@@ -15,6 +15,11 @@
 //	chart.go     a doctor finds a patient and opens the chart
 //	visit.go     a doctor writes a consultation, and keeps allergies and conditions
 //	file.go      a doctor adds an ECG or a document, and opens it in parts
+//	self.go      a patient reads their own records, and who did
+//	allowed.go   what a patient allows, and the receipts of it
+//	proof.go     what a patient checks without the clinic
+//	research.go  a table for a researcher's institution
+//	made.go      the tables that were made
 package clinic
 
 import (
@@ -63,6 +68,7 @@ type Clinic struct {
 	objects  *envelope.Objects
 	inbox    *envelope.Inbox
 	branch   *Branch
+	studies  studies
 
 	arrived chan struct{} // told when something came from a branch
 	stop    context.CancelFunc

@@ -21,8 +21,8 @@ func staff() []clinic.User {
 		{Name: "dr-ayu", Role: clinic.Doctor, Title: "dr. Ayu"},
 		{Name: "dr-bima", Role: clinic.Doctor, Title: "dr. Bima"},
 		{Name: "clerk-budi", Role: clinic.Clerk, Title: "Budi"},
-		{Name: "ui-citra", Role: clinic.Researcher, Title: "Citra (ui-2026)"},
-		{Name: "itb-eko", Role: clinic.Researcher, Title: "Eko (itb-2026)"},
+		{Name: "ui-citra", Role: clinic.Researcher, Title: "Citra (UI)", Recipient: "ui-2026"},
+		{Name: "itb-eko", Role: clinic.Researcher, Title: "Eko (ITB)", Recipient: "itb-2026"},
 		{Name: "dpo-dewi", Role: clinic.Officer, Title: "Dewi"},
 	}
 }

@@ -12,6 +12,8 @@ func (s *Server) api(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/me", s.page(s.apiMe))
 	s.apiDoctor(mux)
 	s.apiClerk(mux)
+	s.patientAPI(mux)
+	s.researcherAPI(mux)
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, clinic.ErrNotFound) })
 }
 

@@ -212,7 +212,7 @@ func problemOf(err error) problem {
 	switch {
 	case errors.Is(err, errSignIn):
 		return problem{Status: http.StatusUnauthorized, Code: "sign-in"}
-	case errors.Is(err, clinic.ErrNotFound):
+	case errors.Is(err, clinic.ErrNotFound), errors.Is(err, keyring.ErrNoSubjectKey):
 		return problem{Status: http.StatusNotFound, Code: "not-found"}
 	case errors.Is(err, clinic.ErrForbidden):
 		return problem{Status: http.StatusForbidden, Code: "forbidden"}
