@@ -97,6 +97,7 @@ func (c *Clinic) treating(u User, why Why) consent.Request {
 	req.FoundBy = why.FoundBy
 	if why.Justification != "" {
 		req.Purpose, req.Justification = consent.EmergencyTreatment, why.Justification
+		req.Fulfils = []consent.Obligation{"NOPERSISTP"} // nothing is kept of what an emergency opens: pages are in no cache
 	}
 	return req
 }

@@ -14,6 +14,12 @@
 //	receive.go   the clinic takes them in
 //	chart.go     a doctor finds a patient and opens the chart
 //	visit.go     a doctor writes a consultation
+//	overview.go  how the clinic stands, for the privacy officer
+//	thief.go     what whoever steals the databases would have
+//	keys.go      the states of keys, and their rotation
+//	watch.go     the audit log, emergencies to be reviewed, alerts
+//	incident.go  what a theft or a leak touched, and for whom a table was made
+//	leaving.go   patients who ask to be erased
 package clinic
 
 import (
@@ -60,8 +66,10 @@ type Clinic struct {
 	objects  *envelope.Objects
 	inbox    *envelope.Inbox
 	branch   *Branch
+	moving   moving
 
-	arrived chan struct{} // told when something came from a branch
+	arrived chan struct{}   // told when something came from a branch
+	life    context.Context // of what runs in the background; Close ends it
 	stop    context.CancelFunc
 	done    sync.WaitGroup
 	close   []func() error
@@ -111,9 +119,8 @@ func (c *Clinic) open(ctx context.Context, postgres string) error {
 	if err := c.openBranch(ctx); err != nil {
 		return err
 	}
-	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	c.stop = stop
-	c.done.Go(func() { c.receive(work) })
+	c.life, c.stop = context.WithCancel(context.WithoutCancel(ctx))
+	c.done.Go(func() { c.receive(c.life) })
 	return nil
 }
 

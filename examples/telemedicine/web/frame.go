@@ -85,6 +85,7 @@ type View struct {
 	Page any
 
 	words map[string]string
+	at    string // the path without its query
 }
 
 // T returns the words of a key, with arguments as fmt has them. A key that has
@@ -157,7 +158,7 @@ func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/")
 
 // show writes a page, whole or not at all.
 func (s *Server) show(w http.ResponseWriter, r *http.Request, status int, name string, page any) error {
-	v := View{Lang: language(r), Path: r.URL.RequestURI(), Page: page}
+	v := View{Lang: language(r), Path: r.URL.RequestURI(), Page: page, at: r.URL.Path}
 	v.words = s.pages.words[v.Lang]
 	if u, err := s.user(r); err == nil {
 		v.User = u
@@ -215,7 +216,7 @@ func problemOf(err error) problem {
 		return problem{Status: http.StatusRequestEntityTooLarge, Code: "too-large"}
 	case errors.As(err, &format):
 		return problem{Status: http.StatusUnprocessableEntity, Code: "format", Reason: format.Error()}
-	case errors.Is(err, clinic.ErrInput), errors.Is(err, consent.ErrLimit), errors.Is(err, consent.ErrRequest):
+	case errors.Is(err, clinic.ErrInput), errors.Is(err, consent.ErrLimit), errors.Is(err, consent.ErrRequest), errors.Is(err, consent.ErrReview):
 		return problem{Status: http.StatusUnprocessableEntity, Code: "input"}
 	case errors.Is(err, keyring.ErrShredded), errors.Is(err, keyring.ErrRetained):
 		return problem{Status: http.StatusGone, Code: "gone"}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rahasia/rahasia/consent"
+	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
+)
+
+// TestBrowserOfficer: the privacy officer looks at what a thief would have, after
+// the keys, at the audit log and at an emergency.
+func TestBrowserOfficer(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ids := morning(t, h)
+		b := openBrowser(t, h)
+		b.signIn("dpo-dewi")
+		b.sees("Records opened", "dr. Ayu", "1\nemergencies to be reviewed")
+		b.look("officer")
+		b.open("/officer?by=day")
+		b.sees("14 days")
+
+		// The thief's side has neither name nor number; the doctor's has.
+		b.open("/officer/thief")
+		b.sees("None was found.", "Depok")
+		stolen := js[string](b, `document.querySelector(".stolen").innerText`)
+		require.NotContains(t, stolen, "Depok")
+		b.look("officer-thief")
+		b.expect("403")
+		b.open("/officer/thief?patient=" + ids["refused"])
+		b.sees("You may not open this record")
+		b.look("officer-thief-refused")
+
+		b.open("/officer/keys")
+		b.sees("All patients' keys are wrapped by the newest versions.")
+		b.click(`button[aria-label="Rotate identity"]`)
+		b.sees("60 patients' keys are still wrapped by an older version", "Version 2")
+		b.look("officer-keys-rotated")
+		b.click(`button[value=move]`)
+		require.Eventually(t, func() bool {
+			b.open("/officer/keys")
+			return js[bool](b, `document.querySelector("progress") === null`)
+		}, wait, tick)
+		b.sees("60 keys were moved", "All patients' keys are wrapped by the newest versions.")
+		b.click(`button[aria-label="Suspend: identity 1"]`)
+		b.sees("suspended")
+		b.expect("409")
+		b.open("/officer/thief")
+		b.sees("Depok") // and still everything opens
+		b.open("/officer/keys")
+		b.look("officer-keys")
+
+		b.open("/officer/audit")
+		checkpoint := js[string](b, `document.querySelector("pre").textContent`)
+		b.click(`button[value=verify]`)
+		b.sees("entries hold")
+		b.look("officer-audit")
+		js[int](b, `document.querySelector("textarea").value = `+quoted(checkpoint)+`; 0`)
+		b.click(`button[value=compare]`)
+		b.sees("unchanged")
+		js[int](b, `document.querySelector("textarea").value = `+quoted(checkpoint)+`.replace(/[A-Za-z]=/, "x="); 0`)
+		b.click(`button[value=compare]`)
+		b.sees("This is no checkpoint of this log")
+		b.open("/officer/audit?action=open&outcome=refused&actor=dr-bima")
+		b.sees("dr. Bima", "refused")
+		require.NotContains(t, js[string](b, `document.querySelector("tbody").innerText`), "dr. Ayu")
+
+		b.open("/officer/reviews")
+		b.sees("Unconscious after a fall", ids["emergency"])
+		b.look("officer-reviews")
+		js[int](b, `document.querySelector("input[value=yes]").click(); 0`)
+		b.fill("textarea", "Called the ward: it was so.")
+		b.click(`main form button`)
+		b.sees("The review is in the audit log.", "No emergency awaits a review.")
+		b.quiet()
+	})
+}
+
+// TestBrowserOfficerIncident: what the guard stopped, a report on a login that was
+// stolen, and a table that came to light.
+func TestBrowserOfficerIncident(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		morning(t, h)
+		ayu := user(t, h, "dr-ayu")
+		for i := 0; ; i++ { // until the guard has enough
+			_, err := h.clinic.Find(t.Context(), ayu, "Phone", phone(i))
+			if err != nil {
+				require.ErrorIs(t, err, consent.ErrDenied)
+				break
+			}
+			require.Less(t, i, 300)
+		}
+		b := openBrowser(t, h)
+		b.signIn("dpo-dewi")
+		require.Eventually(t, func() bool {
+			b.open("/officer/incident")
+			return js[bool](b, `document.querySelector("#alerts ~ .scroll") !== null`)
+		}, wait, tick)
+		b.sees("stopped at the limit")
+		b.look("officer-guard")
+		b.click(`td a[href="/officer/incident?actor=dr-ayu"]`)
+		b.sees("INCIDENT REPORT", "dr-ayu", "patients affected", "Written notices by")
+		b.look("officer-incident")
+		b.click(".language button")
+		b.sees("LAPORAN INSIDEN", "pasien terdampak")
+		b.look("officer-incident-id")
+		b.click(".language button")
+
+		report := js[map[string]any](b, `fetch("/api/officer/incident?actor=dr-ayu").then(r => r.json())`)
+		require.NotEmpty(t, report["patients"])
+		require.NotEmpty(t, report["notifyBy"])
+
+		b.open("/officer/incident")
+		b.fill(`textarea[name=text]`, "nothing of anybody's")
+		b.expect("422")
+		b.click(`[aria-labelledby=leak] button`)
+		b.sees("There is no pseudonym in this text.")
+		b.quiet()
+	})
+}
+
+// TestBrowserOfficerAlone: nobody else reaches the officer's pages and addresses.
+func TestBrowserOfficerAlone(t *testing.T) {
+	h := open(t, "", 12)
+	b := openBrowser(t, h)
+	b.signIn("dr-ayu")
+	b.expect("403")
+	for _, path := range []string{"", "/thief", "/keys", "/audit", "/audit/checkpoint", "/reviews", "/incident", "/erasures"} {
+		b.open("/officer" + path)
+		b.sees("Not for this role")
+	}
+	for _, path := range []string{"overview", "keys", "keys/move", "incident?actor=dr-ayu"} {
+		require.Equal(t, 403, js[int](b, `fetch("/api/officer/`+path+`").then(r => r.status)`), path)
+	}
+	b.quiet()
+}
+
+const (
+	wait = 20 * time.Second
+	tick = 300 * time.Millisecond
+)
+
+func quoted(s string) string { return strconv.Quote(s) }
+
+func phone(i int) string { return fmt.Sprintf("+62 811 5555 %04d", i) }
+
+func user(t *testing.T, h *house, name string) clinic.User {
+	t.Helper()
+	u, err := h.clinic.User(t.Context(), name)
+	require.NoError(t, err)
+	return u
+}
+
+// morning is what doctors did before the officer came: charts opened, one refused,
+// and one opened in an emergency. It returns the ids of those two, one patient.
+func morning(t *testing.T, h *house) map[string]string {
+	t.Helper()
+	ayu, bima, dewi := user(t, h, "dr-ayu"), user(t, h, "dr-bima"), user(t, h, "dpo-dewi")
+	all, err := h.clinic.ToShow(t.Context(), dewi, people)
+	require.NoError(t, err)
+	var refused string
+	for i, p := range all {
+		u := ayu
+		if i%3 == 0 {
+			u = bima
+		}
+		_, err := h.clinic.Chart(t.Context(), u, p.ID, clinic.Why{})
+		if errors.Is(err, consent.ErrDenied) {
+			refused = p.ID
+			_, err = h.clinic.Chart(t.Context(), bima, p.ID, clinic.Why{})
+			require.ErrorIs(t, err, consent.ErrDenied)
+			continue
+		}
+		require.NoError(t, err)
+	}
+	require.NotEmpty(t, refused)
+	_, err = h.clinic.Chart(t.Context(), bima, refused, clinic.Why{Justification: "Unconscious after a fall, allergies needed"})
+	require.NoError(t, err)
+	return map[string]string{"refused": refused, "emergency": refused}
+}
