@@ -57,12 +57,21 @@ func each(t *testing.T, test func(*testing.T, *house)) {
 // open opens a clinic with n patients, and serves it.
 func open(t *testing.T, postgres string, n int) *house {
 	t.Helper()
+	return openWith(t, clinic.Options{Postgres: postgres}, n)
+}
+
+// openWith is open for a clinic with options of its own.
+func openWith(t *testing.T, o clinic.Options, n int) *house {
+	t.Helper()
 	h := &house{dir: t.TempDir(), logs: &lockedBuffer{}}
 	log := slog.New(consent.Redact(slog.NewJSONHandler(h.logs, nil)))
-	c, err := clinic.Open(t.Context(), clinic.Options{Dir: h.dir, Postgres: postgres, Log: log})
+	o.Dir, o.Log = h.dir, log
+	c, err := clinic.Open(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
-	require.NoError(t, seed.Run(t.Context(), c, n, func(string, int, int) {}))
+	if n > 0 {
+		require.NoError(t, seed.Run(t.Context(), c, n, func(string, int, int) {}))
+	}
 	pages, err := web.New(c, web.Options{Log: log})
 	require.NoError(t, err)
 	h.clinic, h.server = c, httptest.NewServer(pages)

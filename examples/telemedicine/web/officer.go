@@ -40,9 +40,9 @@ type officerLink struct {
 // OfficerPages are the links of the officer's pages.
 func (v View) OfficerPages() []officerLink {
 	all := []officerLink{
-		{"/officer", "officer.home", false}, {"/officer/thief", "officer.thief", false}, {"/officer/keys", "officer.keys", false},
-		{"/officer/audit", "officer.audit", false}, {"/officer/reviews", "officer.reviews", false}, {"/officer/incident", "officer.incident", false},
-		{"/officer/erasures", "officer.erasures", false},
+		{"/officer", "officer.nav.home", false}, {"/officer/thief", "officer.nav.thief", false}, {"/officer/keys", "officer.nav.keys", false},
+		{"/officer/audit", "officer.nav.audit", false}, {"/officer/reviews", "officer.nav.reviews", false}, {"/officer/incident", "officer.nav.incident", false},
+		{"/officer/erasures", "officer.nav.erasures", false},
 	}
 	for i := range all {
 		all[i].Here = all[i].Href == v.at || (i > 0 && strings.HasPrefix(v.at, all[i].Href+"/"))

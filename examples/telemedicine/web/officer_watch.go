@@ -27,7 +27,7 @@ type officerAuditPage struct {
 }
 
 // newestEntries is how many entries a page shows.
-const newestEntries = 40
+const newestEntries = 25
 
 func (s *Server) officerAudit(w http.ResponseWriter, r *http.Request, u clinic.User) error {
 	return s.auditPage(w, r, u, officerAuditPage{})
