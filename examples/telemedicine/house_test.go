@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"database/sql"
+	"errors"
 	"log/slog"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -24,6 +27,8 @@ type house struct {
 	clinic *clinic.Clinic
 	server *httptest.Server
 	logs   *lockedBuffer
+
+	postgres string // of its database; empty: SQLite
 }
 
 // lockedBuffer is where the server logs to.
@@ -51,7 +56,7 @@ const people = 60
 // each runs a test over a seeded clinic on SQLite, and over one on PostgreSQL.
 func each(t *testing.T, test func(*testing.T, *house)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, open(t, "", people)) })
-	t.Run("postgres", func(t *testing.T) { test(t, open(t, server.Start(t).Database(t), people)) })
+	t.Run("postgres", func(t *testing.T) { test(t, open(t, database(t), people)) })
 }
 
 // open opens a clinic with n patients, and serves it.
@@ -63,7 +68,7 @@ func open(t *testing.T, postgres string, n int) *house {
 // openWith is open for a clinic with options of its own.
 func openWith(t *testing.T, o clinic.Options, n int) *house {
 	t.Helper()
-	h := &house{dir: t.TempDir(), logs: &lockedBuffer{}}
+	h := &house{dir: t.TempDir(), logs: &lockedBuffer{}, postgres: o.Postgres}
 	log := slog.New(consent.Redact(slog.NewJSONHandler(h.logs, nil)))
 	o.Dir, o.Log = h.dir, log
 	c, err := clinic.Open(t.Context(), o)
@@ -81,5 +86,18 @@ func openWith(t *testing.T, o clinic.Options, n int) *house {
 }
 
 var server pgtest.Shared
+
+// database is a database of the test's own: a clinic has three schemas of fixed
+// names in it.
+func database(t *testing.T) (dsn string) {
+	t.Helper()
+	dsn = server.Start(t).Database(t)
+	name := dsn[strings.LastIndexByte(dsn, '=')+1:]
+	db, err := sql.Open("pgx", dsn)
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), `CREATE DATABASE `+name)
+	require.NoError(t, errors.Join(err, db.Close()))
+	return strings.Replace(dsn, "dbname=postgres", "dbname="+name, 1)
+}
 
 func TestMain(m *testing.M) { os.Exit(server.Run(m)) }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/rahasia/rahasia/consent"
 	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
 	"github.com/rahasia/rahasia/examples/telemedicine/seed"
+	"github.com/rahasia/rahasia/keyring"
 )
 
 // TestBrowserOfficerOverview: two weeks of work, as pictures.
@@ -24,10 +27,11 @@ func TestBrowserOfficerOverview(t *testing.T) {
 	b := openBrowser(t, h)
 	b.signIn("dpo-dewi")
 	b.sees("Records opened", "dr. Ayu", "dr. Bima", "1\nemergencies to be reviewed")
-	b.look("officer")
-	b.open("/officer?by=day")
 	require.Greater(t, js[int](b, `document.querySelectorAll(".bars rect").length`), 13)
-	b.look("officer-days")
+	b.look("officer")
+	b.open("/officer?by=hour")
+	b.sees("24 hours", "14 days")
+	b.look("officer-hours")
 }
 
 // TestBrowserOfficer: the privacy officer looks at what a thief would have, after
@@ -152,6 +156,53 @@ func TestBrowserOfficerAlone(t *testing.T) {
 		require.Equal(t, 403, js[int](b, `fetch("/api/officer/`+path+`").then(r => r.status)`), path)
 	}
 	b.quiet()
+}
+
+// TestBrowserOfficerErasure: a patient who asked is erased, and the receipt says so.
+func TestBrowserOfficerErasure(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		patient := user(t, h, "p-0004").Patient
+		asks(t, h, patient)
+		b := openBrowser(t, h)
+		b.signIn("dpo-dewi")
+		b.sees("1\npatients ask for erasure")
+		b.open("/officer/erasures")
+		b.look("officer-erasures")
+
+		// The page asks first; who says no erases nobody.
+		js[int](b, `window.confirm = () => false; document.querySelector("button.danger").click(); 0`)
+		_, err := h.clinic.Chart(t.Context(), user(t, h, "dr-ayu"), patient, clinic.Why{})
+		require.NoError(t, err)
+		js[int](b, `window.confirm = () => true; 0`)
+		b.click("button.danger")
+		b.sees("Erased:", patient, "erased")
+		b.look("officer-erased")
+		_, err = h.clinic.Chart(t.Context(), user(t, h, "dr-ayu"), patient, clinic.Why{})
+		require.ErrorIs(t, err, keyring.ErrShredded)
+
+		// Nobody is erased twice, nor unasked.
+		b.expect("404")
+		for _, id := range []string{patient, user(t, h, "p-0001").Patient, "nobody"} {
+			require.Equal(t, 404, js[int](b, `fetch("/officer/erasures", {method: "POST", body: new URLSearchParams({patient: `+quoted(id)+`})}).then(r => r.status)`))
+		}
+		b.open("/officer")
+		b.sees("0\npatients ask for erasure", "60\npatients")
+		b.quiet()
+	})
+}
+
+// asks writes into the clinic's database that a patient asks to be erased.
+func asks(t *testing.T, h *house, patient string) {
+	t.Helper()
+	driver, dsn := "sqlite", filepath.Join(h.dir, "app.db")
+	if h.postgres != "" {
+		driver, dsn = "pgx", h.postgres+" search_path=app"
+	}
+	db, err := sql.Open(driver, dsn)
+	require.NoError(t, err)
+	defer db.Close()
+	_, err = db.ExecContext(t.Context(), `INSERT INTO erasures (patient, asked, done, outcome) VALUES ($1, $2, 0, '')`, patient, time.Now().UnixMilli())
+	require.NoError(t, err)
 }
 
 const (

@@ -36,83 +36,79 @@ const fortnight = 14
 // Past is how long ago a clinic's first day is.
 const Past = (fortnight + 1) * 24 * time.Hour
 
+// work is what the doctors of a seeded clinic have to do.
+type work struct {
+	dice
+	c        *clinic.Clinic
+	clock    *Clock
+	officer  clinic.User
+	patients []clinic.Shown
+	unasked  string // the patient of the tour who was never asked for consent
+}
+
 // Work gives a seeded clinic, which was opened with the clock, two weeks of work:
-// doctors opened charts, were refused some, and twice there was an emergency, of
+// doctors opened charts and were refused some, and twice there was an emergency, of
 // which one awaits its review. It lets the clock go.
 func Work(ctx context.Context, c *clinic.Clinic, clock *Clock, progress func(what string, done, total int)) error {
 	defer clock.Go()
-	d := dice{rand.New(rand.NewPCG(2026, 12))}
-	officer, err := c.User(ctx, "dpo-dewi")
+	w := work{dice: dice{rand.New(rand.NewPCG(2026, 12))}, c: c, clock: clock}
+	unasked, err := c.User(ctx, "p-0003")
+	if err == nil {
+		w.unasked = unasked.Patient
+		w.officer, err = c.User(ctx, "dpo-dewi")
+	}
+	if err == nil {
+		w.patients, err = c.ToShow(ctx, w.officer, 200)
+	}
+	for ago := fortnight - 1; ago >= 0 && err == nil; ago-- {
+		err = w.day(ctx, ago)
+		progress("work", fortnight-ago, fortnight)
+	}
 	if err != nil {
 		return fmt.Errorf("seed: %w", err)
-	}
-	patients, err := c.ToShow(ctx, officer, 200)
-	if err != nil {
-		return fmt.Errorf("seed: %w", err)
-	}
-	for day := fortnight - 1; day >= 0; day-- {
-		if err := d.day(ctx, c, clock, patients, day); err != nil {
-			return fmt.Errorf("seed: %w", err)
-		}
-		progress("work", fortnight-day, fortnight)
 	}
 	return nil
 }
 
 // day is one day's work, so many days ago.
-func (d dice) day(ctx context.Context, c *clinic.Clinic, clock *Clock, patients []clinic.Shown, ago int) error {
-	n := 4 + d.IntN(7)
-	at := time.Now().Add(-time.Duration(ago)*24*time.Hour - time.Duration(n)*45*time.Minute)
+func (w work) day(ctx context.Context, ago int) error {
+	n := 4 + w.IntN(7)
+	began := time.Now().Add(-time.Duration(ago)*24*time.Hour - time.Duration(n)*45*time.Minute)
 	for i := range n {
-		clock.Set(at.Add(time.Duration(i*45+d.IntN(30)) * time.Minute))
-		doctor, err := c.User(ctx, one(d, []string{"dr-ayu", "dr-ayu", "dr-bima"}))
-		if err != nil {
-			return err
+		w.clock.Set(began.Add(time.Duration(i*45+w.IntN(30)) * time.Minute))
+		doctor, patient := one(w.dice, []string{"dr-ayu", "dr-ayu", "dr-bima"}), one(w.dice, w.patients).ID
+		if w.IntN(8) == 0 {
+			patient = w.unasked
 		}
-		if _, err = c.Chart(ctx, doctor, one(d, patients).ID, clinic.Why{}); err != nil && !errors.Is(err, consent.ErrDenied) {
+		if err := w.open(ctx, doctor, patient, ""); err != nil && !errors.Is(err, consent.ErrDenied) {
 			return err
 		}
 	}
 	switch ago {
 	case 9, 1:
-		return emergency(ctx, c, patients)
+		return w.open(ctx, "dr-bima", w.unasked, "Unconscious on arrival; allergies needed before anaesthesia")
 	case 8:
-		return review(ctx, c)
+		return w.review(ctx)
 	}
 	return nil
 }
 
-// emergency opens the chart of the first patient whom a doctor may not open
-// otherwise.
-func emergency(ctx context.Context, c *clinic.Clinic, patients []clinic.Shown) error {
-	doctor, err := c.User(ctx, "dr-bima")
+func (w work) open(ctx context.Context, doctor, patient, justification string) error {
+	u, err := w.c.User(ctx, doctor)
 	if err != nil {
 		return err
 	}
-	for _, p := range patients {
-		_, err := c.Chart(ctx, doctor, p.ID, clinic.Why{})
-		if errors.Is(err, consent.ErrDenied) {
-			_, err = c.Chart(ctx, doctor, p.ID, clinic.Why{Justification: "Unconscious on arrival; allergies needed before anaesthesia"})
-			return err
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = w.c.Chart(ctx, u, patient, clinic.Why{Justification: justification})
+	return err
 }
 
-func review(ctx context.Context, c *clinic.Clinic) error {
-	officer, err := c.User(ctx, "dpo-dewi")
-	if err != nil {
-		return err
-	}
-	all, err := c.Emergencies(ctx, officer)
+func (w work) review(ctx context.Context) error {
+	all, err := w.c.Emergencies(ctx, w.officer)
 	if err != nil {
 		return err
 	}
 	for _, e := range all {
-		if err := c.Review(ctx, officer, e.Decisions, true, "Confirmed by the ward's book."); err != nil {
+		if err := w.c.Review(ctx, w.officer, e.Decisions, true, "Confirmed by the ward's book."); err != nil {
 			return err
 		}
 	}

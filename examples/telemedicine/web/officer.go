@@ -64,10 +64,10 @@ type officerHomePage struct {
 }
 
 func (s *Server) officerHome(w http.ResponseWriter, r *http.Request, u clinic.User) error {
-	p := officerHomePage{By: "hour"}
-	step, n, layout := time.Hour, 24, "15:00"
-	if r.FormValue("by") == "day" {
-		p.By, step, n, layout = "day", 24*time.Hour, 14, "2/1"
+	p := officerHomePage{By: "day"}
+	step, n, layout := 24*time.Hour, 14, "2/1"
+	if r.FormValue("by") == "hour" {
+		p.By, step, n, layout = "hour", time.Hour, 24, "15:00"
 	}
 	var err error
 	if p.Overview, err = s.clinic.Overview(r.Context(), u); err != nil {
