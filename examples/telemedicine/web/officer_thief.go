@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/rahasia/rahasia/consent"
 	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
@@ -32,13 +33,17 @@ func (s *Server) officerThief(w http.ResponseWriter, r *http.Request, u clinic.U
 	if p.ID == "" {
 		return s.show(w, r, http.StatusOK, "officer-thief", p)
 	}
+	if !slices.ContainsFunc(p.Patients, func(shown clinic.Shown) bool { return shown.ID == p.ID }) {
+		p.Patients = append(p.Patients, clinic.Shown{ID: p.ID})
+	}
 	if p.Stolen, err = s.clinic.Stolen(r.Context(), u, p.ID); err != nil {
 		return err
 	}
+	status := http.StatusOK
 	var denied *consent.DeniedError
 	switch p.Chart, err = s.clinic.Showcase(r.Context(), u, p.ID); {
 	case errors.As(err, &denied):
-		p.Refused = denied.Reason
+		p.Refused, status = denied.Reason, http.StatusForbidden
 	case err != nil:
 		return err
 	default:
@@ -46,7 +51,7 @@ func (s *Server) officerThief(w http.ResponseWriter, r *http.Request, u clinic.U
 			return err
 		}
 	}
-	return s.show(w, r, http.StatusOK, "officer-thief", p)
+	return s.show(w, r, status, "officer-thief", p)
 }
 
 // Hex writes bytes as a thief reads them: the first of them, in groups of four.
