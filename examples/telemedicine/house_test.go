@@ -68,7 +68,7 @@ func open(t *testing.T, postgres string, n int) *house {
 // openWith is open for a clinic with options of its own.
 func openWith(t *testing.T, o clinic.Options, n int) *house {
 	t.Helper()
-	h := &house{dir: t.TempDir(), logs: &lockedBuffer{}, postgres: o.Postgres}
+	h := &house{dir: t.TempDir(), logs: &lockedBuffer{}}
 	log := slog.New(consent.Redact(slog.NewJSONHandler(h.logs, nil)))
 	o.Dir, o.Log = h.dir, log
 	c, err := clinic.Open(t.Context(), o)
@@ -81,7 +81,7 @@ func openWith(t *testing.T, o clinic.Options, n int) *house {
 	require.NoError(t, err)
 	h.clinic, h.server = c, httptest.NewServer(pages)
 	t.Cleanup(h.server.Close)
-	h.url = h.server.URL
+	h.url, h.postgres = h.server.URL, o.Postgres
 	return h
 }
 

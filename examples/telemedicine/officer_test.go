@@ -129,7 +129,7 @@ func TestBrowserOfficerIncident(t *testing.T) {
 		b.look("officer-incident-id")
 		b.click(".language button")
 
-		report := js[map[string]any](b, `fetch("/api/officer/incident?actor=dr-ayu").then(r => r.json())`)
+		report := js[map[string]any](b, `fetch(document.querySelector("a[download]").href).then(r => r.json())`)
 		require.NotEmpty(t, report["patients"])
 		require.NotEmpty(t, report["notifyBy"])
 
@@ -156,6 +156,24 @@ func TestBrowserOfficerAlone(t *testing.T) {
 		require.Equal(t, 403, js[int](b, `fetch("/api/officer/`+path+`").then(r => r.status)`), path)
 	}
 	b.quiet()
+}
+
+// TestBrowserOfficerTampered: a log that was changed under the clinic shows nothing
+// but that.
+func TestBrowserOfficerTampered(t *testing.T) {
+	h := open(t, "", 12)
+	b := openBrowser(t, h)
+	b.signIn("dpo-dewi")
+	b.open("/officer/audit")
+	db, err := sql.Open("sqlite", filepath.Join(h.dir, "rahasia", "consent.db"))
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), `UPDATE consent_log SET leaves = zeroblob(length(leaves)) WHERE id = (SELECT min(id) FROM consent_log)`)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	b.click(`button[value=verify]`)
+	b.sees("The audit log does not hold")
+	require.Equal(t, 0, js[int](b, `document.querySelectorAll("table, pre").length`))
+	b.look("officer-tampered")
 }
 
 // TestBrowserOfficerErasure: a patient who asked is erased, and the receipt says so.

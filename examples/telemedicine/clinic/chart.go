@@ -97,7 +97,8 @@ func (c *Clinic) treating(u User, why Why) consent.Request {
 	req.FoundBy = why.FoundBy
 	if why.Justification != "" {
 		req.Purpose, req.Justification = consent.EmergencyTreatment, why.Justification
-		req.Fulfils = []consent.Obligation{"NOPERSISTP"} // nothing is kept of what an emergency opens: pages are in no cache
+		// The permit obliges to keep nothing beyond the purpose: pages are for no cache.
+		req.Fulfils = []consent.Obligation{"NOPERSISTP"}
 	}
 	return req
 }

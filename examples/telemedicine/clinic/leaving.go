@@ -33,32 +33,32 @@ func (c *Clinic) Leavings(ctx context.Context, u User) ([]Leaving, error) {
 }
 
 // Erase destroys the keys of a patient who asked for it: every record of theirs,
-// wherever a copy of it lies, cannot be read any more. It cannot be undone.
-func (c *Clinic) Erase(ctx context.Context, u User, patient string) (keyring.Receipt, error) {
+// wherever a copy of it lies, cannot be read any more. It cannot be undone. Who has
+// not asked, or has thought better of it, is [ErrNotFound].
+func (c *Clinic) Erase(ctx context.Context, u User, patient string) (receipt keyring.Receipt, err error) {
 	if err := u.must(Officer); err != nil {
-		return keyring.Receipt{}, err
+		return receipt, err
 	}
-	// Nobody is erased who has not asked, or has thought better of it.
-	var done int64
-	err := c.db.QueryRowContext(ctx, `SELECT done FROM erasures WHERE patient = $1`, patient).Scan(&done)
-	if errors.Is(err, sql.ErrNoRows) || (err == nil && done != 0) {
-		err = ErrNotFound
-	}
-	if err != nil {
-		return keyring.Receipt{}, err
-	}
-	receipt, err := c.cfg.Erase(ctx, patient, u.Name)
-	if err != nil {
-		return keyring.Receipt{}, err
-	}
-	// The keys are gone. The tokens are made by the house's keys and not by the
-	// patient's, so they are deleted; a crash before that leaves the request, and
-	// erasing again returns the same receipt.
-	return receipt, c.within(ctx, func(tx *sql.Tx) error {
+	// The request is taken first and held until the keys are gone, so that nobody
+	// withdraws it in between. Tokens are made by the house's keys and not by the
+	// patient's, so they are deleted. Where the commit fails the request is still
+	// there, and erasing again returns the same receipt.
+	err = c.within(ctx, func(tx *sql.Tx) error {
+		taken, err := tx.ExecContext(ctx, `UPDATE erasures SET done = $1 WHERE patient = $2 AND done = 0`, c.now().UnixMilli(), patient)
+		if err != nil {
+			return err
+		}
+		if n, err := taken.RowsAffected(); err != nil || n != 1 {
+			return errors.Join(err, ErrNotFound)
+		}
+		if receipt, err = c.cfg.Erase(ctx, patient, u.Name); err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, `UPDATE patients SET nik_a = NULL, nik_b = NULL, phone = NULL WHERE id = $1`, patient); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE erasures SET done = $1, outcome = $2 WHERE patient = $3`, c.now().UnixMilli(), receipt.String(), patient)
+		_, err = tx.ExecContext(ctx, `UPDATE erasures SET outcome = $1 WHERE patient = $2`, receipt.String(), patient)
 		return err
 	})
+	return receipt, err
 }

@@ -216,7 +216,7 @@ func problemOf(err error) problem {
 		return problem{Status: http.StatusRequestEntityTooLarge, Code: "too-large"}
 	case errors.As(err, &format):
 		return problem{Status: http.StatusUnprocessableEntity, Code: "format", Reason: format.Error()}
-	case errors.Is(err, clinic.ErrInput), errors.Is(err, consent.ErrLimit), errors.Is(err, consent.ErrRequest), errors.Is(err, consent.ErrReview):
+	case errors.Is(err, clinic.ErrInput), errors.Is(err, consent.ErrLimit), errors.Is(err, consent.ErrRequest):
 		return problem{Status: http.StatusUnprocessableEntity, Code: "input"}
 	case errors.Is(err, keyring.ErrShredded), errors.Is(err, keyring.ErrRetained):
 		return problem{Status: http.StatusGone, Code: "gone"}
@@ -224,6 +224,8 @@ func problemOf(err error) problem {
 		return problem{Status: http.StatusTooManyRequests, Code: "too-many", Why: denied.Reason}
 	case errors.As(err, &denied):
 		return problem{Status: http.StatusForbidden, Code: "denied", Why: denied.Reason}
+	case errors.Is(err, consent.ErrReview): // somebody else was quicker, or it is one's own
+		return problem{Status: http.StatusUnprocessableEntity, Code: "input"}
 	case errors.Is(err, context.Canceled):
 		return problem{Status: 499, Code: "gone-away"}
 	}

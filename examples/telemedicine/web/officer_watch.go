@@ -81,8 +81,8 @@ func (s *Server) officerCheck(w http.ResponseWriter, r *http.Request, u clinic.U
 	return s.auditPage(w, r, u, p)
 }
 
-// officerCheckpoint gives the checkpoint and the key that it is checked by, to be
-// kept where this house does not reach.
+// officerCheckpoint gives the checkpoint, to be kept where this house does not
+// reach.
 func (s *Server) officerCheckpoint(w http.ResponseWriter, r *http.Request, u clinic.User) error {
 	text, _, err := s.clinic.Checkpoint(r.Context(), u)
 	if err != nil {
@@ -130,7 +130,7 @@ type officerIncidentPage struct {
 	Recipients []string
 	Titles     map[string]string
 	Form       map[string]string // as it was entered
-	Query      string            // the same, for the download
+	Download   string            // where the same report is as JSON
 	Report     *consent.Report
 	English    string
 	Indonesian string
@@ -141,7 +141,7 @@ type officerIncidentPage struct {
 }
 
 func (s *Server) officerIncident(w http.ResponseWriter, r *http.Request, u clinic.User) error {
-	p := officerIncidentPage{Form: map[string]string{}, Query: r.URL.RawQuery}
+	p := officerIncidentPage{Form: map[string]string{}, Download: "/api/officer/incident?" + r.URL.RawQuery}
 	for _, name := range []string{"actor", "recipient", "from", "until", "found"} {
 		p.Form[name] = strings.TrimSpace(r.FormValue(name))
 	}
