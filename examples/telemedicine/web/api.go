@@ -10,7 +10,7 @@ import (
 // /login, and send an Origin with what changes something.
 func (s *Server) api(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/me", s.page(s.apiMe))
-	s.officerAPI(mux)
+	s.apiOfficer(mux)
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, clinic.ErrNotFound) })
 }
 
