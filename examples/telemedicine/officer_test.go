@@ -64,6 +64,7 @@ func TestBrowserOfficer(t *testing.T) {
 			b.open("/officer/keys")
 			return js[bool](b, `document.querySelector("progress") === null`)
 		}, wait, tick)
+		require.Equal(t, map[string]any{"done": 60.0, "total": 60.0, "failed": 0.0, "ended": true, "text": "60 / 60"}, js[map[string]any](b, `fetch("/api/officer/keys/move").then(r => r.json())`))
 		b.sees("60 keys were moved", "All patients' keys are wrapped by the newest versions.")
 		b.click(`button[aria-label="Suspend: identity 1"]`)
 		b.sees("suspended")
