@@ -228,6 +228,15 @@ func TestWatch(t *testing.T) {
 	emergencies, err = c.Emergencies(ctx, dewi)
 	require.NoError(t, err)
 	require.Empty(t, emergencies)
+
+	// Another reason is another emergency.
+	for _, why := range []string{"Bleeding", "Bleeding again"} {
+		_, err = c.Chart(ctx, ayu, ids[3], Why{Justification: why})
+		require.NoError(t, err)
+	}
+	emergencies, err = c.Emergencies(ctx, dewi)
+	require.NoError(t, err)
+	require.Len(t, emergencies, 2)
 }
 
 // A table that came to light names whom it was made for, and nobody else.
