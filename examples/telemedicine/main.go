@@ -56,18 +56,22 @@ type options struct {
 func run(ctx context.Context, out, logs io.Writer, o options) error {
 	// The handler keeps records out of the log, whatever is given to it.
 	log := slog.New(consent.Redact(slog.NewJSONHandler(logs, nil)))
-	c, err := clinic.Open(ctx, clinic.Options{Dir: o.dir, Postgres: o.postgres, Log: log})
+	clock := &seed.Clock{}
+	c, err := clinic.Open(ctx, clinic.Options{Dir: o.dir, Postgres: o.postgres, Log: log, Now: clock.Now})
 	if err != nil {
 		return err
 	}
-	err = serve(ctx, c, out, log, o)
+	err = serve(ctx, c, clock, out, log, o)
 	return errors.Join(err, c.Close())
 }
 
-func serve(ctx context.Context, c *clinic.Clinic, out io.Writer, log *slog.Logger, o options) error {
+func serve(ctx context.Context, c *clinic.Clinic, clock *seed.Clock, out io.Writer, log *slog.Logger, o options) error {
 	empty, err := c.Empty(ctx)
 	if err == nil && empty {
-		err = seed.Run(ctx, c, o.patients, seed.Bar(out))
+		clock.Set(time.Now().Add(-seed.Past))
+		if err = seed.Run(ctx, c, o.patients, seed.Bar(out)); err == nil {
+			err = seed.Work(ctx, c, clock, seed.Bar(out))
+		}
 	}
 	if err != nil {
 		return err

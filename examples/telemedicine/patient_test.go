@@ -91,7 +91,7 @@ func TestBrowserPatient(t *testing.T) {
 		b.spoken("patient-rights")
 		var keys clinic.Published
 		require.NoError(t, json.Unmarshal([]byte(b.fetched("GET", "/keys.json", "")), &keys))
-		entries, err := clinic.CheckProof([]byte(b.fetched("GET", "/patient/proof.json", "")), keys.Log...)
+		entries, err := consent.CheckExtract([]byte(b.fetched("GET", "/patient/proof.json", "")), keys.Log...)
 		require.NoError(t, err)
 		require.NotEmpty(t, entries)
 		b.open("/patient/choices")

@@ -58,14 +58,14 @@ func run(out io.Writer, keysFile string, names []string) error {
 }
 
 func proof(out io.Writer, text []byte, keys []string) error {
-	entries, err := clinic.CheckProof(text, keys...)
+	entries, err := consent.CheckExtract(text, keys...)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
 		fmt.Fprintf(out, "in the log: %8d  %s  %-10s %-8s %s\n", e.Index, e.Time.UTC().Format(time.DateTime), e.Actor, e.Action, e.Outcome)
 	}
-	fmt.Fprintf(out, "%d entries, all proved to be in the log\n", len(entries))
+	fmt.Fprintf(out, "%d entries, all proved: they stand in the log, say this and are about one patient\n", len(entries))
 	return nil
 }
 

@@ -42,7 +42,7 @@ func TestCheck(t *testing.T) {
 
 	var out strings.Builder
 	require.NoError(t, run(&out, keys, []string{proof, receipt}))
-	require.Contains(t, out.String(), "all proved to be in the log")
+	require.Contains(t, out.String(), "all proved: they stand in the log")
 	require.Contains(t, out.String(), "signed: consent of treatment@takeover, given")
 
 	forged := keep("forged.txt", []byte(strings.Replace(string(text), "treatment@", "marketing@", 1)))

@@ -137,7 +137,7 @@ func (c *Clinic) Receipt(ctx context.Context, u User, id string, in consent.Lang
 	if choiceIn(id) == "" {
 		return nil, ErrNotFound
 	}
-	receipt, err := c.cfg.Receipt(ctx, u.Patient, id, notice(in))
+	receipt, err := c.cfg.Receipt(ctx, u.Patient, id, u.Name, notice(in))
 	if errors.Is(err, consent.ErrNoConsent) {
 		return nil, ErrNotFound
 	}

@@ -157,7 +157,7 @@ func (b *Branch) Check(p *Patient, choices []string) ([]pseudo.Warning, error) {
 	if tooMany(p.Allergies) {
 		bad = append(bad, "allergies")
 	}
-	if slices.ContainsFunc(choices, func(key string) bool { _, ok := choiceOf(key); return !ok }) {
+	if slices.ContainsFunc(choices, func(key string) bool { return !canChoose(key, choices) }) {
 		bad = append(bad, "choices")
 	}
 	if bad != nil {

@@ -20,6 +20,12 @@
 //	proof.go     what a patient checks without the clinic
 //	research.go  a table for a researcher's institution
 //	made.go      the tables that were made
+//	overview.go  how the clinic stands, for the privacy officer
+//	thief.go     what whoever steals the databases would have
+//	keys.go      the states of keys, and their rotation
+//	watch.go     the audit log, emergencies to be reviewed, alerts
+//	incident.go  what a theft or a leak touched, and for whom a table was made
+//	leaving.go   patients who ask to be erased
 package clinic
 
 import (
@@ -69,8 +75,10 @@ type Clinic struct {
 	inbox    *envelope.Inbox
 	branch   *Branch
 	studies  studies
+	moving   moving
 
-	arrived chan struct{} // told when something came from a branch
+	arrived chan struct{}   // told when something came from a branch
+	life    context.Context // of what runs in the background; Close ends it
 	stop    context.CancelFunc
 	done    sync.WaitGroup
 	close   []func() error
@@ -120,9 +128,8 @@ func (c *Clinic) open(ctx context.Context, o Options) error {
 	if err := c.openBranch(ctx); err != nil {
 		return err
 	}
-	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	c.stop = stop
-	c.done.Go(func() { c.receive(work) })
+	c.life, c.stop = context.WithCancel(context.WithoutCancel(ctx))
+	c.done.Go(func() { c.receive(c.life) })
 	return nil
 }
 

@@ -103,8 +103,9 @@ func (c *Clinic) takeRecord(ctx context.Context, tx *sql.Tx, a arrival, patient 
 
 // insertPatient stores a sealed patient.
 func insertPatient(ctx context.Context, tx *sql.Tx, p *Patient, row consent.Row) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO patients (id, branch, sealed, nik_a, phone) VALUES ($1, $2, $3, $4, $5)`,
-		p.ID, p.Branch, row.Sealed, token(row, "NIK"), token(row, "Phone"))
+	nik := row.Unique["NIK"] // what its two columns hold now
+	_, err := tx.ExecContext(ctx, `INSERT INTO patients (id, branch, sealed, nik_a, nik_b, phone) VALUES ($1, $2, $3, $4, $5, $6)`,
+		p.ID, p.Branch, row.Sealed, nik[0], nik[1], token(row, "Phone"))
 	return err
 }
 

@@ -14,6 +14,7 @@ func (s *Server) api(mux *http.ServeMux) {
 	s.apiClerk(mux)
 	s.patientAPI(mux)
 	s.researcherAPI(mux)
+	s.apiOfficer(mux)
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, clinic.ErrNotFound) })
 }
 

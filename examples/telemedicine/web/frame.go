@@ -85,6 +85,7 @@ type View struct {
 	Page any
 
 	words map[string]string
+	at    string // the path without its query
 }
 
 // T returns the words of a key, with arguments as fmt has them. A key that has
@@ -160,7 +161,7 @@ func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/")
 
 // show writes a page, whole or not at all.
 func (s *Server) show(w http.ResponseWriter, r *http.Request, status int, name string, page any) error {
-	v := View{Lang: language(r), Path: r.URL.RequestURI(), Page: page}
+	v := View{Lang: language(r), Path: r.URL.RequestURI(), Page: page, at: r.URL.Path}
 	v.words = s.pages.words[v.Lang]
 	if u, err := s.user(r); err == nil {
 		v.User = u
@@ -232,6 +233,8 @@ func problemOf(err error) problem {
 		return problem{Status: http.StatusTooManyRequests, Code: "too-many", Why: denied.Reason}
 	case errors.As(err, &denied):
 		return problem{Status: http.StatusForbidden, Code: "denied", Why: denied.Reason}
+	case errors.Is(err, consent.ErrReview): // somebody else was quicker, or it is one's own
+		return problem{Status: http.StatusUnprocessableEntity, Code: "input"}
 	case errors.Is(err, context.Canceled):
 		return problem{Status: 499, Code: "gone-away"}
 	}
