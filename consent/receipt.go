@@ -184,8 +184,8 @@ func (c *Config) receipt(ctx context.Context, subject, id string, n Notice) ([]b
 	if err := r.name(ks, subject, all[i].GivenBy); err != nil {
 		return nil, nil, err
 	}
-	r.EventTime, r.Issued = given.UTC(), c.now().UTC().Truncate(time.Second)
-	r.EventState = all[i].state(r.Issued)
+	now := c.now() // Issued has no part of a second, but what was withdrawn in this one is
+	r.EventTime, r.Issued, r.EventState = given.UTC(), now.UTC().Truncate(time.Second), all[i].state(now)
 	text, err := r.encode()
 	if err != nil {
 		return nil, nil, ErrLimit // a time that RFC 3339 cannot say

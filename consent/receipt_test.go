@@ -43,6 +43,22 @@ func receiptFor(t *testing.T, cfg *Config, subject string) (id string, receipt [
 	return id, receipt
 }
 
+func TestReceiptWithinASecond(t *testing.T) {
+	ctx := context.Background()
+	cfg := memoryConfig(t)
+	id, _ := receiptFor(t, cfg, "p-1")
+	cfg.Now = func() time.Time { return noon.Add(300 * time.Millisecond) }
+	require.NoError(t, cfg.Withdraw(ctx, "p-1", id, "clerk"))
+	cfg.Now = func() time.Time { return noon.Add(600 * time.Millisecond) }
+	file, err := cfg.Receipt(ctx, "p-1", id, "clerk", clinicNotice)
+	require.NoError(t, err)
+	keys, err := cfg.ReceiptKeys(ctx)
+	require.NoError(t, err)
+	r, err := CheckReceipt(file, keys...)
+	require.NoError(t, err)
+	require.Equal(t, "withdrawn", r.EventState)
+}
+
 func TestReceipt(t *testing.T) {
 	ctx := context.Background()
 	cfg := memoryConfig(t)
