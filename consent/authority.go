@@ -20,7 +20,7 @@ type ReversalBasis struct {
 	Basis   Basis  // UU PDP 27/2022, article 20(2) (b) to (f)
 	Article string // the law or the approval that it rests on; it is written into the audit log
 
-	Domains []string // whose tokens, as pseudo.Reversal.Domain has them; required
+	Domains []string // whose tokens, by the domain's whole name, such as "recipient/ui-2026"; required
 
 	// To are the domains to which they may be translated. None: no translation is
 	// permitted, and the values themselves are.
@@ -41,7 +41,7 @@ func (b *ReversalBasis) check() error {
 	case b.Article == "" || !text(b.Article):
 		return fmt.Errorf("article: %w", ErrLimit)
 	case len(b.Domains) == 0 || slices.ContainsFunc(slices.Concat(b.Domains, b.To), func(d string) bool { return !strings.Contains(d, "/") }):
-		return fmt.Errorf("domains: %w", pseudo.ErrNoDomain)
+		return fmt.Errorf("domains: %w: want names with a slash, such as %q", pseudo.ErrNoDomain, recipientDomain("ui-2026"))
 	case len(b.Purposes) == 0:
 		return fmt.Errorf("purposes: %w", ErrCode)
 	case len(b.Actors)+len(b.Roles) == 0:
@@ -87,9 +87,10 @@ func (a authority) Authorize(ctx context.Context, r pseudo.Reversal) error { ret
 //
 // Each token counts for the [Guard] as a patient that the actor reaches, whether
 // or not it was turned back before. A batch that is too many is refused whole; one
-// that would fit an unused limit uses up the rest of it. The entry, "reidentify" or "translate", is durable in the audit log before the batch
-// is allowed, and so is one of a refusal. It says how many tokens of which domain
-// and kind, and no patient, whom nobody knows yet.
+// that would fit an unused limit uses up the rest of it. The entry, "reidentify"
+// or "translate", is durable in the audit log before the batch is allowed, and so
+// is one of a refusal. It says how many tokens of which domain and kind, and no
+// patient, whom nobody knows yet.
 //
 // Its errors, wrapped by pseudo's: [*DeniedError]; [ErrRequest], [ErrLimit],
 // [ErrAudit], [ErrConfig].

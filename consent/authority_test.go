@@ -249,4 +249,7 @@ func TestPolicyRefusesReversals(t *testing.T) {
 		p := Policy{Reversals: []ReversalBasis{b}}
 		require.ErrorIs(t, p.check(), tt.want, name)
 	}
+	b := good
+	b.Domains = []string{"study"}
+	require.ErrorContains(t, b.check(), "slash", "says what the name lacks")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/sha256"
 	"fmt"
 	"testing"
 
@@ -84,7 +85,7 @@ func BenchmarkRecordsSeal(b *testing.B) {
 		e := last(b, r.cfg.Log)
 		body := logBody{
 			Time: e.Time.UnixNano(), Actor: e.Actor, Purpose: e.Purpose, Action: e.Action, Type: e.Type, Outcome: e.Outcome, Decision: e.Decision,
-			Subject: make([]byte, 80), Patient: make([]byte, 16), under: keyVersions{{"clinical", 1}, {"identity", 1}, {"sensitive", 1}},
+			Subject: make([]byte, sha256.Size+12+saltSize+2*(2+len(c.ID))+16), Patient: make([]byte, 16), under: keyVersions{{"clinical", 1}, {"identity", 1}, {"sensitive", 1}},
 		}
 		b.ReportAllocs()
 		for b.Loop() {

@@ -142,8 +142,8 @@ func (c *Consent) boundaries(yield func(time.Time)) {
 func (c *Consent) check() error {
 	base := c.base()
 	base.From, base.Until = c.From, c.Until
-	if c.Subject == "" {
-		return ErrSubject
+	if err := checkIDs(c.Subject, ""); err != nil {
+		return err
 	}
 	if len(c.Purposes) == 0 {
 		return fmt.Errorf("purposes: %w", ErrCode)

@@ -46,9 +46,9 @@
 //
 // label= names the sensitivity of a field (label=HIV): it opens only under a
 // consent that names that label. in= puts a field into another compartment,
-// name= fixes its stored name when the Go field is renamed. unique says that no
-// two rows may have its value: it then has two UNIQUE columns ([Row].Unique). A
-// struct without a tag is walked.
+// name= fixes its stored name when the Go field is renamed. unique, beside
+// lookup, says that no two rows may have its value: it then has two UNIQUE
+// columns ([Row].Unique) in the place of one. A struct without a tag is walked.
 //
 // # A configuration by hand
 //

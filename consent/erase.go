@@ -109,9 +109,8 @@ func (c *Config) announced(ctx context.Context, entry *logBody, subject string, 
 // crash the patient may be retained already: the same call is then a
 // *keyring.RetainedError of that date and basis, and completes the log. Errors:
 // those of keyring.Ring.Retain (keyring.ErrEmpty without a custodian, see
-// [OpenDir],
-// keyring.ErrName for a bad basis or date, keyring.ErrNoSubjectKey), and those
-// of [Config.Withdraw].
+// [OpenDir], keyring.ErrName for a bad basis or date, keyring.ErrNoSubjectKey),
+// and those of [Config.Withdraw].
 func (c *Config) Retain(ctx context.Context, subject, by string, why keyring.Retention) (receipt keyring.Receipt, err error) {
 	if err = c.WithdrawAll(ctx, subject, by); err != nil {
 		return receipt, fmt.Errorf("consent: retain: %w", err)

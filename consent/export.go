@@ -113,7 +113,7 @@ func (r *Records[T]) Export(ctx context.Context, in iter.Seq2[*T, envelope.Seale
 		if err := r.cfg.Log.append(ctx, b); err != nil {
 			return nil, fmt.Errorf("consent: export %s: %w", r.name, err)
 		}
-		return nil, r.denied(b)
+		return nil, denied(b)
 	}
 	x.table.rows = func(yield func([]any, error) bool) { x.gated(ctx, in, yield) }
 	if req.Gate.Ungated != "" {
@@ -187,7 +187,7 @@ func (e *export[T]) decide(ctx context.Context, of *T, row envelope.Sealed) (*re
 	if refusal == nil && x.byRecord {
 		// A gap that other records do not have would tell who carries a label.
 		x.fields, x.entry.Reason = nil, NoConsent
-		refusal = r.denied(x.entry)
+		refusal = denied(x.entry)
 	}
 	if err := r.finish(ctx, of, x, refusal); err != nil {
 		return nil, err

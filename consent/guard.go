@@ -23,16 +23,16 @@ import (
 // limits of people and alerts through slog.
 //
 // Patients whose records are opened, updated or exported are counted by
-// [Request.Actor], those whose tokens are turned back with them, and so are, apart, the different values that are looked up. A
-// patient who was counted within the hour costs nothing again, so whoever is at
-// the limit can go on with those already seen. What a decision refuses counts
-// for nothing. Beyond the limit the answer is a refusal for the reason
+// [Request.Actor], and with them each token that is turned back or translated;
+// so are, apart, the different values that are looked up. A patient who was
+// counted within the hour costs nothing again, so whoever is at the limit can go
+// on with those already seen. What a decision refuses counts for nothing. Beyond the limit the answer is a refusal for the reason
 // [TooMany]; but for an emergency that the [Policy] allows, which is counted
 // apart, alerted, and never refused.
 //
 // The counts lie where the [Log] lies, so processes that share its database or
-// folder share them. They hold no actor and no patient in clear, and nothing older than
-// a day. Where they cannot be kept nothing is released: [ErrAudit].
+// folder share them. They hold no actor and no patient in clear, and the next
+// count removes what is older than a day, in a folder than two. Where they cannot be kept nothing is released: [ErrAudit].
 //
 // It believes the actor that it is told: pass the login and not what a client
 // sent. Whoever may write there can set the counts back; the log
@@ -157,7 +157,7 @@ func (r *Records[T]) tooMany(x *released) error {
 	if x.entry.Reason != TooMany {
 		return nil
 	}
-	return r.denied(x.entry)
+	return denied(x.entry)
 }
 
 // admitLookup counts what is looked up. No policy decides on a lookup, so whether

@@ -68,13 +68,11 @@ func (i *Intake[T]) seal(src *T, tag Tag) (envelope.Item, error) {
 	}
 	v := reflect.ValueOf(src).Elem()
 	subject, record := idsIn(i.form.plan, v)
-	switch {
-	case subject == "":
-		return nil, ErrSubject
-	case record == "":
+	if err := checkIDs(subject, record); err != nil {
+		return nil, err
+	}
+	if record == "" {
 		return nil, fmt.Errorf("record id: %w", envelope.ErrEmpty)
-	case len(record) > maxText:
-		return nil, fmt.Errorf("record id: %w", ErrLimit)
 	}
 	payload, err := i.form.write(v, tag)
 	if err != nil {

@@ -76,8 +76,8 @@ type Entry struct {
 	// keyset that wraps the patient's key.
 	Keys map[string]uint32
 
-	// Set by [Log.History] and [Config.AwaitingReview] only, which ask by subject:
-	// they die with the patient's keys.
+	// Set by [Log.History] and [Config.AwaitingReview], which ask by subject, and by
+	// [CheckExtract], only: in the log they die with the patient's keys.
 	Subject, Record string
 	Consents        []string // ids of the consents that decided, or were given or withdrawn
 }
@@ -94,6 +94,7 @@ type logBody struct {
 	Withheld  []string `cbor:"8,keyasint,omitempty"`
 	Outcome   string   `cbor:"9,keyasint"`
 	Reason    Reason   `cbor:"10,keyasint,omitempty"`
+	Count     int      `cbor:"11,keyasint,omitempty"` // of tokens
 	Decision  string   `cbor:"12,keyasint,omitempty"`
 	Recipient string   `cbor:"13,keyasint,omitempty"`
 	Ledger    uint64   `cbor:"14,keyasint,omitempty"` // events in the ledger that the decision knew
@@ -106,8 +107,6 @@ type logBody struct {
 	Job     string            `cbor:"20,keyasint,omitempty"`
 	Patient []byte            `cbor:"21,keyasint,omitempty"` // the same in all entries of a patient; made of the audit key
 	Keys    map[string]uint32 `cbor:"22,keyasint,omitempty"` // by compartment, the version that wraps the patient's key
-
-	Count int `cbor:"11,keyasint,omitempty"` // of tokens
 
 	Journal     uint64 `cbor:"19,keyasint,omitempty"` // number and hash of the erasure journal's newest entry
 	JournalHash []byte `cbor:"23,keyasint,omitempty"`
@@ -133,7 +132,8 @@ func OpenLog(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Log, error) 
 // database: a device, a command. The folder is made if it is not there; its parent
 // must be. It may be that of [OpenLedgerDir]. Processes of one machine may share
 // it, not over a network file system; nothing is held open. Copy it for a backup
-// while nothing writes.
+// while nothing writes. A log cannot be moved from a database to a folder or
+// back: an empty one in the place of the ring's is [ErrTampered].
 func OpenLogDir(ctx context.Context, ring *keyring.Ring, dir string) (*Log, error) {
 	return openLog(ctx, ring,
 		func() (*evidence.Tree, error) { return evidence.OpenTreeDir(ctx, ring, dir) },

@@ -62,7 +62,7 @@ func (r *Records[T]) lookup(ctx context.Context, field, value string, req Reques
 		return nil, err
 	}
 	if b.Reason != MaySearch {
-		return nil, r.denied(b)
+		return nil, denied(b)
 	}
 	return tokens, nil
 }

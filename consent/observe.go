@@ -42,14 +42,14 @@ func (r *Records[T]) observed(x *released) {
 	if x.entry.Reason != WouldDeny {
 		return
 	}
-	denied := r.denied(x.entry)
-	denied.Reason = NoConsent
+	refusal := denied(x.entry)
+	refusal.Reason = NoConsent
 	if tell := r.cfg.Observe.Tell; tell != nil {
-		tell(denied)
+		tell(refusal)
 		return
 	}
-	slog.Default().Warn("consent: observing: this will be denied", "action", denied.Action, "type", denied.Type,
-		"purpose", string(denied.Purpose), "decision", denied.Decision, "until", r.cfg.Observe.Until)
+	slog.Default().Warn("consent: observing: this will be denied", "action", refusal.Action, "type", refusal.Type,
+		"purpose", string(refusal.Purpose), "decision", refusal.Decision, "until", r.cfg.Observe.Until)
 }
 
 // first is the reason of two that a review looks at first.

@@ -2,7 +2,6 @@ package consent
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/rahasia/rahasia/envelope"
 )
@@ -37,11 +36,11 @@ func (r *Records[T]) Rebind(ctx context.Context, row envelope.Sealed, from, to *
 func (r *Records[T]) rebind(ctx context.Context, row envelope.Sealed, from, to *T, req Request) (envelope.Sealed, error) {
 	of, _ := r.ids(from)
 	subject, record := r.ids(to)
-	if of == "" || subject == "" || of == subject {
+	if of == "" || of == subject {
 		return nil, ErrSubject
 	}
-	if len(record) > maxText {
-		return nil, fmt.Errorf("record id: %w", ErrLimit)
+	if err := checkIDs(subject, record); err != nil {
+		return nil, err
 	}
 	x, err := r.release(ctx, from, row, asked{"rebind", req, nil, true})
 	if err != nil {

@@ -46,15 +46,16 @@ type Row struct {
 	// no value. The statements never change, and while the lookup domain is rotated
 	// no value is stored twice and none is missed: see pseudo.Domain.Columns for the
 	// recipe, whose backfill an Update of the field is. Commit the row within 20
-	// seconds. After an Update only the named fields are here.
+	// seconds. After an Update only the named fields are here; leave the columns of
+	// the others as they are, for what is missing here reads as NULL.
 	Unique map[string][2]sql.Null[pseudo.Token]
 }
 
 // NewRecords prepares records of type T under a record type name, which is
-// sealed into every row: 1 to 64 letters, digits, '-', '_' or '.'. It fails on any mistake in the tags
-// (an error that names type and field), on an incomplete configuration
-// ([ErrConfig]), and on a keyset that the ring lacks and may not be made
-// (keyring.ErrNoKeyset; see Config.Provision).
+// sealed into every row: 1 to 64 letters, digits, '-', '_' or '.'. It fails on
+// any mistake in the tags (an error that names type and field), on an incomplete
+// configuration ([ErrConfig]), and on a keyset that the ring lacks and may not be
+// made (keyring.ErrNoKeyset; see Config.Provision).
 func NewRecords[T any](name string, cfg *Config) (*Records[T], error) {
 	ctx := context.Background() // start-up reads the key store once; requests carry their own
 	r, err := newRecords[T](ctx, name, cfg)
@@ -132,7 +133,7 @@ func typeName(s string) bool {
 // compartments and key generations it has, its size in coarse steps, and through
 // a token that two rows hold the same value in that column.
 //
-// Errors: [ErrNoBasis], [ErrCode], [ErrSubject], [ErrAudit],
+// Errors: [ErrNoBasis], [ErrCode], [ErrSubject], [ErrLimit], [ErrAudit],
 // envelope.ErrEmpty, *pseudo.FormatError, keyring.ErrShredded,
 // keyring.ErrNotGranted.
 func (r *Records[T]) Seal(ctx context.Context, src *T, tag Tag) (Row, error) {
@@ -187,8 +188,8 @@ func (r *Records[T]) sealAll(ctx context.Context, src []*T, tag Tag) ([]Row, err
 // sealOne seals one record and writes its entry into b.
 func (r *Records[T]) sealOne(ctx context.Context, src *T, tag Tag, tags map[string][]byte, b *logBody) (Row, error) {
 	subject, record := r.ids(src)
-	if subject == "" {
-		return Row{}, ErrSubject
+	if err := checkIDs(subject, record); err != nil {
+		return Row{}, err
 	}
 	tokens, err := r.index.Tokens(ctx, src)
 	if err != nil {
@@ -305,6 +306,20 @@ func (r *Records[T]) ids(src *T) (subject, record string) {
 	return idsIn(r.plan, reflect.ValueOf(src).Elem())
 }
 
+// checkIDs refuses ids under which nothing may be made: what names nobody, and what
+// an extract of the log could not name, for JSON has no other texts than UTF-8.
+func checkIDs(subject, record string) error {
+	switch {
+	case subject == "":
+		return ErrSubject
+	case !text(subject):
+		return fmt.Errorf("subject id: %w", ErrLimit)
+	case !text(record):
+		return fmt.Errorf("record id: %w", ErrLimit)
+	}
+	return nil
+}
+
 // idsIn are the ids of the record v; where a patient has one, the subject's is its.
 func idsIn(plan *phi.Plan, v reflect.Value) (subject, record string) {
 	subject = v.FieldByIndex(plan.Subject.Index).String()
@@ -325,8 +340,6 @@ func begin(c *Config, b *logBody, action, recordType string, req *Request) {
 	b.Time, b.Actor, b.Role, b.Purpose, b.Action, b.Type = c.now().UnixNano(), req.Actor, req.Role, req.Purpose, action, recordType
 	b.Decision, b.Recipient, b.Job, b.Ledger = envelope.NewID(), req.Recipient, req.Job, c.Ledger.chain().Len()
 }
-
-func (r *Records[T]) denied(b *logBody) *DeniedError { return denied(b) }
 
 func denied(b *logBody) *DeniedError {
 	return &DeniedError{Action: b.Action, Type: b.Type, Purpose: b.Purpose, Reason: b.Reason, Decision: b.Decision}

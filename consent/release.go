@@ -152,7 +152,7 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 	x.basis = d.basis
 	if len(x.fields) == 0 || a.whole && len(x.withheld) > 0 {
 		x.fields, x.entry.Reason = nil, x.withheld[0].Reason
-		return x, r.denied(x.entry)
+		return x, denied(x.entry)
 	}
 	x.entry.Reason, x.entry.Article = d.by, d.article
 	if d.by == InEmergency {

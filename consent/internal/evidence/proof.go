@@ -138,7 +138,7 @@ func (t *Tree) Extends(ctx context.Context, checkpoint []byte) error {
 func holds(v tlog.HashReader, now tlog.Tree, old ...tlog.Tree) error {
 	for _, o := range old {
 		if o.N > now.N {
-			return ErrTampered
+			return fmt.Errorf("%d entries, where there were %d: %w: an older copy, or another", now.N, o.N, ErrTampered)
 		}
 		if o.N == 0 {
 			continue
@@ -148,7 +148,7 @@ func holds(v tlog.HashReader, now tlog.Tree, old ...tlog.Tree) error {
 			return err
 		}
 		if root != o.Hash {
-			return ErrTampered
+			return fmt.Errorf("the first %d entries: %w: an older copy, or another", o.N, ErrTampered)
 		}
 	}
 	return nil
