@@ -103,7 +103,7 @@ func (c *Config) authorize(ctx context.Context, req Request, r pseudo.Reversal) 
 	if err == nil {
 		err = req.check()
 	}
-	if err == nil && (r.Domain == "" || r.Count < 1 || !text(r.Domain, r.To)) {
+	if err == nil && (r.Domain == "" || r.Kind == "" || r.Count < 1 || !text(r.Domain, r.To, string(r.Kind))) {
 		err = ErrRequest
 	}
 	if err != nil {

@@ -2,6 +2,8 @@ package consent
 
 import (
 	"context"
+	"crypto/sha256"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -48,4 +50,68 @@ func TestOpenDirCustodian(t *testing.T) {
 	require.NoError(t, err)
 	_, err = open(people(t, cfg), ayu.ID, row.Sealed, care)
 	require.NoError(t, err)
+}
+
+// TestThiefCustodian: who puts another key in the place of the custodian's, before
+// anybody is retained or after, gets nobody's keys; whoever has the ring may change it.
+func TestThiefCustodian(t *testing.T) {
+	ctx := context.Background()
+	dir := filepath.Join(t.TempDir(), "demo")
+	write := func(text string) {
+		t.Helper()
+		require.NoError(t, os.WriteFile(dir+custodianSuffix, []byte(text+"\n"), 0o600))
+	}
+	var keys [2]string
+	for i := range keys {
+		key, err := keyring.CreateCustodianKey(filepath.Join(t.TempDir(), "safe"))
+		require.NoError(t, err)
+		keys[i] = key.Custodian().String()
+	}
+	write(keys[0])
+	for range 2 {
+		cfg, err := OpenDir(ctx, dir)
+		require.NoError(t, err)
+		require.NoError(t, cfg.Close())
+	}
+	write(keys[1])
+	_, err := OpenDir(ctx, dir)
+	require.ErrorIs(t, err, ErrTampered)
+	require.ErrorIs(t, ReplayDir(ctx, dir), ErrTampered)
+
+	require.NoError(t, os.Remove(dir+custodianSuffix))
+	cfg, err := OpenDir(ctx, dir)
+	require.NoError(t, err)
+	place, _, err := cfg.Ring.Anchored(ctx, "audit")
+	require.NoError(t, err)
+	require.NoError(t, cfg.Ring.Anchor(ctx, "audit", place, place+1, sha256.Sum256([]byte(keys[1]))))
+	require.NoError(t, cfg.Close())
+	write(keys[0])
+	_, err = OpenDir(ctx, dir)
+	require.ErrorIs(t, err, ErrTampered, "the old one is another now")
+	write(keys[1])
+	cfg, err = OpenDir(ctx, dir)
+	require.NoError(t, err)
+	require.NoError(t, cfg.Close())
+}
+
+// TestThiefCustodianFile: a file that others may write is nobody's word, and one
+// that never ends holds nobody.
+func TestThiefCustodianFile(t *testing.T) {
+	ctx := context.Background()
+	dir := filepath.Join(t.TempDir(), "demo")
+	key, err := keyring.CreateCustodianKey(filepath.Join(t.TempDir(), "safe"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(dir+custodianSuffix, []byte(key.Custodian().String()), 0o600))
+	for mode, want := range map[os.FileMode]error{0o620: keyring.ErrKEK, 0o602: keyring.ErrKEK, 0o644: nil} {
+		require.NoError(t, os.Chmod(dir+custodianSuffix, mode))
+		cfg, err := OpenDir(ctx, dir)
+		require.ErrorIs(t, err, want, "%v", mode)
+		if err == nil {
+			require.NoError(t, cfg.Close())
+		}
+	}
+	require.NoError(t, os.Remove(dir+custodianSuffix))
+	require.NoError(t, os.Symlink("/dev/zero", dir+custodianSuffix))
+	_, err = OpenDir(ctx, dir)
+	require.ErrorIs(t, err, fs.ErrInvalid)
 }

@@ -154,7 +154,7 @@ type export[T any] struct {
 // the gate.
 type exported[T any] struct {
 	of  *T
-	row envelope.Sealed // until it is decided on
+	row envelope.Sealed // until it is given
 	x   *released
 }
 
@@ -218,6 +218,11 @@ func (e *export[T]) flush(ctx context.Context, yield func(*exported[T], []any, e
 		return false
 	}
 	for i := range page {
+		if err := e.anew(ctx, page[i:i+1]); err != nil {
+			yield(nil, nil, e.wrap(err))
+			return false
+		}
+		page[i].row = nil
 		if err := e.records.tooMany(page[i].x); err != nil {
 			yield(nil, nil, err)
 			return false
@@ -255,7 +260,6 @@ func (e *export[T]) answer(ctx context.Context, page []exported[T]) (err error) 
 		if p.x, err = e.decide(ctx, p.of, p.row); err != nil {
 			return err
 		}
-		p.row = nil
 	}
 	return nil
 }
@@ -270,6 +274,18 @@ func (e *export[T]) log(ctx context.Context, page []exported[T]) error {
 		return err
 	}
 	return e.records.cfg.Log.append(ctx, entries...)
+}
+
+// anew asks again for a record whose answer has grown old.
+func (e *export[T]) anew(ctx context.Context, one []exported[T]) error {
+	if x := one[0].x; len(x.fields) == 0 || !x.old() {
+		return nil
+	}
+	e.records.failed(ctx, one[0].x)
+	if err := e.answer(ctx, one); err != nil {
+		return err
+	}
+	return e.log(ctx, one)
 }
 
 // given reports whether a record of the page is given. Between its entry and

@@ -148,9 +148,10 @@ func checkExtract(file []byte, verifierKeys []string) ([]Entry, error) {
 	entries := make([]Entry, len(x.Entries))
 	for i := range x.Entries {
 		e := &x.Entries[i]
-		if err := e.proves(x.Subject, &proofs[i], &entries[i]); err != nil || i > 0 && e.Index <= x.Entries[i-1].Index {
+		if err := e.proves(&proofs[i], &entries[i]); err != nil || i > 0 && (e.Index <= x.Entries[i-1].Index || entries[i].Subject != entries[0].Subject) {
 			return nil, fmt.Errorf("entry %d: %w", e.Index, ErrTampered)
 		}
+		x.Subject = entries[0].Subject // as the names have it, for which JSON may lack the bytes
 		x.Entries[i] = newExtractEntry(&entries[i], e.Proof)
 	}
 	if err := evidence.CheckProofs(verifierKeys, []byte(x.Checkpoint), proofs); err != nil {
@@ -164,13 +165,13 @@ func checkExtract(file []byte, verifierKeys []string) ([]Entry, error) {
 }
 
 // proves sets p to what has to be proved of e, and entry to what that says.
-func (e *extractEntry) proves(subject string, p *evidence.Proven, entry *Entry) error {
+func (e *extractEntry) proves(p *evidence.Proven, entry *Entry) error {
 	b, err := readLeaf(e.Proof.Leaf, e.Proof.Opening)
 	if err != nil {
 		return err
 	}
 	*entry = b.entry(e.Index)
-	if err := entry.named(b.Subject, e.Proof.Naming, subject); err != nil {
+	if err := entry.naming(b.Subject, e.Proof.Naming); err != nil {
 		return err
 	}
 	if e.Proof.Hashes == nil {

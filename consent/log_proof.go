@@ -233,6 +233,14 @@ func openRef(openers []secret.AEAD, ref []byte, decision string) (opening []byte
 
 // named completes e by what its reference commits to, which must be the patient.
 func (e *Entry) named(ref, opening []byte, patient string) error {
+	if err := e.naming(ref, opening); err != nil || e.Subject != patient {
+		return ErrTampered
+	}
+	return nil
+}
+
+// naming is named for whoever is to be told the patient.
+func (e *Entry) naming(ref, opening []byte) error {
 	if len(ref) < sha256.Size {
 		return ErrTampered
 	}
@@ -241,7 +249,7 @@ func (e *Entry) named(ref, opening []byte, patient string) error {
 		return ErrTampered
 	}
 	parts, ok := parseRef(text)
-	if !ok || parts[0] != patient {
+	if !ok {
 		return ErrTampered
 	}
 	e.Subject, e.Record, e.Consents = parts[0], parts[1], parts[2:]

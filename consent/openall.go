@@ -19,7 +19,7 @@ const pageSize = 100
 // row with a T that names by its ids whose it is; no T may come twice.
 //
 // A hundred records share one question for keys and one durable write of the
-// audit log, before the first of them is opened: their entries say that they
+// audit log, unless the loop is a minute late for one of them, before the first of them is opened: their entries say that they
 // were, whether or not the loop takes them all. A
 // refused request ([ErrRequest]) is the error of every record. When ctx ends,
 // what comes next is its error, and the last.
@@ -124,11 +124,12 @@ func (r *Records[T]) loadKeys(ctx context.Context, subjects []string) {
 }
 
 // open opens one record of the page, whose entry is written. Since then the
-// patient may have withdrawn or been erased; then it is asked for anew.
+// patient may have withdrawn or been erased, or much time have passed; then it is
+// asked for anew.
 func (p *opening[T]) open(ctx context.Context, o *opened[T]) error {
 	r := p.records
 	same, err := r.unchanged(ctx, o.out, o.x)
-	if !same {
+	if !same || o.x.old() {
 		r.failed(ctx, o.x)
 		if err == nil {
 			o.x, err = r.release(ctx, o.out, o.row, asked{action: "open", req: p.req})

@@ -27,8 +27,11 @@ import (
 // Whoever will use [Config.Retain] writes the custodian's public key, the text of
 // keyring.Custodian, into the file dir + ".custodian" before the folder is opened;
 // the private one is made and kept elsewhere (keyring.CreateCustodianKey). Without
-// the file Retain refuses; another key in it is for those who are retained from
-// then on.
+// the file Retain refuses. It must be a file that nobody else may write, and the
+// first key in it stays: the journal has its SHA-256 as the anchor of "audit", and
+// another key is [ErrTampered], for it may be a thief's. Whoever wants another
+// custodian opens the folder without the file, anchors the SHA-256 of the new text
+// one place higher (keyring.Ring.Anchored and Anchor) and then writes the file.
 //
 // The application's own rows belong in a database of its own, not in these. A
 // folder without its key file, a key file without its folder and a folder that
@@ -62,7 +65,13 @@ func ReplayDir(ctx context.Context, dir string) error {
 	}
 	if err == nil {
 		err = c.openKeys(ctx, dir, kek, func(kc keyring.Config) (*keyring.Ring, error) {
-			if err := keyring.Replay(ctx, kc); err != nil {
+			without := kc
+			without.Custodian = keyring.Custodian{} // who is not known to be the ring's gets nothing that need not be sealed anew
+			err := keyring.Replay(ctx, without)
+			if errors.Is(err, keyring.ErrEmpty) {
+				err = keyring.Replay(ctx, kc)
+			}
+			if err != nil {
 				return nil, err
 			}
 			return keyring.Open(ctx, kc)
@@ -217,7 +226,7 @@ func (c *Config) openKeys(ctx context.Context, dir string, kek keyring.KEK, open
 		return err
 	}
 	c.closers = append(c.closers, c.Ring.Close)
-	return nil
+	return c.pinned(ctx, custodian)
 }
 
 func (c *Config) openRecords(ctx context.Context, dir string) error {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -244,10 +243,7 @@ func CheckReceipt(receipt []byte, keys ...string) (*Receipt, error) {
 		all = append(all, v)
 	}
 	n, err := note.Open(receipt, note.VerifierList(all...))
-	if err != nil || len(n.Sigs) != 1 || len(n.UnverifiedSigs) != 0 {
-		return nil, fmt.Errorf("consent: check receipt: %w", ErrReceipt)
-	}
-	if _, err := base64.StdEncoding.Strict().DecodeString(n.Sigs[0].Base64); err != nil {
+	if err != nil || !evidence.SignedOnce(receipt, n) {
 		return nil, fmt.Errorf("consent: check receipt: %w", ErrReceipt)
 	}
 	r := new(Receipt)

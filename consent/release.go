@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/rahasia/rahasia/envelope"
 	"github.com/rahasia/rahasia/internal/phi"
@@ -23,7 +24,15 @@ type released struct {
 	basis    []string  // ids of those that decided
 	byRecord bool      // something is withheld for a label that only the record carries
 	tags     map[string]*sectionTag
+	at       time.Time // when it was decided, by the process's clock
 }
+
+// answerAge is how long an answer holds: a loop that takes its time between two
+// records of a page must not open the second with keys that were put out of service
+// since, or on a consent that has expired.
+const answerAge = time.Minute
+
+func (x *released) old() bool { return time.Since(x.at) >= answerAge }
 
 // asked is what is to be done with which fields of a record.
 type asked struct {
@@ -124,7 +133,7 @@ func (r *Records[T]) decide(ctx context.Context, of *T, row envelope.Sealed, a a
 	if len(record) > maxText {
 		return nil, fmt.Errorf("record id: %w", ErrLimit)
 	}
-	x := &released{subject: subject, entry: r.entry(a.action, a.req)} // before the ledger is read: it says how much of it was known
+	x := &released{subject: subject, at: time.Now(), entry: r.entry(a.action, a.req)} // before the ledger is read: it says how much of it was known
 	consents, err := r.cfg.Ledger.of(ctx, subject)
 	if err != nil {
 		return nil, err

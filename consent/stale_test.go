@@ -3,6 +3,7 @@ package consent
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rahasia/rahasia/consent/internal/evidence"
+	"github.com/rahasia/rahasia/envelope"
 	"github.com/rahasia/rahasia/internal/pgtest"
 	"github.com/rahasia/rahasia/internal/sqlite"
 	"github.com/rahasia/rahasia/keyring"
@@ -106,4 +108,67 @@ func TestBypassStaleKeys(t *testing.T) {
 		_, err = open(other, ayu.ID, row.Sealed, care)
 		require.ErrorIs(t, err, keyring.ErrShredded)
 	})
+}
+
+// TestBypassStalePage: who dawdles in a loop does not open on a consent that has
+// expired meanwhile, nor under a version that was suspended.
+func TestBypassStalePage(t *testing.T) {
+	for name, stop := range map[string]func(cfg *Config, now *time.Time) error{
+		"expired": func(_ *Config, now *time.Time) error { *now = now.AddDate(1, 0, 0); return nil },
+		"suspended": func(cfg *Config, _ *time.Time) error {
+			if _, err := cfg.Ring.Rotate(context.Background(), "identity"); err != nil {
+				return err
+			}
+			time.Sleep(2 * time.Minute)
+			return cfg.Ring.SetState(context.Background(), "identity", 1, keyring.Suspended)
+		},
+	} {
+		for _, export := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " ", export), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ctx := t.Context()
+					cfg, now := memoryConfig(t), noon
+					cfg.Now = func() time.Time { return now }
+					require.NoError(t, cfg.AddRecipient(ctx, "x"))
+					r := people(t, cfg)
+					rows := map[string]Row{}
+					for _, id := range []string{"p-1", "p-2"} {
+						p := ayu
+						p.ID = id
+						rows[id] = sealed(t, r, p)
+						_, err := cfg.Give(ctx, Consent{Subject: id, Purposes: []Purpose{Treatment}, Sensitivity: []Label{AnyLabel}, Until: now.AddDate(0, 1, 0)})
+						require.NoError(t, err)
+					}
+					in := func(yield func(*person, envelope.Sealed) bool) {
+						_ = yield(&person{ID: "p-1"}, rows["p-1"].Sealed) && yield(&person{ID: "p-2"}, rows["p-2"].Sealed)
+					}
+					given, stopped := 0, false
+					dawdle := func(err error) {
+						if err == nil {
+							given++
+						}
+						if !stopped {
+							stopped = true
+							require.NoError(t, stop(cfg, &now))
+							time.Sleep(answerAge)
+						}
+					}
+					if export {
+						req := care
+						req.Recipient, req.Gate = "x", Gate{Ungated: "a test"}
+						table, err := r.Export(ctx, in, req)
+						require.NoError(t, err)
+						for _, err := range table.Rows() {
+							dawdle(err)
+						}
+					} else {
+						for _, err := range r.OpenAll(ctx, in, care) {
+							dawdle(err)
+						}
+					}
+					require.Equal(t, 1, given)
+				})
+			})
+		}
+	}
 }

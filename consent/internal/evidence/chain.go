@@ -40,6 +40,7 @@ type Chain struct {
 	place    uint64                 // newest anchor that the chain was found to hold
 	macs     [][sha256.Size]byte    // of the verified events
 	subjects map[reference]standing // what the verified chain holds
+	versions map[uint32]bool        // of the keyset, of its events
 }
 
 // reference stands for a subject under one key version.
@@ -88,7 +89,7 @@ func OpenChain(ctx context.Context, ring *keyring.Ring, db *sql.DB) (*Chain, err
 }
 
 func chainOver(ctx context.Context, ring *keyring.Ring, store chainStore, anchored bool) (*Chain, error) {
-	c := &Chain{ring: ring, store: store, anchored: anchored, subjects: map[reference]standing{}}
+	c := &Chain{ring: ring, store: store, anchored: anchored, subjects: map[reference]standing{}, versions: map[uint32]bool{}}
 	if err := c.Refresh(ctx); err != nil {
 		return nil, err
 	}
@@ -236,10 +237,18 @@ func (c *Chain) openAll(ks *keyring.Keyset, events []event) (bodies [][]byte, er
 	return bodies, nil
 }
 
-// references are those of the subject, one a key version, that have events.
+// references are those of the subject, one a key version, that have events. Where a
+// version of any event is out of service nobody can tell whether the subject has one
+// under it, such as a refusal.
 func (c *Chain) references(ks *keyring.Keyset, subject string) ([]reference, error) {
 	var refs []reference
-	for _, v := range ks.Versions() {
+	readable := ks.Versions()
+	for v := range c.versions {
+		if !slices.Contains(readable, v) {
+			return nil, fmt.Errorf("events under version %d: %w", v, keyring.ErrUnknownVersion)
+		}
+	}
+	for _, v := range readable {
 		ref, err := refer(ks, v, subject)
 		if err != nil {
 			return nil, err
@@ -303,6 +312,7 @@ func (c *Chain) takeIn(ctx context.Context, events []event) error {
 func (c *Chain) accept(e *event) {
 	c.macs = append(c.macs, e.mac)
 	c.subjects[e.subject] = c.subjects[e.subject].with(e)
+	c.versions[e.version] = true
 }
 
 func (c *Chain) seal(ctx context.Context, subject string, body []byte) (event, error) {

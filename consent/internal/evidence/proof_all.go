@@ -48,13 +48,14 @@ func (t *Tree) ProveAll(ctx context.Context, indexes []int64) (proofs []Proven, 
 	return proofs, checkpoint, err
 }
 
-// CheckProofs verifies what ProveAll returned under verifier keys of one log.
+// CheckProofs verifies what ProveAll returned under verifier keys of one log. The
+// checkpoint must be as it was signed, without a witness's signature.
 func CheckProofs(verifierKeys []string, checkpoint []byte, proofs []Proven) error {
 	origin, keys, err := verifiersOf(verifierKeys)
 	if err != nil {
 		return err
 	}
-	tree, err := openCheckpoint(checkpoint, origin, keys)
+	tree, err := openOwn(checkpoint, origin, keys)
 	if err != nil {
 		return err
 	}
