@@ -183,6 +183,43 @@ func TestLostMark(t *testing.T) {
 	}
 }
 
+// TestMarkGone: who reads without a mark, or while one is written, has it written
+// anew; one that cannot be read is an error, and nothing is appended.
+func TestMarkGone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	mark := filepath.Join(dir, "tape.mark")
+	tp := openIn(t, dir)
+	require.NoError(t, put(t, tp, "a", "b"))
+	for _, b := range [][]byte{nil, {1, 2, 3}, make([]byte, markSize), encodeMarkBytes(5)[:markSize-1]} {
+		require.NoError(t, os.Remove(mark))
+		if b != nil {
+			require.NoError(t, os.WriteFile(mark, b, 0o600))
+		}
+		got, err := get(t, tp)
+		require.NoError(t, err)
+		require.Equal(t, []string{"a", "b"}, got)
+		b, err := os.ReadFile(mark)
+		require.NoError(t, err)
+		require.Equal(t, encodeMarkBytes(20), b[:markSize])
+	}
+	require.NoError(t, os.Remove(mark))
+	tp.Fault = func(string) error { return errors.New("no disk") }
+	_, err := get(t, tp)
+	require.ErrorContains(t, err, "no disk")
+	tp.Fault = nil
+	require.NoError(t, os.MkdirAll(filepath.Join(mark, "full"), 0o700))
+	_, err = get(t, tp)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, errNoMark)
+	require.Error(t, put(t, tp, "c"))
+	_, err = Open(t.Context(), at(t, dir), "tape", nil)
+	require.Error(t, err)
+	require.NoError(t, os.RemoveAll(mark))
+	got, err := get(t, tp)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a", "b"}, got)
+}
+
 // TestDamagedSegment: what was damaged in a segment that others follow was whole
 // once, however old the mark is.
 func TestDamagedSegment(t *testing.T) {
