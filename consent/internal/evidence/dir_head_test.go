@@ -64,3 +64,16 @@ func TestTamperPlacesTakenBack(t *testing.T) {
 	_, err = tree.sequence(ctx)
 	require.ErrorIs(t, err, ErrTampered)
 }
+
+// TestProveAllOutside: there is no proof of an entry that there is not.
+func TestProveAllOutside(t *testing.T) {
+	tree := openTree(t, newRing(t), nil)
+	require.NoError(t, tree.Append(ctx, []byte("a"), []byte("b")))
+	proofs, _, err := tree.ProveAll(ctx, []int64{0, 1})
+	require.NoError(t, err)
+	require.Len(t, proofs, 2)
+	for _, i := range []int64{-1, 2, 1 << 62} {
+		_, _, err := tree.ProveAll(ctx, []int64{0, i})
+		require.ErrorContains(t, err, "no such entry", i)
+	}
+}

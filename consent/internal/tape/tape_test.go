@@ -103,6 +103,10 @@ func TestTape(t *testing.T) {
 		return nil
 	}))
 	require.ErrorContains(t, put(t, tp, string(make([]byte, MaxRecord+1))), "too long")
+	require.NoError(t, put(t, tp, string(make([]byte, MaxRecord))))
+	got, err := get(t, tp)
+	require.NoError(t, err)
+	require.Len(t, got[len(got)-1], MaxRecord)
 	stop := errors.New("stop")
 	require.ErrorIs(t, tp.View(t.Context(), func(*Reader) error { return stop }), stop)
 	require.ErrorIs(t, tp.Alone(t.Context(), func(*Writer) error { return stop }), stop)
@@ -218,6 +222,15 @@ func TestMarkGone(t *testing.T) {
 	got, err := get(t, tp)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a", "b"}, got)
+}
+
+// TestSeen: who comes late does not make less known than was.
+func TestSeen(t *testing.T) {
+	tp := openIn(t, filepath.Join(t.TempDir(), "d"))
+	for _, end := range []int64{10, 5, 10} {
+		tp.saw(end)
+		require.EqualValues(t, 10, tp.known.Load())
+	}
 }
 
 // TestDamagedSegment: what was damaged in a segment that others follow was whole
