@@ -77,3 +77,39 @@ func TestProveAllOutside(t *testing.T) {
 		require.ErrorContains(t, err, "no such entry", i)
 	}
 }
+
+// TestTamperFirstOfPlace: whoever goes on from a tree looks at what its last block
+// is, also where the places say that there is none.
+func TestTamperFirstOfPlace(t *testing.T) {
+	ring, dir := newRing(t), filepath.Join(t.TempDir(), "evidence")
+	tree := place{dir: dir}.tree(t, ring)
+	tree.tending = true // the test alone takes steps
+	require.NoError(t, tree.Append(ctx, []byte("a")))
+	require.NoError(t, tree.settle(ctx))
+	require.NoError(t, tree.Append(ctx, []byte("b")))
+	path := filepath.Join(dir, treePlaces)
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	p := decodePlace(b)
+	p.first = 5
+	require.NoError(t, os.WriteFile(path, appendPlace(nil, p), 0o600))
+	tree.step.note = nil // as in a process that begins
+	_, err = tree.sequence(ctx)
+	require.ErrorIs(t, err, ErrTampered)
+}
+
+// TestDirChainUpTo: events are asked for up to one, and there may be more.
+func TestDirChainUpTo(t *testing.T) {
+	chain := place{dir: filepath.Join(t.TempDir(), "evidence")}.chain(t, newRing(t))
+	for i := range 3 {
+		require.NoError(t, chain.Append(ctx, "p", []byte{byte(i)}, agree))
+	}
+	s := chain.store.(*dirChain)
+	for ref := range s.by {
+		for n := range uint64(4) {
+			got, err := s.of(ctx, []reference{ref}, n)
+			require.NoError(t, err)
+			require.Len(t, got, int(n))
+		}
+	}
+}

@@ -125,6 +125,12 @@ func TestTamper(t *testing.T) {
 		"a name that is none": func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "tape-C8"), nil, 0o600)
 		},
+		"a short name": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "tape-12c"), nil, 0o600)
+		},
+		"a name in capitals": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "tape-000000000000012C"), nil, 0o600)
+		},
 		"a folder": func(dir string) error { return os.Mkdir(filepath.Join(dir, "tape-0000000000000999"), 0o700) },
 		"the mark beyond": func(dir string) error {
 			b := encodeMark(301)
