@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -156,7 +157,13 @@ func TestAuthorityRefuses(t *testing.T) {
 			e := last(t, cfg.Log)
 			require.Equal(t, []any{action, "refused", tt.want, denied.Decision, 2, domain}, []any{e.Action, e.Outcome, e.Reason, e.Decision, e.Count, e.Type})
 			require.Empty(t, e.Article)
-			require.Zero(t, investigate(t, cfg, Incident{Actor: req.Actor}, nil).Reversed)
+			report := investigate(t, cfg, Incident{Actor: req.Actor}, nil)
+			require.Zero(t, report.Reversed)
+			reversed := *report
+			reversed.Reversed = 1
+			for _, in := range []Language{English, Indonesian} {
+				require.Equal(t, strings.Count(report.Text(in), "\n")+1, strings.Count(reversed.Text(in), "\n"), "no line for none")
+			}
 		})
 	}
 }
@@ -189,6 +196,13 @@ func TestGuardAuthority(t *testing.T) {
 	job.Job = "findings"
 	require.NoError(t, try(6, job))
 
+	cfg.Guard.People = Limit{Hour: 2, Day: 20}
+	apart := board
+	apart.Job, cfg.Guard.Jobs = "apart", map[string]Job{"apart": {Actors: []string{"dr-board"}, Limit: Limit{Hour: 4, Day: 20}}}
+	reason(try(5, apart), TooMany)
+	require.NoError(t, try(4, apart), "nor does one that only the hour has no room for")
+
+	cfg.Guard.People, cfg.Guard.Jobs = Limit{Hour: 5, Day: 5}, nil
 	cfg.Roles["doctor"] = []string{"identity", "clinical", "sensitive"}
 	r := people(t, cfg)
 	row := sealed(t, r, ayu, Treatment)

@@ -151,7 +151,7 @@ func (c *Config) name(ctx context.Context, open []awaiting, page []string) error
 			return err
 		}
 		for i := range open {
-			if _, err := open[i].entry.name(openers, open[i].subject, page[n]); err != nil {
+			if err := open[i].entry.name(openers, open[i].subject, page[n]); err != nil {
 				return err
 			}
 		}

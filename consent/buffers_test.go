@@ -86,6 +86,7 @@ func TestSealBuffersAreWiped(t *testing.T) {
 	m.wipe()
 	require.Equal(t, make([]byte, len(whole())), whole())
 	require.Empty(t, m.tags)
+	require.Empty(t, m.text, "it does not grow")
 	subject, under := m.body.Subject, m.body.under
 	require.Empty(t, subject)
 	require.Empty(t, under)

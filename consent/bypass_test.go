@@ -60,7 +60,7 @@ func newSurface(t *testing.T) *surface {
 	s := &surface{cfg: cfg, log: log, roots: []any{r, branch, table, cfg, cfg.Ledger, cfg.Log, &cfg.Policy}}
 	s.args = map[reflect.Type]func(int) any{
 		reflect.TypeFor[context.Context](): func(int) any {
-			ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+			ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 			t.Cleanup(cancel)
 			return ctx
 		},

@@ -140,3 +140,19 @@ func TestTagReadByHand(t *testing.T) {
 		require.Zero(t, s, name)
 	}
 }
+
+// TestEncodeReadable: what could not be read again is not written.
+func TestEncodeReadable(t *testing.T) {
+	for _, tt := range []struct {
+		n  int
+		ok bool
+	}{{1 << 16, true}, {1<<16 + 1, false}} {
+		b, err := encodeReadable(make([]int, tt.n))
+		if !tt.ok {
+			require.ErrorIs(t, err, ErrLimit)
+			require.Nil(t, b)
+			continue
+		}
+		require.NoError(t, err)
+	}
+}

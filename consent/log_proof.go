@@ -208,12 +208,12 @@ func auditOpeners(k *keyring.SubjectKey) ([]secret.AEAD, error) {
 }
 
 // name completes e if its reference is the patient's, to whom openers belong.
-func (e *Entry) name(openers []secret.AEAD, ref []byte, patient string) (is bool, err error) {
+func (e *Entry) name(openers []secret.AEAD, ref []byte, patient string) error {
 	opening, is := openRef(openers, ref, e.Decision)
-	if is {
-		err = e.named(ref, opening, patient)
+	if !is {
+		return nil
 	}
-	return is && err == nil, err
+	return e.named(ref, opening, patient)
 }
 
 // openRef returns what opens a reference's commitment, if it is of the patient to

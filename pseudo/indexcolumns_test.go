@@ -27,6 +27,10 @@ func TestIndexColumns(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, tokens, 1, "a unique field has columns and no token")
 	require.Contains(t, tokens, "Phone")
+	passport := "IDN|C1234567"
+	columns, err := x.Columns(ctx, &inhabitant{NIK: sandboxNIK, Passport: &passport})
+	require.NoError(t, err)
+	require.True(t, columns["NIK"][0].Valid && columns["Passport"][0].Valid, "each field has its own")
 	for _, both := range []bool{false, true} {
 		columns, err := x.Columns(ctx, src)
 		require.NoError(t, err)

@@ -29,8 +29,11 @@ func TestLeaseDir(t *testing.T) {
 	tree.tending = true // the test alone takes steps
 	require.NoError(t, tree.Append(ctx, []byte("a")))
 	require.NoError(t, tree.settle(ctx))
-	setHead(t, dir, func(h *headText) { h.Epoch, h.Until = 7, time.Now().Add(lease-100*time.Millisecond).UnixMilli() })
 	require.NoError(t, tree.Append(ctx, []byte("b")))
+	held := func() { // anew each time: a slow disk must not let it run out
+		setHead(t, dir, func(h *headText) { h.Epoch, h.Until = 7, time.Now().Add(lease-100*time.Millisecond).UnixMilli() })
+	}
+	held()
 	busy, err := tree.sequence(ctx)
 	require.NoError(t, err)
 	require.True(t, busy)
@@ -53,6 +56,7 @@ func TestLeaseDir(t *testing.T) {
 	} {
 		g := &growth{old: now, mine: true, blocks: waiting[:1:1], size: 2}
 		change(g)
+		held()
 		require.ErrorIs(t, tree.store.grow(ctx, g), errMoved, name)
 	}
 	for _, until := range []time.Time{time.UnixMilli(1), time.Now().Add(time.Hour)} {
@@ -72,6 +76,7 @@ func FuzzDirHead(f *testing.F) {
 	f.Add([]byte(headText{Size: 5, Epoch: 1, Blocks: 5, End: 99, Last: 7, Note: "rahasia/r\n5\n"}.encode()))
 	f.Add([]byte(`{"format":"rahasia/dir-log-head/v1","size":1}` + "\n"))
 	f.Add([]byte("{}"))
+	f.Add([]byte(headText{Size: 5, Epoch: 1, Blocks: 5, End: 99, Last: 7}.encode() + " "))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if h, err := decodeHead(b); err == nil && h.encode() != string(b) {
 			t.Errorf("%q is not canonical", b)

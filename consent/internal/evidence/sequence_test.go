@@ -26,10 +26,10 @@ func TestRefusal(t *testing.T) {
 	tree.failing.since = time.Now().Add(-seqPatience)
 	tree.seeTo()
 	require.ErrorIs(t, tree.Append(ctx, []byte("c")), errStuck)
-	require.Eventually(t, func() bool { tree.mu.Lock(); defer tree.mu.Unlock(); return !tree.tending }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { tree.mu.Lock(); defer tree.mu.Unlock(); return !tree.tending }, 20*time.Second, time.Millisecond)
 	tree.store = whole
 	require.ErrorIs(t, tree.Append(ctx, []byte("c")), errStuck, "and it is tried again")
-	require.Eventually(t, func() bool { return tree.Append(ctx, []byte("c")) == nil }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return tree.Append(ctx, []byte("c")) == nil }, 20*time.Second, time.Millisecond)
 	n, err := tree.Size(ctx)
 	require.NoError(t, err)
 	require.EqualValues(t, 3, n)
@@ -144,7 +144,7 @@ func TestTamperQueue(t *testing.T) {
 				tree := openTree(t, newRing(t), db)
 				require.NoError(t, tree.Append(ctx, []byte("a"), []byte("a too")))
 				require.NoError(t, tree.settle(ctx))
-				require.Eventually(t, func() bool { tree.mu.Lock(); defer tree.mu.Unlock(); return !tree.tending }, 5*time.Second, time.Millisecond)
+				require.Eventually(t, func() bool { tree.mu.Lock(); defer tree.mu.Unlock(); return !tree.tending }, 20*time.Second, time.Millisecond)
 				tree.mu.Lock()
 				tree.tending = true // the test alone takes steps
 				tree.mu.Unlock()

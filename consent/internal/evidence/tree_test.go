@@ -66,9 +66,9 @@ func TestCancelledInABatch(t *testing.T) {
 	first, second := make(chan error, 1), make(chan error, 1)
 	tree.writing.Lock() // a write is under way: both wait for the next
 	go func() { first <- tree.Append(given, []byte("a")) }()
-	require.Eventually(t, func() bool { tree.mu.Lock(); defer tree.mu.Unlock(); return tree.waiting != nil }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { tree.mu.Lock(); defer tree.mu.Unlock(); return tree.waiting != nil }, 20*time.Second, time.Millisecond)
 	go func() { second <- tree.Append(ctx, []byte("b")) }()
-	require.Eventually(t, func() bool { tree.mu.Lock(); defer tree.mu.Unlock(); return len(tree.waiting.leaves) == 2 }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { tree.mu.Lock(); defer tree.mu.Unlock(); return len(tree.waiting.leaves) == 2 }, 20*time.Second, time.Millisecond)
 	cancel()
 	require.ErrorIs(t, <-first, context.Canceled)
 	tree.writing.Unlock()

@@ -240,6 +240,32 @@ func TestDirDays(t *testing.T) {
 	require.Equal(t, 10, n, "the first eight are over, and the hour has room")
 }
 
+// TestDirOthers: files of old days go, and no others; one that cannot go is said.
+func TestDirOthers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "counts")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	others := []string{"1", "1.db", "guard", "guard.", "guard.x", "guard.-1.lock", "myguard.1", tapeName(dayOf(stepOf(noon))+1) + ".lock"}
+	old := []string{"guard.1.lock", "guard.1-0000000000000000", "guard.1.mark", tapeName(dayOf(stepOf(noon))-2) + ".mark"}
+	for _, name := range append(others, old...) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600))
+	}
+	c, err := OpenDir(dir)
+	require.NoError(t, err)
+	n, _ := count(t, c, id(1), ids(0, 3), noon, nil)
+	require.Equal(t, 3, n)
+	for _, name := range others {
+		require.FileExists(t, filepath.Join(dir, name))
+	}
+	for _, name := range old {
+		require.NoFileExists(t, filepath.Join(dir, name))
+	}
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "guard.2", "full"), 0o700))
+	c, err = OpenDir(dir)
+	require.NoError(t, err)
+	_, err = c.Count(t.Context(), id(1), ids(0, 1), noon, nil)
+	require.Error(t, err)
+}
+
 // TestDirDamaged: counts that cannot be read are not taken for none.
 func TestDirDamaged(t *testing.T) {
 	for _, damage := range []string{"a byte", "cut", "gone", "a short record"} {

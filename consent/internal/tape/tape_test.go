@@ -103,6 +103,10 @@ func TestTape(t *testing.T) {
 		return nil
 	}))
 	require.ErrorContains(t, put(t, tp, string(make([]byte, MaxRecord+1))), "too long")
+	require.NoError(t, put(t, tp, string(make([]byte, MaxRecord))))
+	got, err := get(t, tp)
+	require.NoError(t, err)
+	require.Len(t, got[len(got)-1], MaxRecord)
 	stop := errors.New("stop")
 	require.ErrorIs(t, tp.View(t.Context(), func(*Reader) error { return stop }), stop)
 	require.ErrorIs(t, tp.Alone(t.Context(), func(*Writer) error { return stop }), stop)
@@ -120,6 +124,12 @@ func TestTamper(t *testing.T) {
 		"a segment too much": func(dir string) error { return os.WriteFile(filepath.Join(dir, "tape-00000000000000c9"), nil, 0o600) },
 		"a name that is none": func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "tape-C8"), nil, 0o600)
+		},
+		"a short name": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "tape-12c"), nil, 0o600)
+		},
+		"a name in capitals": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "tape-000000000000012C"), nil, 0o600)
 		},
 		"a folder": func(dir string) error { return os.Mkdir(filepath.Join(dir, "tape-0000000000000999"), 0o700) },
 		"the mark beyond": func(dir string) error {
@@ -180,6 +190,52 @@ func TestLostMark(t *testing.T) {
 			_, err = get(t, tp)
 			require.NoError(t, err)
 		}
+	}
+}
+
+// TestMarkGone: who reads without a mark, or while one is written, has it written
+// anew; one that cannot be read is an error, and nothing is appended.
+func TestMarkGone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	mark := filepath.Join(dir, "tape.mark")
+	tp := openIn(t, dir)
+	require.NoError(t, put(t, tp, "a", "b"))
+	for _, b := range [][]byte{nil, {1, 2, 3}, make([]byte, markSize), encodeMarkBytes(5)[:markSize-1]} {
+		require.NoError(t, os.Remove(mark))
+		if b != nil {
+			require.NoError(t, os.WriteFile(mark, b, 0o600))
+		}
+		got, err := get(t, tp)
+		require.NoError(t, err)
+		require.Equal(t, []string{"a", "b"}, got)
+		b, err := os.ReadFile(mark)
+		require.NoError(t, err)
+		require.Equal(t, encodeMarkBytes(20), b[:markSize])
+	}
+	require.NoError(t, os.Remove(mark))
+	tp.Fault = func(string) error { return errors.New("no disk") }
+	_, err := get(t, tp)
+	require.ErrorContains(t, err, "no disk")
+	tp.Fault = nil
+	require.NoError(t, os.MkdirAll(filepath.Join(mark, "full"), 0o700))
+	_, err = get(t, tp)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, errNoMark)
+	require.Error(t, put(t, tp, "c"))
+	_, err = Open(t.Context(), at(t, dir), "tape", nil)
+	require.Error(t, err)
+	require.NoError(t, os.RemoveAll(mark))
+	got, err := get(t, tp)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a", "b"}, got)
+}
+
+// TestSeen: who comes late does not make less known than was.
+func TestSeen(t *testing.T) {
+	tp := openIn(t, filepath.Join(t.TempDir(), "d"))
+	for _, end := range []int64{10, 5, 10} {
+		tp.saw(end)
+		require.EqualValues(t, 10, tp.known.Load())
 	}
 }
 

@@ -21,7 +21,8 @@ type Writer struct {
 
 // Append returns when the records are on disk, all of them; they follow each
 // other from [Reader.End] on. Where it returns an error none is there, unless the
-// disk failed to take them away again as well.
+// disk failed to take them away again as well, or only the mark is missing: then
+// whoever comes next finds all of them or none.
 func (w *Writer) Append(records ...[]byte) error {
 	at, batch := w.end, []byte(nil)
 	for i, record := range records {
