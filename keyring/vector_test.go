@@ -28,7 +28,7 @@ import (
 	"github.com/rahasia/rahasia/keyring/internal/journal"
 )
 
-var update = flag.Bool("update", false, "write the vectors anew: they are frozen with v0.1.0")
+var update = flag.Bool("update", false, "write the vectors anew: they are frozen since v0.1.0, so only new ones")
 
 // count returns n bytes that count up from first.
 func count(first byte, n int) []byte {

@@ -271,6 +271,12 @@ func (h *goldenHouse) readLog(t *testing.T, ctx context.Context, want *frozen) {
 	receipt, err := consent.CheckReceipt(want.Receipt, want.ReceiptKey...)
 	require.NoError(t, err)
 	require.NotNil(t, receipt)
+	keys, err := h.cfg.ReceiptKeys(ctx)
+	require.NoError(t, err)
+	require.Equal(t, want.ReceiptKey, keys)
+	verifier, err := h.cfg.Log.VerifierKey(ctx)
+	require.NoError(t, err)
+	require.Equal(t, want.Verifier, verifier)
 }
 
 func (h *goldenHouse) readLedger(t *testing.T, ctx context.Context, want *frozen) {
