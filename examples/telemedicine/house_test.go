@@ -26,6 +26,7 @@ type house struct {
 	url    string
 	clinic *clinic.Clinic
 	server *httptest.Server
+	pages  *web.Server
 	logs   *lockedBuffer
 
 	postgres string // of its database; empty: SQLite
@@ -82,7 +83,7 @@ func openWith(t *testing.T, o clinic.Options, n int) *house {
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	pages, err := web.New(c, web.Options{Log: log})
 	require.NoError(t, err)
-	h.clinic, h.server = c, httptest.NewServer(pages)
+	h.clinic, h.pages, h.server = c, pages, httptest.NewServer(pages)
 	t.Cleanup(h.server.Close)
 	h.url, h.postgres = h.server.URL, o.Postgres
 	return h
