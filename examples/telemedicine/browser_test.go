@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"iter"
 	"os"
@@ -28,6 +29,8 @@ type tab struct {
 	ctx  context.Context
 	base string
 
+	postgres bool // the house's database
+
 	mu       sync.Mutex
 	expected []string // parts of complaints that a test provokes
 	heard    []string
@@ -42,24 +45,54 @@ func required(t testing.TB, name, missing string) {
 	t.Skipf("%s: %s", name, missing)
 }
 
-// openBrowser starts a headless Chromium, which ends with the test.
+// chrome is the one headless Chromium of all tests: starting one takes longer than
+// most tests. It ends with the process.
+type chrome struct {
+	once sync.Once
+	path string
+	ctx  context.Context
+	end  []context.CancelFunc
+}
+
+func (c *chrome) start() {
+	var err error
+	if c.path, err = exec.LookPath("chromium"); err != nil {
+		return
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(c.path), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("accept-lang", "en"), chromedp.Flag("force-prefers-reduced-motion", true), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.WindowSize(1280, 900))
+	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	c.end = append(c.end, cancel)
+	c.ctx, cancel = chromedp.NewContext(allocator)
+	c.end = append(c.end, cancel)
+	if err := chromedp.Do(c.ctx); err != nil {
+		c.stop()
+		panic(err)
+	}
+}
+
+func (c *chrome) stop() {
+	for _, end := range slices.Backward(c.end) {
+		end()
+	}
+}
+
+var chromium chrome
+
+// openBrowser opens a browser of somebody's own: without the cookies of another.
 func openBrowser(t *testing.T, h *house) *tab {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
+	chromium.once.Do(chromium.start)
+	if chromium.path == "" {
 		required(t, "chromium", "chromium is not on the PATH (Debian: apt-get install chromium)")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("accept-lang", "en"), chromedp.Flag("force-prefers-reduced-motion", true), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.WindowSize(1280, 900))
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
+	ctx, cancel := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
 	t.Cleanup(cancel)
-	b := &tab{t: t, ctx: ctx, base: h.url}
+	b := &tab{t: t, ctx: ctx, base: h.url, postgres: h.postgres != ""}
 	messages := chromedp.Console(ctx)
-	b.do() // starts it
+	b.do() // opens it
 	go b.listen(messages)
 	return b
 }
@@ -147,9 +180,14 @@ func (b *tab) sees(texts ...string) {
 
 // look takes a picture of the page, for people, into the test's artefacts
 // (go test -artifacts), checks its accessibility with axe, in light and in dark
-// and on a telephone, and that the console is silent.
+// and on a telephone, and that the console is silent. A page is the same whatever
+// database is below it: on PostgreSQL only the console is asked.
 func (b *tab) look(name string) {
 	b.t.Helper()
+	if b.postgres {
+		b.quiet()
+		return
+	}
 	b.picture(name)
 	b.axe(name)
 	b.colours("dark")
@@ -171,8 +209,12 @@ func (b *tab) colours(scheme string) {
 	require.NoError(b.t, err)
 }
 
+// picture is drawn only where it is kept: by go test -artifacts.
 func (b *tab) picture(name string) {
 	b.t.Helper()
+	if flag.Lookup("test.artifacts").Value.String() != "true" {
+		return
+	}
 	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 	require.NoError(b.t, err)
 	require.NoError(b.t, os.WriteFile(filepath.Join(b.t.ArtifactDir(), name+".png"), png, 0o600))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"database/sql"
 	"errors"
+	"flag"
 	"log/slog"
 	"net/http/httptest"
 	"os"
@@ -15,7 +16,6 @@ import (
 
 	"github.com/rahasia/rahasia/consent"
 	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
-	"github.com/rahasia/rahasia/examples/telemedicine/seed"
 	"github.com/rahasia/rahasia/examples/telemedicine/web"
 	"github.com/rahasia/rahasia/internal/pgtest"
 )
@@ -26,6 +26,7 @@ type house struct {
 	url    string
 	clinic *clinic.Clinic
 	server *httptest.Server
+	pages  *web.Server
 	logs   *lockedBuffer
 
 	postgres string // of its database; empty: SQLite
@@ -70,16 +71,19 @@ func openWith(t *testing.T, o clinic.Options, n int) *house {
 	t.Helper()
 	h := &house{dir: t.TempDir(), logs: &lockedBuffer{}}
 	log := slog.New(consent.Redact(slog.NewJSONHandler(h.logs, nil)))
+	switch {
+	case n > 0:
+		seeded.copy(t, h.dir, o.Postgres, n)
+	case o.Postgres != "":
+		create(t, o.Postgres, "")
+	}
 	o.Dir, o.Log = h.dir, log
 	c, err := clinic.Open(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
-	if n > 0 {
-		require.NoError(t, seed.Run(t.Context(), c, n, func(string, int, int) {}))
-	}
 	pages, err := web.New(c, web.Options{Log: log})
 	require.NoError(t, err)
-	h.clinic, h.server = c, httptest.NewServer(pages)
+	h.clinic, h.pages, h.server = c, pages, httptest.NewServer(pages)
 	t.Cleanup(h.server.Close)
 	h.url, h.postgres = h.server.URL, o.Postgres
 	return h
@@ -87,17 +91,39 @@ func openWith(t *testing.T, o clinic.Options, n int) *house {
 
 var server pgtest.Shared
 
-// database is a database of the test's own: a clinic has three schemas of fixed
-// names in it.
+// database is a database of the test's own, not made yet: a clinic has three
+// schemas of fixed names in it.
 func database(t *testing.T) (dsn string) {
 	t.Helper()
 	dsn = server.Start(t).Database(t)
-	name := dsn[strings.LastIndexByte(dsn, '=')+1:]
-	db, err := sql.Open("pgx", dsn)
-	require.NoError(t, err)
-	_, err = db.ExecContext(t.Context(), `CREATE DATABASE `+name)
-	require.NoError(t, errors.Join(err, db.Close()))
-	return strings.Replace(dsn, "dbname=postgres", "dbname="+name, 1)
+	return strings.Replace(dsn, "dbname=postgres", "dbname="+dsn[strings.LastIndexByte(dsn, '=')+1:], 1)
 }
 
-func TestMain(m *testing.M) { os.Exit(server.Run(m)) }
+// create makes a database, a copy of another where that is named.
+func create(t *testing.T, dsn, from string) {
+	t.Helper()
+	db, err := sql.Open("pgx", strings.Replace(dsn, "dbname="+databaseOf(dsn), "dbname=postgres", 1))
+	require.NoError(t, err)
+	statement := `CREATE DATABASE ` + databaseOf(dsn)
+	if from != "" {
+		statement += ` TEMPLATE ` + databaseOf(from)
+	}
+	_, err = db.ExecContext(t.Context(), statement)
+	require.NoError(t, errors.Join(err, db.Close()))
+}
+
+func databaseOf(dsn string) string {
+	_, name, _ := strings.Cut(dsn, "dbname=")
+	name, _, _ = strings.Cut(name, " ")
+	return name
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := server.Run(m)
+	chromium.stop()
+	if err := seeded.remove(); err != nil {
+		code = 1
+	}
+	os.Exit(code)
+}

@@ -8,7 +8,7 @@ import (
 
 // api is the JSON beside the pages, for the same sessions: sign in by POST
 // /login, and send an Origin with what changes something.
-func (s *Server) api(mux *http.ServeMux) {
+func (s *Server) api(mux *routes) {
 	mux.HandleFunc("GET /api/me", s.page(s.apiMe))
 	s.apiDoctor(mux)
 	s.apiClerk(mux)

@@ -7,7 +7,7 @@ import (
 	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
 )
 
-func (s *Server) apiClerk(mux *http.ServeMux) {
+func (s *Server) apiClerk(mux *routes) {
 	mux.HandleFunc("POST /api/clerk/register", s.as(clinic.Clerk, s.apiRegister))
 	mux.HandleFunc("GET /api/clerk/sent", s.as(clinic.Clerk, s.apiSent))
 }

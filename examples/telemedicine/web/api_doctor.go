@@ -12,7 +12,7 @@ import (
 	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
 )
 
-func (s *Server) apiDoctor(mux *http.ServeMux) {
+func (s *Server) apiDoctor(mux *routes) {
 	mux.HandleFunc("POST /api/doctor/search", s.as(clinic.Doctor, s.apiSearch))
 	mux.HandleFunc("GET /api/doctor/patients/{id}", s.as(clinic.Doctor, s.apiChart))
 	mux.HandleFunc("POST /api/doctor/patients/{id}/visits", s.as(clinic.Doctor, s.apiVisit))

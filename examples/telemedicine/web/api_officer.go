@@ -7,7 +7,7 @@ import (
 	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
 )
 
-func (s *Server) apiOfficer(mux *http.ServeMux) {
+func (s *Server) apiOfficer(mux *routes) {
 	mux.HandleFunc("GET /api/officer/overview", s.as(clinic.Officer, s.apiOverview))
 	mux.HandleFunc("GET /api/officer/keys", s.as(clinic.Officer, s.apiKeys))
 	mux.HandleFunc("GET /api/officer/keys/move", s.as(clinic.Officer, s.apiMove))

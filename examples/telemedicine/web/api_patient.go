@@ -8,7 +8,7 @@ import (
 
 // patientAPI is what a patient's telephone would ask for. What changes something
 // takes a form, as the pages send it.
-func (s *Server) patientAPI(mux *http.ServeMux) {
+func (s *Server) patientAPI(mux *routes) {
 	mux.HandleFunc("GET /api/patient/records", s.as(clinic.Self, func(w http.ResponseWriter, r *http.Request, u clinic.User) error {
 		data, err := s.clinic.Data(r.Context(), u)
 		return s.answer(w, data, err)

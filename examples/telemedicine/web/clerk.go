@@ -14,7 +14,7 @@ import (
 // clerk are the pages of that role. They reach nothing but the branch, which can
 // seal and not open; on a machine of its own the branch would serve only these
 // (docs/DEPLOY.md).
-func (s *Server) clerk(mux *http.ServeMux) {
+func (s *Server) clerk(mux *routes) {
 	mux.HandleFunc("GET /clerk", s.as(clinic.Clerk, s.clerkHome))
 	mux.HandleFunc("GET /clerk/register", s.as(clinic.Clerk, s.clerkForm))
 	mux.HandleFunc("POST /clerk/register", s.as(clinic.Clerk, s.clerkRegister))

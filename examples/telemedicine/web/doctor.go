@@ -13,7 +13,7 @@ import (
 
 // doctor are the pages of that role: finding a patient, here; the chart, in
 // doctor_chart.go; its files, in doctor_file.go.
-func (s *Server) doctor(mux *http.ServeMux) {
+func (s *Server) doctor(mux *routes) {
 	mux.HandleFunc("GET /doctor", s.as(clinic.Doctor, s.doctorHome))
 	// A search is a POST: an identifier in an address would lie in the browser's
 	// history and in every log on the way.

@@ -1,12 +1,17 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
+
+	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
 )
 
 // The longest bodies that are read: a form, and an upload.
@@ -50,6 +55,34 @@ func sameOrigin(next http.Handler) http.Handler {
 		checked.ServeHTTP(w, r)
 	})
 }
+
+// plain refuses addresses and forms that are no text: PostgreSQL takes neither a NUL
+// nor what is no UTF-8, and no person enters it. A body of parts or of JSON is read
+// by its handler.
+func (s *Server) plain(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isText(r.URL.Path) {
+			s.fail(w, r, clinic.ErrNotFound)
+			return
+		}
+		err := r.ParseForm() // only once does it say what is wrong
+		if large := (*http.MaxBytesError)(nil); err != nil && !errors.As(err, &large) {
+			err = clinic.ErrInput // the parser's repeats what it read
+		}
+		for _, values := range r.Form {
+			if err == nil && slices.ContainsFunc(values, func(v string) bool { return !isText(v) }) {
+				err = clinic.ErrInput
+			}
+		}
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 // recovered answers for a handler that panicked. What it panicked with may hold
 // a patient's values, so only where it did is logged.

@@ -12,7 +12,7 @@ import (
 // home is where each role begins.
 func home(role string) string { return "/" + role }
 
-func (s *Server) signingIn(mux *http.ServeMux) {
+func (s *Server) signingIn(mux *routes) {
 	mux.HandleFunc("GET /{$}", s.start)
 	mux.HandleFunc("GET /login", s.page(s.loginPage))
 	mux.HandleFunc("POST /login", s.page(s.login))

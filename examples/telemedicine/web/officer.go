@@ -10,7 +10,7 @@ import (
 
 // officer are the pages of that role. officer_keys.go, officer_watch.go and
 // officer_thief.go have the rest of them.
-func (s *Server) officer(mux *http.ServeMux) {
+func (s *Server) officer(mux *routes) {
 	pages := map[string]func(http.ResponseWriter, *http.Request, clinic.User) error{
 		"GET /officer":                  s.officerHome,
 		"GET /officer/thief":            s.officerThief,

@@ -237,8 +237,11 @@ func leaked(r *http.Request) (string, error) {
 	if errors.Is(err, http.ErrMissingFile) || errors.Is(err, http.ErrNotMultipart) {
 		return text, nil
 	}
-	if err != nil {
+	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
 		return "", err
+	}
+	if err != nil {
+		return "", clinic.ErrInput // the parser's repeats what it read
 	}
 	defer file.Close()
 	b, err := io.ReadAll(file) // the body has its limit, see guard.go

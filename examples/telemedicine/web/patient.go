@@ -16,7 +16,7 @@ import (
 )
 
 // patient are the pages of that role, and what the clinic publishes.
-func (s *Server) patient(mux *http.ServeMux) {
+func (s *Server) patient(mux *routes) {
 	self := func(h func(http.ResponseWriter, *http.Request, clinic.User) error) http.HandlerFunc {
 		return s.as(clinic.Self, s.inService(h))
 	}

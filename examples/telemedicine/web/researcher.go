@@ -12,7 +12,7 @@ import (
 )
 
 // researcher are the pages of that role.
-func (s *Server) researcher(mux *http.ServeMux) {
+func (s *Server) researcher(mux *routes) {
 	mux.HandleFunc("GET /researcher", s.as(clinic.Researcher, s.researcherHome))
 	mux.HandleFunc("POST /researcher/table", s.as(clinic.Researcher, s.researcherAsk))
 	mux.HandleFunc("GET /researcher/table/{id}", s.as(clinic.Researcher, s.researcherTable))

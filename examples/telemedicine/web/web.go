@@ -23,6 +23,8 @@ type Server struct {
 	sessions *scs.SessionManager
 	pages    pages
 	attempts *attempts
+	handler  http.Handler
+	routes   []string
 }
 
 //go:embed static
@@ -37,7 +39,7 @@ type Options struct {
 }
 
 // New returns the handler of a clinic's pages.
-func New(c *clinic.Clinic, o Options) (http.Handler, error) {
+func New(c *clinic.Clinic, o Options) (*Server, error) {
 	s := &Server{clinic: c, log: o.Log, sessions: scs.New(), attempts: newAttempts()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -55,7 +57,7 @@ func New(c *clinic.Clinic, o Options) (http.Handler, error) {
 	s.sessions.Cookie.Persist = false
 	s.sessions.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, err) }
 
-	mux := http.NewServeMux()
+	mux := &routes{}
 	mux.Handle("GET /static/", cached(http.FileServerFS(static)))
 	s.signingIn(mux)
 	s.doctor(mux)
@@ -64,7 +66,9 @@ func New(c *clinic.Clinic, o Options) (http.Handler, error) {
 	s.researcher(mux)
 	s.officer(mux)
 	s.api(mux)
-	return s.recovered(secured(sameOrigin(s.sessions.LoadAndSave(mux)))), nil
+	s.routes = mux.patterns
+	s.handler = s.recovered(secured(sameOrigin(s.sessions.LoadAndSave(s.plain(mux)))))
+	return s, nil
 }
 
 // cached lets browsers keep what does not change while the program runs.
