@@ -11,6 +11,7 @@ import (
 
 	"github.com/rahasia/rahasia/consent"
 	"github.com/rahasia/rahasia/envelope"
+	"github.com/rahasia/rahasia/keyring"
 	"github.com/rahasia/rahasia/pseudo"
 )
 
@@ -39,7 +40,7 @@ type FileView struct {
 
 // Why is for what, and how, a chart is opened.
 type Why struct {
-	FoundBy       pseudo.Token // by which a search found the patient
+	FoundBy       pseudo.Token // by which a search found the patient: the record must be the one that it names
 	Justification string       // of an emergency
 }
 
@@ -69,6 +70,9 @@ func (c *Clinic) Find(ctx context.Context, u User, field, value string, why Why)
 		for _, r := range rows {
 			f := Found{Token: t, Patient: Patient{ID: r.id, Branch: r.branch}}
 			f.Withheld, err = c.openPatient(ctx, &f.Patient, r.sealed, c.treating(u, Why{FoundBy: t, Justification: why.Justification}))
+			if errors.Is(err, keyring.ErrRetained) { // a family has one telephone: the others are found
+				err = &consent.DeniedError{Action: "open", Type: "patient", Purpose: consent.Treatment, Reason: consent.Retained}
+			}
 			if f.Refused = (*consent.DeniedError)(nil); err != nil && !errors.As(err, &f.Refused) {
 				return nil, err
 			}

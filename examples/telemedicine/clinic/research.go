@@ -115,6 +115,7 @@ func (c *Clinic) Study(ctx context.Context, u User, q Question) (*Study, error) 
 	defer c.studies.making.Unlock()
 	s := &Study{Question: q, ID: envelope.NewID(), At: c.now(), Actor: u.Name, Recipient: u.Recipient}
 	req := u.request(q.Purpose)
+	req.Job = tableJob(u)
 	req.Recipient, req.Gate = u.Recipient, consent.Gate{K: q.K, Suppress: maxLeftOut, Quasi: quasi(q)}
 	table, err := c.table(ctx, q.Of, req)
 	if err != nil {
@@ -133,6 +134,21 @@ func (c *Clinic) Study(ctx context.Context, u User, q Question) (*Study, error) 
 	}
 	c.studies.keep(s, c.now())
 	return s, nil
+}
+
+// tableJob is the registered job of an institution's tables: they take in more
+// patients than a person may reach.
+func tableJob(u User) string { return "tables/" + u.Recipient }
+
+// tableRecords are a type's records for one institution's tables, under a guard in
+// which their job is registered for who asks. A guard's jobs name their actors
+// before records are made of it, and researchers come and go while the clinic runs:
+// so it is made for each table. A nightly job, whose actors never change, is
+// registered once, where the clinic is opened.
+func tableRecords[T any](c *Clinic, name string, req consent.Request) (*consent.Records[T], error) {
+	cfg := *c.cfg
+	cfg.Guard.Jobs = map[string]consent.Job{req.Job: {Actors: []string{req.Actor}, Limit: c.tables}}
+	return consent.NewRecords[T](name, &cfg)
 }
 
 // quasi is what others may know of a patient: in a table of visits, what the gate
@@ -157,13 +173,21 @@ func (c *Clinic) table(ctx context.Context, of string, req consent.Request) (*co
 		if err != nil {
 			return nil, err
 		}
-		return c.patients.Export(ctx, rowsOf(rows, func(_, patient string) *Patient { return &Patient{ID: patient} }), req)
+		patients, err := tableRecords[Patient](c, "patient", req)
+		if err != nil {
+			return nil, err
+		}
+		return patients.Export(ctx, rowsOf(rows, func(_, patient string) *Patient { return &Patient{ID: patient} }), req)
 	case Visits:
 		rows, err := c.shuffled(ctx, `SELECT id, patient, sealed FROM visits`)
 		if err != nil {
 			return nil, err
 		}
-		return c.visits.Export(ctx, rowsOf(rows, func(id, patient string) *Visit { return &Visit{ID: id, Patient: patient} }), req)
+		visits, err := tableRecords[Visit](c, "visit", req)
+		if err != nil {
+			return nil, err
+		}
+		return visits.Export(ctx, rowsOf(rows, func(id, patient string) *Visit { return &Visit{ID: id, Patient: patient} }), req)
 	}
 	return nil, fmt.Errorf("%w: table", ErrInput)
 }

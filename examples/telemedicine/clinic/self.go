@@ -2,7 +2,6 @@ package clinic
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"time"
@@ -202,51 +201,4 @@ func (c *Clinic) Data(ctx context.Context, u User) (*OwnData, error) {
 		d.Allowed = append(d.Allowed, ownChoice{a.Key, a.Now, a.Since})
 	}
 	return d, nil
-}
-
-// Erasure is a patient's wish to be erased, and what became of it.
-type Erasure struct {
-	Asked   time.Time
-	Done    time.Time // zero: nobody has decided
-	Receipt string    // of what was done
-}
-
-// Erasure returns the patient's own, or nil.
-func (c *Clinic) Erasure(ctx context.Context, u User) (*Erasure, error) {
-	if err := u.must(Self); err != nil {
-		return nil, err
-	}
-	rows, err := collect(ctx, c.db, func(rows *sql.Rows) (e Erasure, err error) {
-		var asked, done int64
-		err = rows.Scan(&asked, &done, &e.Receipt)
-		e.Asked = time.UnixMilli(asked)
-		if done > 0 {
-			e.Done = time.UnixMilli(done)
-		}
-		return e, err
-	}, `SELECT asked, done, outcome FROM erasures WHERE patient = $1`, u.Patient)
-	if err != nil || len(rows) == 0 {
-		return nil, err
-	}
-	return &rows[0], nil
-}
-
-// AskErasure records that the patient wants to be erased. The privacy officer
-// decides: a law may oblige the clinic to keep the records for a time.
-func (c *Clinic) AskErasure(ctx context.Context, u User) error {
-	if err := u.must(Self); err != nil {
-		return err
-	}
-	_, err := c.db.ExecContext(ctx, `INSERT INTO erasures (patient, asked, done, outcome) VALUES ($1, $2, 0, '') ON CONFLICT (patient) DO NOTHING`,
-		u.Patient, c.now().UnixMilli())
-	return err
-}
-
-// UnaskErasure takes the wish back, as long as nothing was done.
-func (c *Clinic) UnaskErasure(ctx context.Context, u User) error {
-	if err := u.must(Self); err != nil {
-		return err
-	}
-	_, err := c.db.ExecContext(ctx, `DELETE FROM erasures WHERE patient = $1 AND done = 0`, u.Patient)
-	return err
 }

@@ -95,11 +95,7 @@ func (s *Server) apiSearch(w http.ResponseWriter, r *http.Request, u clinic.User
 	if err := fromJSON(r, &in); err != nil {
 		return err
 	}
-	why, err := inEmergency(in.Justification)
-	if err != nil {
-		return err
-	}
-	found, err := s.clinic.Find(r.Context(), u, in.Field, in.Value, why)
+	found, err := s.find(r, u, in.Field, in.Value, in.Justification)
 	if err != nil {
 		return err
 	}

@@ -124,6 +124,16 @@ func (v View) in(t time.Time, layout string) string {
 	return text
 }
 
+// Age is how old somebody is today, in years.
+func (v View) Age(born time.Time) int {
+	now := time.Now()
+	years := now.Year() - born.Year()
+	if now.Before(born.AddDate(years, 0, 0)) {
+		years--
+	}
+	return years
+}
+
 // page makes a handler of one that may fail.
 func (s *Server) page(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
