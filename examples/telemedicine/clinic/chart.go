@@ -134,7 +134,17 @@ func (c *Clinic) chart(ctx context.Context, id string, req consent.Request) (*Ch
 
 // openPatient opens a patient, and returns what was withheld.
 func (c *Clinic) openPatient(ctx context.Context, p *Patient, row envelope.Sealed, req consent.Request) ([]consent.Withheld, error) {
-	return withheld(c.patients.Open(ctx, p, row, req))
+	return withheld(c.misfiled(c.patients.Open(ctx, p, row, req)))
+}
+
+// misfiled takes a row that lies under another's token for a refusal. Somebody wrote
+// into the database by hand, or worse: the log says so.
+func (c *Clinic) misfiled(err error) error {
+	if !errors.Is(err, consent.ErrTokenMismatch) {
+		return err
+	}
+	c.log.Error("search: a row lies under another patient's token")
+	return &consent.DeniedError{Action: "open", Type: "patient", Purpose: consent.Treatment, Reason: consent.NotFoundBy}
 }
 
 // withheld takes a partial answer for an answer: what is missing in it is shown.

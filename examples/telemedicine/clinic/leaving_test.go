@@ -1,7 +1,6 @@
 package clinic
 
 import (
-	"database/sql"
 	"testing"
 	"time"
 
@@ -122,74 +121,4 @@ func TestCustodian(t *testing.T) {
 		keys = append(keys, k.String())
 	}
 	require.Equal(t, keys[0], keys[1])
-}
-
-// A table of a clinic with more patients than a person may reach is made, as a job
-// of its own with a limit of its own; and whoever else names the job is refused.
-func TestStudyJob(t *testing.T) {
-	ctx := t.Context()
-	c, err := Open(ctx, Options{Dir: t.TempDir(), People: consent.Limit{Hour: 2, Day: 2}, Tables: consent.Limit{Day: 3}})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, c.Close()) })
-	fill(t, c)
-	citra := User{Name: "ui-citra", Role: Researcher, Recipient: "ui-2026"}
-	eko := User{Name: "itb-eko", Role: Researcher, Recipient: "itb-2026"}
-	for _, u := range []User{citra, eko} {
-		require.NoError(t, c.AddAccount(ctx, u, "rahasia-demo"))
-	}
-	for _, u := range []User{citra, eko} { // each institution has a limit of its own
-		s, err := c.Study(ctx, u, Question{Of: Patients, Purpose: consent.Research, K: MinK})
-		require.NoError(t, err)
-		require.NotContains(t, reasonsOf(s), consent.TooMany, u.Name)
-	}
-	c.tables.Day = 1
-	s, err := c.Study(ctx, User{Name: "ugm-fani", Role: Researcher, Recipient: "ui-2026"}, Question{Of: Patients, Purpose: consent.Research, K: MinK})
-	require.NoError(t, err)
-	require.NotContains(t, reasonsOf(s), consent.NoJob) // an account that came after the clinic was opened
-	req := citra.request(consent.Research)
-	req.Job = tableJob(citra)
-	_, err = c.patients.Lookup(ctx, "NIK", "9901010101900001", req)
-	require.ErrorIs(t, err, consent.ErrDenied) // the job is registered for tables alone
-}
-
-func reasonsOf(s *Study) (all []consent.Reason) {
-	for _, l := range s.LeftOut {
-		all = append(all, l.Reason)
-	}
-	return all
-}
-
-// A row that somebody filed under another's token is not opened for whoever found
-// it by that, neither in the search nor in the chart after it.
-func TestFoundBy(t *testing.T) {
-	c, ids := opened(t)
-	ctx := t.Context()
-	found, err := c.Find(ctx, ayu, "NIK", "9901010101900001", Why{})
-	require.NoError(t, err)
-	why := Why{FoundBy: found[0].Token}
-	_, err = c.Chart(ctx, ayu, ids[0], why)
-	require.NoError(t, err)
-	require.NoError(t, c.AddVisit(ctx, ayu, &Visit{Patient: ids[0], Complaint: "Cough", Diagnosis: "J06.9"}, why))
-
-	var a, b sql.Null[[]byte]
-	require.NoError(t, c.db.QueryRowContext(ctx, `SELECT nik_a, nik_b FROM patients WHERE id = $1`, ids[0]).Scan(&a, &b))
-	for _, change := range []struct {
-		query string
-		args  []any
-	}{
-		{`UPDATE patients SET nik_a = NULL, nik_b = NULL WHERE id = $1`, []any{ids[0]}},
-		{`UPDATE patients SET nik_a = $1, nik_b = $2 WHERE id = $3`, []any{a, b, ids[1]}},
-	} {
-		_, err := c.db.ExecContext(ctx, change.query, change.args...)
-		require.NoError(t, err)
-	}
-	found, err = c.Find(ctx, ayu, "NIK", "9901010101900001", Why{})
-	require.NoError(t, err)
-	require.Equal(t, consent.NotFoundBy, found[0].Refused.Reason)
-	why.FoundBy = found[0].Token
-	denied := (*consent.DeniedError)(nil)
-	_, err = c.Chart(ctx, ayu, ids[1], why)
-	require.ErrorAs(t, err, &denied)
-	require.Equal(t, consent.NotFoundBy, denied.Reason)
-	require.ErrorAs(t, c.AddVisit(ctx, ayu, &Visit{Patient: ids[1], Complaint: "Cough", Diagnosis: "J06.9"}, why), &denied)
 }

@@ -22,10 +22,10 @@ import (
 
 // Question is what a researcher asks for.
 type Question struct {
-	Of      string // what a row is: Patients or Visits
-	Purpose consent.Purpose
-	K       int    // how many people must be alike, from MinK
-	Keep    string // of a table of patients, what must not be hidden: Born, Sex, or nothing in particular
+	Of      string          `json:"of"` // what a row is: Patients or Visits
+	Purpose consent.Purpose `json:"purpose"`
+	K       int             `json:"k"`              // how many people must be alike, from MinK
+	Keep    string          `json:"keep,omitempty"` // of a table of patients, what must not be hidden: Born, Sex, or nothing in particular
 }
 
 // What a row of a table can be.
@@ -52,36 +52,36 @@ func Purposes() []consent.Purpose {
 // of it.
 type Study struct {
 	Question
-	ID        string
-	At        time.Time
-	Actor     string
-	Recipient string
+	ID        string    `json:"id"`
+	At        time.Time `json:"at"`
+	Actor     string    `json:"actor"`
+	Recipient string    `json:"recipient"`
 
-	Columns []Column
-	Rows    [][]string // as in the file
+	Columns []Column   `json:"columns"`
+	Rows    [][]string `json:"rows"` // as in the file
 	CSV     []byte     `json:"-"`
-	LeftOut []LeftOut
-	Alike   []Alike // most people first
-	Refused bool    // by the gate: no row is given
+	LeftOut []LeftOut  `json:"leftOut"`
+	Alike   []Alike    `json:"alike"`   // most people first
+	Refused bool       `json:"refused"` // by the gate: no row is given
 }
 
 // Column is a column of a study, and what became of its values.
 type Column struct {
-	Name string
-	Form string // kept, year, bands, hidden, withheld
-	Wide int    // of bands: how many years
+	Name string `json:"name"`
+	Form string `json:"form"`           // kept, year, bands, hidden, withheld
+	Wide int    `json:"years,omitzero"` // of bands: how many years
 }
 
 // LeftOut is how many records are not in the table for a reason.
 type LeftOut struct {
-	Reason consent.Reason
-	N      int
+	Reason consent.Reason `json:"reason"`
+	N      int            `json:"records"`
 }
 
 // Alike are people whom nobody can tell apart by what others may know of them.
 type Alike struct {
-	Label  string
-	People int
+	Label  string `json:"label"`
+	People int    `json:"people"`
 }
 
 // Out is the number of records that are not in the table.

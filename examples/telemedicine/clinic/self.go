@@ -22,30 +22,31 @@ func (c *Clinic) Own(ctx context.Context, u User) (*Chart, error) {
 // Event is something that was done with a patient's records, or refused: the
 // entries of the audit log that one act left, taken together.
 type Event struct {
-	At            time.Time
-	Actor, Role   string
-	Action        string // as [consent.Entry] has it
-	Purpose       consent.Purpose
-	Outcome       string // done, refused, or failed where what was announced did not happen
-	Reason        consent.Reason
-	Article       string
-	Justification string // of an emergency
-	Recipient     string // of a table
-	K             int    // that the table obeys
+	At            time.Time       `json:"at"`
+	Actor         string          `json:"actor"`
+	Role          string          `json:"role"`
+	Action        string          `json:"action"` // as [consent.Entry] has it
+	Purpose       consent.Purpose `json:"purpose"`
+	Outcome       string          `json:"outcome"` // done, refused, or failed where what was announced did not happen
+	Reason        consent.Reason  `json:"reason,omitempty"`
+	Article       string          `json:"article,omitempty"`
+	Justification string          `json:"justification,omitempty"` // of an emergency
+	Recipient     string          `json:"recipient,omitempty"`     // of a table
+	K             int             `json:"k,omitzero"`              // that the table obeys
 
-	Types    map[string]int // how many records of each type
-	Fields   []string       // that were seen, or taken in, sorted
-	Withheld []string       // that were not
-	Choices  []string       // keys of choices that were given or withdrawn
-	Review   *Review        // of an emergency, once somebody has looked into it
+	Types    map[string]int `json:"types"`            // how many records of each type
+	Fields   []string       `json:"fields"`           // that were seen, or taken in, sorted
+	Withheld []string       `json:"withheld"`         // that were not
+	Choices  []string       `json:"choices"`          // keys of choices that were given or withdrawn
+	Review   *Review        `json:"review,omitempty"` // of an emergency, once somebody has looked into it
 }
 
 // Review is what came of looking into an emergency.
 type Review struct {
-	At        time.Time
-	By        string
-	Justified bool
-	Note      string
+	At        time.Time `json:"at"`
+	By        string    `json:"by"`
+	Justified bool      `json:"justified"`
+	Note      string    `json:"note"`
 }
 
 // together is how long an act takes at most: a chart leaves an entry for each of

@@ -1,10 +1,6 @@
 package web
 
 import (
-	"encoding/json"
-	"errors"
-	"io"
-	"mime"
 	"net/http"
 	"time"
 
@@ -17,25 +13,6 @@ func (s *Server) apiDoctor(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/doctor/patients/{id}", s.as(clinic.Doctor, s.apiChart))
 	mux.HandleFunc("POST /api/doctor/patients/{id}/visits", s.as(clinic.Doctor, s.apiVisit))
 	mux.HandleFunc("POST /api/doctor/patients/{id}/emergency", s.as(clinic.Doctor, s.apiEmergency))
-}
-
-// fromJSON reads a body that is JSON, one value of known fields and no more.
-func fromJSON(r *http.Request, into any) error {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return clinic.ErrInput
-	}
-	in := json.NewDecoder(r.Body)
-	in.DisallowUnknownFields()
-	err := in.Decode(into)
-	if err == nil {
-		if _, err = in.Token(); errors.Is(err, io.EOF) {
-			return nil
-		}
-	}
-	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
-		return err
-	}
-	return clinic.ErrInput // what the decoder says repeats what it read
 }
 
 // A field that is withheld is not there, and named in withheld with the reason.
