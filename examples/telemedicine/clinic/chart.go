@@ -182,8 +182,8 @@ func openAll[T, V any](ctx context.Context, c *Clinic, records *consent.Records[
 
 // sealedRow is a record as the application's tables hold it.
 type sealedRow struct {
-	id, branch string
-	sealed     envelope.Sealed
+	id, patient, branch string
+	sealed              envelope.Sealed
 }
 
 // sequence pairs each row with a T that says whose it is.

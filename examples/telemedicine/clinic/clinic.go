@@ -197,3 +197,6 @@ func policy() consent.Policy {
 		},
 	}
 }
+
+// Zone is that of the clinic's days: Jakarta's, which has no summer time.
+func Zone() *time.Location { return time.FixedZone("WIB", 7*3600) }

@@ -72,8 +72,7 @@ func (c *Clinic) Activity(ctx context.Context, u User, step time.Duration, n int
 		return nil, nil, err
 	}
 	// Days of Jakarta's, as pages show them.
-	zone := time.FixedZone("WIB", 7*3600)
-	_, offset := c.now().In(zone).Zone()
+	_, offset := c.now().In(Zone()).Zone()
 	shift := time.Duration(offset) * time.Second
 	first := c.now().Add(shift).Truncate(step).Add(-shift).Add(-time.Duration(n-1) * step)
 	times = make([]Openings, n)

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -177,7 +176,7 @@ func (c *Clinic) table(ctx context.Context, of string, req consent.Request) (*co
 		if err != nil {
 			return nil, err
 		}
-		return patients.Export(ctx, rowsOf(rows, func(_, patient string) *Patient { return &Patient{ID: patient} }), req)
+		return patients.Export(ctx, sequence(rows, func(r sealedRow) *Patient { return &Patient{ID: r.patient} }), req)
 	case Visits:
 		rows, err := c.shuffled(ctx, `SELECT id, patient, sealed FROM visits`)
 		if err != nil {
@@ -187,35 +186,20 @@ func (c *Clinic) table(ctx context.Context, of string, req consent.Request) (*co
 		if err != nil {
 			return nil, err
 		}
-		return visits.Export(ctx, rowsOf(rows, func(id, patient string) *Visit { return &Visit{ID: id, Patient: patient} }), req)
+		return visits.Export(ctx, sequence(rows, func(r sealedRow) *Visit { return &Visit{ID: r.id, Patient: r.patient} }), req)
 	}
 	return nil, fmt.Errorf("%w: table", ErrInput)
 }
 
-type studyRow struct {
-	id, patient string
-	sealed      envelope.Sealed
-}
-
 // shuffled puts the rows into an order that says nothing: two institutions that
 // had theirs in one order would join them line by line.
-func (c *Clinic) shuffled(ctx context.Context, query string) ([]studyRow, error) {
-	rows, err := collect(ctx, c.db, func(rows *sql.Rows) (r studyRow, err error) {
+func (c *Clinic) shuffled(ctx context.Context, query string) ([]sealedRow, error) {
+	rows, err := collect(ctx, c.db, func(rows *sql.Rows) (r sealedRow, err error) {
 		err = rows.Scan(&r.id, &r.patient, &r.sealed)
 		return r, err
 	}, query)
 	rand.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
 	return rows, err
-}
-
-func rowsOf[T any](rows []studyRow, of func(id, patient string) *T) iter.Seq2[*T, envelope.Sealed] {
-	return func(yield func(*T, envelope.Sealed) bool) {
-		for _, r := range rows {
-			if !yield(of(r.id, r.patient), r.sealed) {
-				return
-			}
-		}
-	}
 }
 
 // read makes the file. A table can be read once, so the pages show what the file

@@ -117,7 +117,7 @@ func (v View) in(t time.Time, layout string) string {
 	if t.IsZero() {
 		return "–"
 	}
-	text := t.In(time.FixedZone("WIB", 7*3600)).Format(layout)
+	text := t.In(clinic.Zone()).Format(layout)
 	if v.Lang == "id" {
 		text = strings.NewReplacer("May", "Mei", "Aug", "Agu", "Oct", "Okt", "Dec", "Des").Replace(text)
 	}

@@ -36,7 +36,7 @@ func (s *Server) erasuresPage(w http.ResponseWriter, r *http.Request, u clinic.U
 	if p.Erasures, err = s.clinic.Erasures(r.Context(), u); err != nil {
 		return err
 	}
-	today := time.Now().In(officerZone())
+	today := time.Now().In(clinic.Zone())
 	p.Until, p.Earliest, p.Basis = today.AddDate(keepYears, 0, 0).Format(time.DateOnly), today.Format(time.DateOnly), keepBasis
 	return s.show(w, r, status, "officer-erasures", p)
 }
@@ -66,7 +66,7 @@ func (s *Server) officerDecide(w http.ResponseWriter, r *http.Request, u clinic.
 
 // keep puts the records out of service through the whole of a day that the form says.
 func (s *Server) keep(r *http.Request, u clinic.User, patient string) (keyring.Receipt, error) {
-	day, err := time.ParseInLocation(time.DateOnly, r.PostFormValue("until"), officerZone())
+	day, err := time.ParseInLocation(time.DateOnly, r.PostFormValue("until"), clinic.Zone())
 	if err != nil || day.After(time.Now().AddDate(100, 0, 0)) {
 		return keyring.Receipt{}, clinic.ErrInput
 	}
