@@ -40,7 +40,7 @@ func addresses() map[string]address {
 		"POST " + chart + "/visits":    {fields: "complaint diagnosis notes serology counselling"},
 		"POST " + chart + "/update":    {fields: "revision allergies conditions"},
 		"POST " + chart + "/emergency": {fields: "justification"}, "POST " + chart + "/emergency/end": {},
-		"POST " + chart + "/files": {fields: "name header content"}, "GET " + chart + "/files/{file}": {fields: "part"},
+		"POST " + chart + "/files": {fields: "name header content"}, "GET " + chart + "/files/{file}": {fields: "part"}, "GET " + chart + "/files/{file}/download": {},
 		"POST /api/doctor/search": {fields: "field value justification", json: true}, "GET " + api: {},
 		"POST " + api + "/visits":    {fields: "complaint diagnosis notes serology counselling", json: true},
 		"POST " + api + "/emergency": {fields: "justification", json: true},
@@ -52,6 +52,7 @@ func addresses() map[string]address {
 	of(clinic.Self, map[string]address{
 		"GET /patient": {}, "GET /patient/history": {fields: "own"}, "GET /patient/choices": {fields: "said"}, "POST /patient/choices": {fields: "key allow"},
 		"POST /patient/receipt": {fields: "id"}, "GET /patient/rights": {}, "GET /patient/records.json": {}, "GET /patient/proof.json": {}, "POST /patient/erasure": {fields: "ask"},
+		"GET /patient/files/{file}": {fields: "part"}, "GET /patient/files/{file}/download": {},
 		"GET /api/patient/records": {}, "GET /api/patient/history": {}, "GET /api/patient/choices": {}, "POST /api/patient/choices": {fields: "key allow"}, "POST /api/patient/erasure": {fields: "ask"},
 	})
 	of(clinic.Researcher, map[string]address{
@@ -63,7 +64,7 @@ func addresses() map[string]address {
 		"GET /officer/audit": {fields: "actor action outcome"}, "POST /officer/audit": {fields: "do checkpoint"}, "GET /officer/audit/checkpoint": {},
 		"GET /officer/reviews": {fields: "done"}, "POST /officer/reviews": {fields: "decision justified note"},
 		"GET /officer/incident": {fields: "actor recipient from until found"}, "POST /officer/incident": {fields: "text file"},
-		"GET /officer/erasures": {}, "POST /officer/erasures": {fields: "patient"},
+		"GET /officer/erasures": {}, "POST /officer/erasures": {fields: "patient do until basis"},
 		"GET /api/officer/overview": {}, "GET /api/officer/keys": {}, "GET /api/officer/keys/move": {}, "GET /api/officer/incident": {fields: "actor recipient from until found"},
 		"POST /api/officer/leak": {fields: "text file"}, "POST /api/officer/verify": {},
 	})
@@ -314,8 +315,12 @@ func TestHostileOther(t *testing.T) {
 		doctor := call(t, h, "dr-ayu")
 		file := between(mustSend(t, doctor, "/doctor/patients/"+user(t, h, "p-0001").Patient), "/files/", `"`)
 		require.NotEmpty(t, file)
-		status, _ = doctor.send("GET", "/doctor/patients/"+other+"/files/"+file, "", "")
-		require.Equal(t, http.StatusNotFound, status)
+		for _, end := range []string{"", "/download"} {
+			status, _ = doctor.send("GET", "/doctor/patients/"+other+"/files/"+file+end, "", "")
+			require.Equal(t, http.StatusNotFound, status)
+			status, _ = call(t, h, "p-0002").send("GET", "/patient/files/"+file+end, "", "")
+			require.Equal(t, http.StatusNotFound, status)
+		}
 	})
 }
 

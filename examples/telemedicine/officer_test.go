@@ -224,7 +224,7 @@ func TestBrowserOfficerErasure(t *testing.T) {
 		// Nobody is erased twice, nor unasked.
 		b.expect("404")
 		for _, id := range []string{patient, user(t, h, "p-0001").Patient, "nobody"} {
-			require.Equal(t, 404, js[int](b, `fetch("/officer/erasures", {method: "POST", body: new URLSearchParams({patient: `+quoted(id)+`})}).then(r => r.status)`))
+			require.Equal(t, 404, js[int](b, `fetch("/officer/erasures", {method: "POST", body: new URLSearchParams({do: "erase", patient: `+quoted(id)+`})}).then(r => r.status)`))
 		}
 		b.open("/officer")
 		b.sees("0\npatients ask for erasure", "60\npatients")

@@ -49,7 +49,7 @@ func TestPeopleAPI(t *testing.T) {
 	status, body = call(patient, "POST", "/api/patient/choices", url.Values{"key": {"research"}, "allow": {"no"}}, h.url)
 	require.Equal(t, []any{http.StatusOK, `{"said":"withdrawn"}`}, []any{status, strings.TrimSpace(body)})
 	_, body = call(patient, "GET", "/api/patient/choices", nil, "")
-	require.Contains(t, body, `"Key":"research","Needs":"","Now":false`)
+	require.Contains(t, body, `"key":"research","now":false`)
 	_, body = call(patient, "GET", "/api/patient/history", nil, "")
 	require.Contains(t, body, `"withdraw"`)
 	status, _ = call(patient, "POST", "/api/patient/erasure", url.Values{"ask": {"yes"}}, h.url)
@@ -60,7 +60,7 @@ func TestPeopleAPI(t *testing.T) {
 	form := url.Values{"of": {"patients"}, "purpose": {"HRESCH"}, "k": {"11"}}
 	status, body = call(researcher, "POST", "/api/researcher/tables", form, h.url)
 	require.Equal(t, http.StatusOK, status)
-	require.Contains(t, body, `"Refused":true`, "three people are never alike enough")
+	require.Contains(t, body, `"refused":true`, "three people are never alike enough")
 	_, body = call(researcher, "GET", "/api/researcher/tables", nil, "")
 	require.Equal(t, "null", strings.TrimSpace(body))
 

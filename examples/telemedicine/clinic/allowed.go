@@ -14,16 +14,17 @@ import (
 // Allowed is a choice as a patient has made it.
 type Allowed struct {
 	Choice
-	Now   bool
-	Since time.Time // zero where it is not allowed
-	Past  []Given   // every time it was allowed, newest first
+	Now   bool      `json:"now"`
+	Since time.Time `json:"since,omitzero"` // zero where it is not allowed
+	Past  []Given   `json:"past"`           // every time it was allowed, newest first
 }
 
 // Given is one time that a patient allowed something: what a receipt is of.
 type Given struct {
-	ID        string
-	At, Ended time.Time
-	Because   consent.Reason // why it ended
+	ID      string         `json:"id"`
+	At      time.Time      `json:"at"`
+	Ended   time.Time      `json:"ended,omitzero"`
+	Because consent.Reason `json:"because,omitempty"` // why it ended
 }
 
 // Allowed returns what the patient allows, in the order of [Choices].

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rahasia/rahasia/consent"
 	"github.com/rahasia/rahasia/envelope"
+	"github.com/rahasia/rahasia/keyring"
 	"github.com/rahasia/rahasia/pseudo"
 )
 
@@ -39,7 +40,7 @@ type FileView struct {
 
 // Why is for what, and how, a chart is opened.
 type Why struct {
-	FoundBy       pseudo.Token // by which a search found the patient
+	FoundBy       pseudo.Token // by which a search found the patient: the record must be the one that it names
 	Justification string       // of an emergency
 }
 
@@ -69,6 +70,9 @@ func (c *Clinic) Find(ctx context.Context, u User, field, value string, why Why)
 		for _, r := range rows {
 			f := Found{Token: t, Patient: Patient{ID: r.id, Branch: r.branch}}
 			f.Withheld, err = c.openPatient(ctx, &f.Patient, r.sealed, c.treating(u, Why{FoundBy: t, Justification: why.Justification}))
+			if errors.Is(err, keyring.ErrRetained) { // a family has one telephone: the others are found
+				err = &consent.DeniedError{Action: "open", Type: "patient", Purpose: consent.Treatment, Reason: consent.Retained}
+			}
 			if f.Refused = (*consent.DeniedError)(nil); err != nil && !errors.As(err, &f.Refused) {
 				return nil, err
 			}
@@ -130,7 +134,17 @@ func (c *Clinic) chart(ctx context.Context, id string, req consent.Request) (*Ch
 
 // openPatient opens a patient, and returns what was withheld.
 func (c *Clinic) openPatient(ctx context.Context, p *Patient, row envelope.Sealed, req consent.Request) ([]consent.Withheld, error) {
-	return withheld(c.patients.Open(ctx, p, row, req))
+	return withheld(c.misfiled(c.patients.Open(ctx, p, row, req)))
+}
+
+// misfiled takes a row that lies under another's token for a refusal. Somebody wrote
+// into the database by hand, or worse: the log says so.
+func (c *Clinic) misfiled(err error) error {
+	if !errors.Is(err, consent.ErrTokenMismatch) {
+		return err
+	}
+	c.log.Error("search: a row lies under another patient's token")
+	return &consent.DeniedError{Action: "open", Type: "patient", Purpose: consent.Treatment, Reason: consent.NotFoundBy}
 }
 
 // withheld takes a partial answer for an answer: what is missing in it is shown.
@@ -168,8 +182,8 @@ func openAll[T, V any](ctx context.Context, c *Clinic, records *consent.Records[
 
 // sealedRow is a record as the application's tables hold it.
 type sealedRow struct {
-	id, branch string
-	sealed     envelope.Sealed
+	id, patient, branch string
+	sealed              envelope.Sealed
 }
 
 // sequence pairs each row with a T that says whose it is.

@@ -11,11 +11,11 @@ import (
 // Choice is something that a patient may allow. Its words, in two languages, are
 // the pages'.
 type Choice struct {
-	Key string
+	Key string `json:"key"`
 	// Needs is the choice without which this one is not asked. A permit that names a
 	// label reaches what has no label too: so whoever allows HIV results for
 	// treatment has allowed treatment, and whoever ends that ends both.
-	Needs string
+	Needs string `json:"needs,omitempty"`
 
 	purpose consent.Purpose
 	labels  []consent.Label

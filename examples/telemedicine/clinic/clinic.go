@@ -25,7 +25,8 @@
 //	keys.go      the states of keys, and their rotation
 //	watch.go     the audit log, emergencies to be reviewed, alerts
 //	incident.go  what a theft or a leak touched, and for whom a table was made
-//	leaving.go   patients who ask to be erased
+//	leaving.go   patients who ask to be erased: erased, or kept as long as a law says
+//	custodian.go who has the keys of those who are kept
 package clinic
 
 import (
@@ -58,6 +59,7 @@ type Options struct {
 	Log      *slog.Logger
 	Now      func() time.Time // nil is time.Now
 	People   consent.Limit    // how many patients one person may reach; zero is the library's limit
+	Tables   consent.Limit    // how many an institution's tables may take in; zero is 20,000 a day
 }
 
 // Clinic is the service. It is safe for concurrent use.
@@ -75,6 +77,7 @@ type Clinic struct {
 	inbox    *envelope.Inbox
 	branch   *Branch
 	studies  studies
+	tables   consent.Limit // of the guard, for each institution
 	moving   moving
 
 	arrived chan struct{}   // told when something came from a branch
@@ -90,7 +93,10 @@ func Open(ctx context.Context, o Options) (*Clinic, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Clinic{dir: dir, log: o.Log, now: o.Now, arrived: make(chan struct{}, 1)}
+	c := &Clinic{dir: dir, log: o.Log, now: o.Now, tables: o.Tables, arrived: make(chan struct{}, 1)}
+	if c.tables.Day == 0 {
+		c.tables.Day = 20_000
+	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -130,6 +136,7 @@ func (c *Clinic) open(ctx context.Context, o Options) error {
 	}
 	c.life, c.stop = context.WithCancel(context.WithoutCancel(ctx))
 	c.done.Go(func() { c.receive(c.life) })
+	c.done.Go(func() { c.eraseInTime(c.life) })
 	return nil
 }
 
@@ -190,3 +197,6 @@ func policy() consent.Policy {
 		},
 	}
 }
+
+// Zone is that of the clinic's days: Jakarta's, which has no summer time.
+func Zone() *time.Location { return time.FixedZone("WIB", 7*3600) }

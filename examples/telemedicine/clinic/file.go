@@ -14,6 +14,7 @@ import (
 	"github.com/rahasia/rahasia/consent"
 	"github.com/rahasia/rahasia/envelope"
 	"github.com/rahasia/rahasia/examples/telemedicine/ecg"
+	"github.com/rahasia/rahasia/pseudo"
 )
 
 // AddFile seals an ECG or a PDF as it is read from content, and gives f its id,
@@ -129,6 +130,20 @@ func (c *Clinic) OpenFile(ctx context.Context, u User, patient, id string, why W
 	if err := u.must(Doctor); err != nil {
 		return nil, err
 	}
+	req := c.treating(u, why)
+	req.FoundBy = pseudo.Token{} // a file has no lookup fields
+	return c.openFile(ctx, patient, id, req)
+}
+
+// OwnFile opens a patient's own file for the patient.
+func (c *Clinic) OwnFile(ctx context.Context, u User, id string) (*Opened, error) {
+	if err := u.must(Self); err != nil {
+		return nil, err
+	}
+	return c.openFile(ctx, u.Patient, id, u.request(consent.PatientRequest))
+}
+
+func (c *Clinic) openFile(ctx context.Context, patient, id string, req consent.Request) (*Opened, error) {
 	rows, err := collect(ctx, c.db, func(rows *sql.Rows) (r sealedRow, err error) {
 		err = rows.Scan(&r.sealed)
 		return r, err
@@ -140,7 +155,7 @@ func (c *Clinic) OpenFile(ctx context.Context, u User, patient, id string, why W
 		return nil, err
 	}
 	o := &Opened{File: File{ID: id, Patient: patient}}
-	if err := c.files.Open(ctx, &o.File, rows[0].sealed, c.treating(u, why)); err != nil {
+	if err := c.files.Open(ctx, &o.File, rows[0].sealed, req); err != nil {
 		return nil, whole(err)
 	}
 	if o.from, err = os.Open(c.objectPath(o.Object)); err != nil {

@@ -18,10 +18,14 @@ func (c *Clinic) noteStudy(ctx context.Context, s *Study) error {
 
 // Made is a table that an institution was given.
 type Made struct {
-	ID, Actor, Of     string
-	At                time.Time
-	K, Given, LeftOut int
-	Here              bool // it can still be downloaded
+	ID      string    `json:"id"`
+	Actor   string    `json:"actor"`
+	Of      string    `json:"of"`
+	At      time.Time `json:"at"`
+	K       int       `json:"k"`
+	Given   int       `json:"given"`
+	LeftOut int       `json:"leftOut"`
+	Here    bool      `json:"here"` // it can still be downloaded
 }
 
 // Made returns the tables of the researcher's institution, newest first.

@@ -27,9 +27,13 @@ func opened(t *testing.T) (*Clinic, []string) {
 	c, err := Open(t.Context(), Options{Dir: t.TempDir()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	return c, fill(t, c)
+}
+
+func fill(t *testing.T, c *Clinic) (ids []string) {
+	t.Helper()
 	var patients []*Patient
 	var visits []*Visit
-	var ids []string
 	choices := map[string][]string{}
 	for i := range 4 {
 		p := &Patient{
@@ -43,7 +47,7 @@ func opened(t *testing.T) (*Clinic, []string) {
 	choices[ids[0]] = append(choices[ids[0]], "showcase")
 	choices[ids[3]] = nil
 	require.NoError(t, c.TakeOver(t.Context(), dewi, patients, choices, visits, func(int) {}))
-	return c, ids
+	return ids
 }
 
 // Each method of the officer's refuses everybody else before it does anything.
@@ -73,8 +77,9 @@ func TestOfficerAlone(t *testing.T) {
 			"Alerts":      func() error { _, err := c.Alerts(ctx, u, 1); return err },
 			"Investigate": func() error { _, err := c.Investigate(ctx, u, consent.Incident{Actor: "x"}); return err },
 			"GivenTo":     func() error { _, err := c.GivenTo(ctx, u); return err },
-			"Leavings":    func() error { _, err := c.Leavings(ctx, u); return err },
+			"Erasures":    func() error { _, err := c.Erasures(ctx, u); return err },
 			"Erase":       func() error { _, err := c.Erase(ctx, u, ids[0]); return err },
+			"Retain":      func() error { _, err := c.Retain(ctx, u, ids[0], keyring.Retention{}); return err },
 		} {
 			require.ErrorIs(t, call(), ErrForbidden, "%s for %q", name, role)
 		}
@@ -294,7 +299,7 @@ func TestErase(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotFound) // who has not asked is not erased
 	_, err = c.db.ExecContext(ctx, `INSERT INTO erasures (patient, asked, done, outcome) VALUES ($1, 1, 0, '')`, ids[0])
 	require.NoError(t, err)
-	waiting, err := c.Leavings(ctx, dewi)
+	waiting, err := c.Erasures(ctx, dewi)
 	require.NoError(t, err)
 	require.Len(t, waiting, 1)
 	require.True(t, waiting[0].Done.IsZero())
@@ -313,7 +318,7 @@ func TestErase(t *testing.T) {
 	_, err = c.Erase(ctx, dewi, ids[0])
 	require.ErrorIs(t, err, ErrNotFound)
 
-	gone, err := c.Leavings(ctx, dewi)
+	gone, err := c.Erasures(ctx, dewi)
 	require.NoError(t, err)
 	require.False(t, gone[0].Done.IsZero())
 	require.Equal(t, receipt.String(), gone[0].Receipt)

@@ -18,7 +18,7 @@ type Overview struct {
 	Entries  int64 // of the audit log
 	Alerts   int   // of the guard, of the last seven days
 	Reviews  int   // emergencies that nobody has looked into yet
-	Erasures int   // patients who ask for it
+	Erasures int   // patients who ask for it, of whom nobody has decided
 }
 
 // Overview counts what the officer looks at first. The emergencies are counted
@@ -30,7 +30,7 @@ func (c *Clinic) Overview(ctx context.Context, u User) (Overview, error) {
 	var o Overview
 	week := c.now().Add(-7 * 24 * time.Hour).UnixMilli()
 	if err := c.db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM patients), (SELECT count(*) FROM alerts WHERE at >= $1),
-		(SELECT count(*) FROM erasures WHERE done = 0)`, week).Scan(&o.Patients, &o.Alerts, &o.Erasures); err != nil {
+		(SELECT count(*) FROM erasures WHERE done = 0 AND until = 0)`, week).Scan(&o.Patients, &o.Alerts, &o.Erasures); err != nil {
 		return o, err
 	}
 	checkpoint, err := c.cfg.Log.Checkpoint(ctx)
@@ -72,8 +72,7 @@ func (c *Clinic) Activity(ctx context.Context, u User, step time.Duration, n int
 		return nil, nil, err
 	}
 	// Days of Jakarta's, as pages show them.
-	zone := time.FixedZone("WIB", 7*3600)
-	_, offset := c.now().In(zone).Zone()
+	_, offset := c.now().In(Zone()).Zone()
 	shift := time.Duration(offset) * time.Second
 	first := c.now().Add(shift).Truncate(step).Add(-shift).Add(-time.Duration(n-1) * step)
 	times = make([]Openings, n)

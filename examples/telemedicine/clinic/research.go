@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -22,10 +21,10 @@ import (
 
 // Question is what a researcher asks for.
 type Question struct {
-	Of      string // what a row is: Patients or Visits
-	Purpose consent.Purpose
-	K       int    // how many people must be alike, from MinK
-	Keep    string // of a table of patients, what must not be hidden: Born, Sex, or nothing in particular
+	Of      string          `json:"of"` // what a row is: Patients or Visits
+	Purpose consent.Purpose `json:"purpose"`
+	K       int             `json:"k"`              // how many people must be alike, from MinK
+	Keep    string          `json:"keep,omitempty"` // of a table of patients, what must not be hidden: Born, Sex, or nothing in particular
 }
 
 // What a row of a table can be.
@@ -52,36 +51,36 @@ func Purposes() []consent.Purpose {
 // of it.
 type Study struct {
 	Question
-	ID        string
-	At        time.Time
-	Actor     string
-	Recipient string
+	ID        string    `json:"id"`
+	At        time.Time `json:"at"`
+	Actor     string    `json:"actor"`
+	Recipient string    `json:"recipient"`
 
-	Columns []Column
-	Rows    [][]string // as in the file
+	Columns []Column   `json:"columns"`
+	Rows    [][]string `json:"rows"` // as in the file
 	CSV     []byte     `json:"-"`
-	LeftOut []LeftOut
-	Alike   []Alike // most people first
-	Refused bool    // by the gate: no row is given
+	LeftOut []LeftOut  `json:"leftOut"`
+	Alike   []Alike    `json:"alike"`   // most people first
+	Refused bool       `json:"refused"` // by the gate: no row is given
 }
 
 // Column is a column of a study, and what became of its values.
 type Column struct {
-	Name string
-	Form string // kept, year, bands, hidden, withheld
-	Wide int    // of bands: how many years
+	Name string `json:"name"`
+	Form string `json:"form"`           // kept, year, bands, hidden, withheld
+	Wide int    `json:"years,omitzero"` // of bands: how many years
 }
 
 // LeftOut is how many records are not in the table for a reason.
 type LeftOut struct {
-	Reason consent.Reason
-	N      int
+	Reason consent.Reason `json:"reason"`
+	N      int            `json:"records"`
 }
 
 // Alike are people whom nobody can tell apart by what others may know of them.
 type Alike struct {
-	Label  string
-	People int
+	Label  string `json:"label"`
+	People int    `json:"people"`
 }
 
 // Out is the number of records that are not in the table.
@@ -115,6 +114,7 @@ func (c *Clinic) Study(ctx context.Context, u User, q Question) (*Study, error) 
 	defer c.studies.making.Unlock()
 	s := &Study{Question: q, ID: envelope.NewID(), At: c.now(), Actor: u.Name, Recipient: u.Recipient}
 	req := u.request(q.Purpose)
+	req.Job = tableJob(u)
 	req.Recipient, req.Gate = u.Recipient, consent.Gate{K: q.K, Suppress: maxLeftOut, Quasi: quasi(q)}
 	table, err := c.table(ctx, q.Of, req)
 	if err != nil {
@@ -133,6 +133,21 @@ func (c *Clinic) Study(ctx context.Context, u User, q Question) (*Study, error) 
 	}
 	c.studies.keep(s, c.now())
 	return s, nil
+}
+
+// tableJob is the registered job of an institution's tables: they take in more
+// patients than a person may reach.
+func tableJob(u User) string { return "tables/" + u.Recipient }
+
+// tableRecords are a type's records for one institution's tables, under a guard in
+// which their job is registered for who asks. A guard's jobs name their actors
+// before records are made of it, and researchers come and go while the clinic runs:
+// so it is made for each table. A nightly job, whose actors never change, is
+// registered once, where the clinic is opened.
+func tableRecords[T any](c *Clinic, name string, req consent.Request) (*consent.Records[T], error) {
+	cfg := *c.cfg
+	cfg.Guard.Jobs = map[string]consent.Job{req.Job: {Actors: []string{req.Actor}, Limit: c.tables}}
+	return consent.NewRecords[T](name, &cfg)
 }
 
 // quasi is what others may know of a patient: in a table of visits, what the gate
@@ -157,41 +172,34 @@ func (c *Clinic) table(ctx context.Context, of string, req consent.Request) (*co
 		if err != nil {
 			return nil, err
 		}
-		return c.patients.Export(ctx, rowsOf(rows, func(_, patient string) *Patient { return &Patient{ID: patient} }), req)
+		patients, err := tableRecords[Patient](c, "patient", req)
+		if err != nil {
+			return nil, err
+		}
+		return patients.Export(ctx, sequence(rows, func(r sealedRow) *Patient { return &Patient{ID: r.patient} }), req)
 	case Visits:
 		rows, err := c.shuffled(ctx, `SELECT id, patient, sealed FROM visits`)
 		if err != nil {
 			return nil, err
 		}
-		return c.visits.Export(ctx, rowsOf(rows, func(id, patient string) *Visit { return &Visit{ID: id, Patient: patient} }), req)
+		visits, err := tableRecords[Visit](c, "visit", req)
+		if err != nil {
+			return nil, err
+		}
+		return visits.Export(ctx, sequence(rows, func(r sealedRow) *Visit { return &Visit{ID: r.id, Patient: r.patient} }), req)
 	}
 	return nil, fmt.Errorf("%w: table", ErrInput)
 }
 
-type studyRow struct {
-	id, patient string
-	sealed      envelope.Sealed
-}
-
 // shuffled puts the rows into an order that says nothing: two institutions that
 // had theirs in one order would join them line by line.
-func (c *Clinic) shuffled(ctx context.Context, query string) ([]studyRow, error) {
-	rows, err := collect(ctx, c.db, func(rows *sql.Rows) (r studyRow, err error) {
+func (c *Clinic) shuffled(ctx context.Context, query string) ([]sealedRow, error) {
+	rows, err := collect(ctx, c.db, func(rows *sql.Rows) (r sealedRow, err error) {
 		err = rows.Scan(&r.id, &r.patient, &r.sealed)
 		return r, err
 	}, query)
 	rand.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
 	return rows, err
-}
-
-func rowsOf[T any](rows []studyRow, of func(id, patient string) *T) iter.Seq2[*T, envelope.Sealed] {
-	return func(yield func(*T, envelope.Sealed) bool) {
-		for _, r := range rows {
-			if !yield(of(r.id, r.patient), r.sealed) {
-				return
-			}
-		}
-	}
 }
 
 // read makes the file. A table can be read once, so the pages show what the file

@@ -2,7 +2,6 @@ package clinic
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"time"
@@ -23,30 +22,31 @@ func (c *Clinic) Own(ctx context.Context, u User) (*Chart, error) {
 // Event is something that was done with a patient's records, or refused: the
 // entries of the audit log that one act left, taken together.
 type Event struct {
-	At            time.Time
-	Actor, Role   string
-	Action        string // as [consent.Entry] has it
-	Purpose       consent.Purpose
-	Outcome       string // done, refused, or failed where what was announced did not happen
-	Reason        consent.Reason
-	Article       string
-	Justification string // of an emergency
-	Recipient     string // of a table
-	K             int    // that the table obeys
+	At            time.Time       `json:"at"`
+	Actor         string          `json:"actor"`
+	Role          string          `json:"role"`
+	Action        string          `json:"action"` // as [consent.Entry] has it
+	Purpose       consent.Purpose `json:"purpose"`
+	Outcome       string          `json:"outcome"` // done, refused, or failed where what was announced did not happen
+	Reason        consent.Reason  `json:"reason,omitempty"`
+	Article       string          `json:"article,omitempty"`
+	Justification string          `json:"justification,omitempty"` // of an emergency
+	Recipient     string          `json:"recipient,omitempty"`     // of a table
+	K             int             `json:"k,omitzero"`              // that the table obeys
 
-	Types    map[string]int // how many records of each type
-	Fields   []string       // that were seen, or taken in, sorted
-	Withheld []string       // that were not
-	Choices  []string       // keys of choices that were given or withdrawn
-	Review   *Review        // of an emergency, once somebody has looked into it
+	Types    map[string]int `json:"types"`            // how many records of each type
+	Fields   []string       `json:"fields"`           // that were seen, or taken in, sorted
+	Withheld []string       `json:"withheld"`         // that were not
+	Choices  []string       `json:"choices"`          // keys of choices that were given or withdrawn
+	Review   *Review        `json:"review,omitempty"` // of an emergency, once somebody has looked into it
 }
 
 // Review is what came of looking into an emergency.
 type Review struct {
-	At        time.Time
-	By        string
-	Justified bool
-	Note      string
+	At        time.Time `json:"at"`
+	By        string    `json:"by"`
+	Justified bool      `json:"justified"`
+	Note      string    `json:"note"`
 }
 
 // together is how long an act takes at most: a chart leaves an entry for each of
@@ -202,51 +202,4 @@ func (c *Clinic) Data(ctx context.Context, u User) (*OwnData, error) {
 		d.Allowed = append(d.Allowed, ownChoice{a.Key, a.Now, a.Since})
 	}
 	return d, nil
-}
-
-// Erasure is a patient's wish to be erased, and what became of it.
-type Erasure struct {
-	Asked   time.Time
-	Done    time.Time // zero: nobody has decided
-	Receipt string    // of what was done
-}
-
-// Erasure returns the patient's own, or nil.
-func (c *Clinic) Erasure(ctx context.Context, u User) (*Erasure, error) {
-	if err := u.must(Self); err != nil {
-		return nil, err
-	}
-	rows, err := collect(ctx, c.db, func(rows *sql.Rows) (e Erasure, err error) {
-		var asked, done int64
-		err = rows.Scan(&asked, &done, &e.Receipt)
-		e.Asked = time.UnixMilli(asked)
-		if done > 0 {
-			e.Done = time.UnixMilli(done)
-		}
-		return e, err
-	}, `SELECT asked, done, outcome FROM erasures WHERE patient = $1`, u.Patient)
-	if err != nil || len(rows) == 0 {
-		return nil, err
-	}
-	return &rows[0], nil
-}
-
-// AskErasure records that the patient wants to be erased. The privacy officer
-// decides: a law may oblige the clinic to keep the records for a time.
-func (c *Clinic) AskErasure(ctx context.Context, u User) error {
-	if err := u.must(Self); err != nil {
-		return err
-	}
-	_, err := c.db.ExecContext(ctx, `INSERT INTO erasures (patient, asked, done, outcome) VALUES ($1, $2, 0, '') ON CONFLICT (patient) DO NOTHING`,
-		u.Patient, c.now().UnixMilli())
-	return err
-}
-
-// UnaskErasure takes the wish back, as long as nothing was done.
-func (c *Clinic) UnaskErasure(ctx context.Context, u User) error {
-	if err := u.must(Self); err != nil {
-		return err
-	}
-	_, err := c.db.ExecContext(ctx, `DELETE FROM erasures WHERE patient = $1 AND done = 0`, u.Patient)
-	return err
 }

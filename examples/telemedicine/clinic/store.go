@@ -54,7 +54,14 @@ CREATE TABLE IF NOT EXISTS arrivals (
 	state    TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS rahasia_accepted (inbox TEXT NOT NULL, version BIGINT NOT NULL, id BYTEA PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS erasures (patient TEXT PRIMARY KEY, asked BIGINT NOT NULL, done BIGINT NOT NULL, outcome TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS erasures (
+	patient TEXT PRIMARY KEY,
+	asked   BIGINT NOT NULL,
+	until   BIGINT NOT NULL DEFAULT 0,
+	basis   TEXT NOT NULL DEFAULT '',
+	done    BIGINT NOT NULL,
+	outcome TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS exports (id TEXT PRIMARY KEY, at BIGINT NOT NULL, actor TEXT NOT NULL, recipient TEXT NOT NULL, subject TEXT NOT NULL, k BIGINT NOT NULL, given BIGINT NOT NULL, left_out BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS alerts (at BIGINT NOT NULL, actor TEXT NOT NULL, hour BIGINT NOT NULL, day BIGINT NOT NULL, emergency BOOLEAN NOT NULL);`
 
@@ -63,11 +70,14 @@ func (c *Clinic) openStores(ctx context.Context, postgres string) error {
 	if err := os.MkdirAll(filepath.Join(c.dir, "objects"), 0o700); err != nil {
 		return err
 	}
-	var err error
+	custodian, err := c.custodian()
+	if err != nil {
+		return err
+	}
 	if postgres == "" {
-		err = c.openFolder(ctx)
+		err = c.openFolder(ctx) // which finds the custodian's file by its name
 	} else {
-		err = c.openPostgres(ctx, postgres)
+		err = c.openPostgres(ctx, postgres, custodian)
 	}
 	if err != nil {
 		return err
@@ -94,7 +104,7 @@ func (c *Clinic) openFolder(ctx context.Context) error {
 // tables into schemas of one database. In production each would have roles and
 // grants of its own (docs/DEPLOY.md), and the key that wraps all others would be
 // in a key service and not in a file.
-func (c *Clinic) openPostgres(ctx context.Context, dsn string) error {
+func (c *Clinic) openPostgres(ctx context.Context, dsn string, custodian keyring.Custodian) error {
 	pools := map[string]*sql.DB{}
 	for _, schema := range []string{"app", "consent", "keys"} {
 		db, err := c.pool("pgx", dsn)
@@ -109,7 +119,7 @@ func (c *Clinic) openPostgres(ctx context.Context, dsn string) error {
 		}
 	}
 	c.db = pools["app"]
-	ring, err := c.openRing(ctx, pools["keys"])
+	ring, err := c.openRing(ctx, pools["keys"], custodian)
 	if err != nil {
 		return err
 	}
@@ -125,7 +135,7 @@ func (c *Clinic) openPostgres(ctx context.Context, dsn string) error {
 // openRing opens the clinic's ring, or makes it the first time. That is decided
 // by whether there is a key file, so that a lost one is an error and not a new
 // ring.
-func (c *Clinic) openRing(ctx context.Context, db *sql.DB) (*keyring.Ring, error) {
+func (c *Clinic) openRing(ctx context.Context, db *sql.DB, custodian keyring.Custodian) (*keyring.Ring, error) {
 	store, err := sqlstore.New(ctx, db)
 	if err != nil {
 		return nil, err
@@ -134,18 +144,19 @@ func (c *Clinic) openRing(ctx context.Context, db *sql.DB) (*keyring.Ring, error
 	if err != nil {
 		return nil, err
 	}
+	config := keyring.Config{Store: store, Journal: journal, Custodian: custodian}
 	path := filepath.Join(c.dir, "clinic.key")
-	kek, err := keyring.OpenKeyFile(path)
+	config.KEK, err = keyring.OpenKeyFile(path)
 	if err == nil {
-		return keyring.Open(ctx, keyring.Config{Store: store, Journal: journal, KEK: kek})
+		return keyring.Open(ctx, config)
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	if kek, err = keyring.CreateKeyFile(path); err != nil {
+	if config.KEK, err = keyring.CreateKeyFile(path); err != nil {
 		return nil, err
 	}
-	ring, err := keyring.Create(ctx, "clinic", keyring.Config{Store: store, Journal: journal, KEK: kek})
+	ring, err := keyring.Create(ctx, "clinic", config)
 	if err != nil {
 		return nil, err
 	}

@@ -67,7 +67,7 @@ func (c *Clinic) UpdatePatient(ctx context.Context, u User, p *Patient, revision
 		return ErrConflict
 	}
 	next, err := c.patients.Update(ctx, row.sealed, p, c.treating(u, why), "Allergies", "Conditions")
-	if err != nil {
+	if err = c.misfiled(err); err != nil {
 		return err
 	}
 	// Only in place of the row that was carried from, or a write in between is lost.

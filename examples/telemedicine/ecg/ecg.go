@@ -36,6 +36,7 @@ type Header struct {
 	Rate    int // samples of each lead in a second
 	Samples int // of each lead
 	Leads   [Leads]Lead
+	File    string // of the samples, as the header names it: whoever wrote it is not trusted
 }
 
 // Lead is one of them.
@@ -74,6 +75,7 @@ func Parse(text []byte) (Header, error) {
 			return Header{}, fmt.Errorf("lead %d: %w", i+1, err)
 		}
 	}
+	h.File = strings.Fields(lines[1])[0]
 	return h, nil
 }
 

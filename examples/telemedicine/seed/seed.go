@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,7 +94,7 @@ func (d dice) people(n int) []*clinic.Patient {
 		all[i] = &clinic.Patient{
 			ID: clinic.NewID(), NIK: d.nik(sex, born, i), Name: one(d, first) + " " + one(d, families()),
 			Phone: fmt.Sprintf("+62 810 0000 %04d", i+100), Born: born, Sex: sex,
-			Address: fmt.Sprintf("Jalan Rekaan %d Nomor %d, Depok", 1+d.IntN(40), 1+d.IntN(180)), Branch: "head",
+			Address: fmt.Sprintf("Jalan Rekaan %d Nomor %d, Depok", 1+d.IntN(40), 1+d.IntN(180)), Branch: "head-office",
 		}
 		if d.IntN(4) == 0 {
 			all[i].Allergies = []string{one(d, allergies())}
@@ -127,7 +128,9 @@ func (d dice) visits(p *clinic.Patient) []*clinic.Visit {
 			v.Counselling = one(d, counsellings())
 		}
 		all = append(all, v)
-		p.Conditions = append(p.Conditions, v.Diagnosis)
+		if !slices.Contains(p.Conditions, v.Diagnosis) {
+			p.Conditions = append(p.Conditions, v.Diagnosis)
+		}
 	}
 	return all
 }

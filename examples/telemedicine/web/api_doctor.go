@@ -1,10 +1,6 @@
 package web
 
 import (
-	"encoding/json"
-	"errors"
-	"io"
-	"mime"
 	"net/http"
 	"time"
 
@@ -17,25 +13,6 @@ func (s *Server) apiDoctor(mux *routes) {
 	mux.HandleFunc("GET /api/doctor/patients/{id}", s.as(clinic.Doctor, s.apiChart))
 	mux.HandleFunc("POST /api/doctor/patients/{id}/visits", s.as(clinic.Doctor, s.apiVisit))
 	mux.HandleFunc("POST /api/doctor/patients/{id}/emergency", s.as(clinic.Doctor, s.apiEmergency))
-}
-
-// fromJSON reads a body that is JSON, one value of known fields and no more.
-func fromJSON(r *http.Request, into any) error {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return clinic.ErrInput
-	}
-	in := json.NewDecoder(r.Body)
-	in.DisallowUnknownFields()
-	err := in.Decode(into)
-	if err == nil {
-		if _, err = in.Token(); errors.Is(err, io.EOF) {
-			return nil
-		}
-	}
-	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
-		return err
-	}
-	return clinic.ErrInput // what the decoder says repeats what it read
 }
 
 // A field that is withheld is not there, and named in withheld with the reason.
@@ -95,11 +72,7 @@ func (s *Server) apiSearch(w http.ResponseWriter, r *http.Request, u clinic.User
 	if err := fromJSON(r, &in); err != nil {
 		return err
 	}
-	why, err := inEmergency(in.Justification)
-	if err != nil {
-		return err
-	}
-	found, err := s.clinic.Find(r.Context(), u, in.Field, in.Value, why)
+	found, err := s.find(r, u, in.Field, in.Value, in.Justification)
 	if err != nil {
 		return err
 	}

@@ -6,9 +6,9 @@ import (
 	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
 )
 
-// patientAPI is what a patient's telephone would ask for. What changes something
+// apiPatient is what a patient's telephone would ask for. What changes something
 // takes a form, as the pages send it.
-func (s *Server) patientAPI(mux *routes) {
+func (s *Server) apiPatient(mux *routes) {
 	mux.HandleFunc("GET /api/patient/records", s.as(clinic.Self, func(w http.ResponseWriter, r *http.Request, u clinic.User) error {
 		data, err := s.clinic.Data(r.Context(), u)
 		return s.answer(w, data, err)
@@ -32,13 +32,4 @@ func (s *Server) patientAPI(mux *routes) {
 		asked, err := s.clinic.Erasure(r.Context(), u)
 		return s.answer(w, asked, err)
 	}))
-}
-
-// answer writes what a call returned, or returns its error.
-func (s *Server) answer(w http.ResponseWriter, v any, err error) error {
-	if err != nil {
-		return err
-	}
-	s.json(w, http.StatusOK, v)
-	return nil
 }

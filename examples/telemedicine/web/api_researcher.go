@@ -6,9 +6,9 @@ import (
 	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
 )
 
-// researcherAPI is what a statistics program asks for: the account of a table, and
+// apiResearcher is what a statistics program asks for: the account of a table, and
 // by its id the file.
-func (s *Server) researcherAPI(mux *routes) {
+func (s *Server) apiResearcher(mux *routes) {
 	mux.HandleFunc("GET /api/researcher/tables", s.as(clinic.Researcher, func(w http.ResponseWriter, r *http.Request, u clinic.User) error {
 		made, err := s.clinic.Made(r.Context(), u)
 		return s.answer(w, made, err)

@@ -57,7 +57,7 @@ func barsOf(times []clinic.Openings, layout string) barChart {
 		c.Lines = append(c.Lines, barLine{chartTop + chartTall - n*chartTall/top, n})
 	}
 	wide := (chartWide - chartLeft - chartRight) / max(len(times), 1)
-	zone := officerZone()
+	zone := clinic.Zone()
 	for i, t := range times {
 		col := bar{X: chartLeft + i*wide + wide/6, Width: wide - wide/3, From: t.From, Total: t.Total()}
 		if len(times)-1-i == (len(times)-1-i)/4*4 {

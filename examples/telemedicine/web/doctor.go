@@ -28,6 +28,7 @@ func (s *Server) doctor(mux *routes) {
 	mux.HandleFunc("POST "+chart+"/emergency/end", s.as(clinic.Doctor, s.doctorEmergencyEnd))
 	mux.HandleFunc("POST "+chart+"/files", s.as(clinic.Doctor, s.doctorUpload))
 	mux.HandleFunc("GET "+chart+"/files/{file}", s.as(clinic.Doctor, s.doctorFile))
+	mux.HandleFunc("GET "+chart+"/files/{file}/download", s.as(clinic.Doctor, s.doctorKeep))
 	for _, form := range []string{"/visits", "/update", "/emergency", "/files"} { // the language switch comes back by GET
 		mux.HandleFunc("GET "+chart+form, func(w http.ResponseWriter, r *http.Request) { toChart(w, r) })
 	}
@@ -45,8 +46,10 @@ type findPage struct {
 type foundView struct {
 	clinic.Found
 	Why map[string]consent.Reason // of each withheld field
-	Age int
 }
+
+// Gone reports whether the records are out of service, where no emergency helps.
+func (f foundView) Gone() bool { return f.Refused != nil && f.Refused.Reason == consent.Retained }
 
 func (s *Server) doctorHome(w http.ResponseWriter, r *http.Request, _ clinic.User) error {
 	return s.show(w, r, http.StatusOK, "doctor-home", findPage{Field: "NIK"})
@@ -57,11 +60,7 @@ func (s *Server) doctorSearch(w http.ResponseWriter, r *http.Request, u clinic.U
 		return err
 	}
 	page := findPage{Field: r.PostFormValue("field"), Value: strings.TrimSpace(r.PostFormValue("value"))}
-	why, err := inEmergency(field(r, "justification"))
-	if err != nil {
-		return err
-	}
-	found, err := s.clinic.Find(r.Context(), u, page.Field, page.Value, why)
+	found, err := s.find(r, u, page.Field, page.Value, field(r, "justification"))
 	if format := (*pseudo.FormatError)(nil); errors.As(err, &format) {
 		page.Bad = true
 		return s.show(w, r, http.StatusUnprocessableEntity, "doctor-home", page)
@@ -75,14 +74,32 @@ func (s *Server) doctorSearch(w http.ResponseWriter, r *http.Request, u clinic.U
 	}
 	page.Searched = true
 	for _, f := range found {
-		if why.Justification != "" {
-			if err := s.declare(r, f.Patient.ID, why.Justification); err != nil {
-				return err
-			}
-		}
-		page.Found = append(page.Found, foundView{f, reasons(f.Withheld), age(f.Patient.Born)})
+		page.Found = append(page.Found, foundView{f, reasons(f.Withheld)})
 	}
 	return s.show(w, r, http.StatusOK, "doctor-home", page)
+}
+
+// find searches, and keeps in the session by what each patient was found: whose
+// chart is opened next must be whom the identifier names, whatever somebody wrote
+// into the database in between. A justification opens the charts too.
+func (s *Server) find(r *http.Request, u clinic.User, field, value, justification string) ([]clinic.Found, error) {
+	why, err := inEmergency(justification)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.clinic.Find(r.Context(), u, field, value, why)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range found {
+		s.sessions.Put(r.Context(), foundKey(f.Patient.ID), f.Token.String())
+		if why.Justification != "" {
+			if err := s.declare(r, f.Patient.ID, why.Justification); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return found, nil
 }
 
 // posted reads a form, and says where it is too large or none.
@@ -103,16 +120,6 @@ func reasons(withheld []consent.Withheld) map[string]consent.Reason {
 	return out
 }
 
-// age is how old somebody is today, in years.
-func age(born time.Time) int {
-	now := time.Now()
-	years := now.Year() - born.Year()
-	if now.Before(born.AddDate(years, 0, 0)) {
-		years--
-	}
-	return years
-}
-
 // toChart sends the browser to the chart that an address is below.
 func toChart(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/doctor/patients/"+r.PathValue("id"), http.StatusSeeOther)
@@ -125,15 +132,23 @@ func emergencyKeys(patient string) (why, until string) {
 	return "emergency/" + patient, "emergency-until/" + patient
 }
 
+// foundKey is where a session has the token by which a patient was found.
+func foundKey(patient string) string { return "found/" + patient }
+
 // why is how this session opens a patient's chart, and until when an emergency
 // does.
 func (s *Server) why(r *http.Request, patient string) (clinic.Why, time.Time) {
+	var open clinic.Why
+	if token, err := pseudo.ParseToken(s.sessions.GetString(r.Context(), foundKey(patient))); err == nil {
+		open.FoundBy = token
+	}
 	why, until := emergencyKeys(patient)
 	end := time.UnixMilli(s.sessions.GetInt64(r.Context(), until))
 	if !time.Now().Before(end) {
-		return clinic.Why{}, time.Time{}
+		return open, time.Time{}
 	}
-	return clinic.Why{Justification: s.sessions.GetString(r.Context(), why)}, end
+	open.Justification = s.sessions.GetString(r.Context(), why)
+	return open, end
 }
 
 func (s *Server) doctorEmergency(w http.ResponseWriter, r *http.Request, _ clinic.User) error {

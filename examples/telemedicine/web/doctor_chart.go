@@ -14,7 +14,6 @@ import (
 type chartPage struct {
 	*clinic.Chart
 	Why    map[string]consent.Reason // of each withheld field of the patient
-	Age    int
 	Visits []visitView
 	Until  time.Time // the emergency ends; zero: there is none
 	Asks   bool      // something is withheld that an emergency might open
@@ -68,7 +67,7 @@ func (s *Server) showChart(w http.ResponseWriter, r *http.Request, u clinic.User
 	if err != nil {
 		return s.refused(w, r, err)
 	}
-	page.Chart, page.Why, page.Age, page.Until, page.Codes = chart, reasons(chart.Withheld), age(chart.Patient.Born), until, icd10()
+	page.Chart, page.Why, page.Until, page.Codes = chart, reasons(chart.Withheld), until, icd10()
 	for _, v := range chart.Visits {
 		page.Visits = append(page.Visits, visitOf(v))
 		page.Asks = page.Asks || len(v.Withheld) > 0

@@ -117,11 +117,21 @@ func (v View) in(t time.Time, layout string) string {
 	if t.IsZero() {
 		return "–"
 	}
-	text := t.In(time.FixedZone("WIB", 7*3600)).Format(layout)
+	text := t.In(clinic.Zone()).Format(layout)
 	if v.Lang == "id" {
 		text = strings.NewReplacer("May", "Mei", "Aug", "Agu", "Oct", "Okt", "Dec", "Des").Replace(text)
 	}
 	return text
+}
+
+// Age is how old somebody is today, in years.
+func (v View) Age(born time.Time) int {
+	now := time.Now()
+	years := now.Year() - born.Year()
+	if now.Before(born.AddDate(years, 0, 0)) {
+		years--
+	}
+	return years
 }
 
 // page makes a handler of one that may fail.

@@ -2,7 +2,6 @@ package web
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
@@ -24,30 +23,11 @@ func (s *Server) officer(mux *routes) {
 		"GET /officer/incident":         s.officerIncident,
 		"POST /officer/incident":        s.officerLeak,
 		"GET /officer/erasures":         s.officerErasures,
-		"POST /officer/erasures":        s.officerErase,
+		"POST /officer/erasures":        s.officerDecide,
 	}
 	for pattern, page := range pages {
 		mux.HandleFunc(pattern, s.as(clinic.Officer, page))
 	}
-}
-
-// officerLink is a page in the head of all others.
-type officerLink struct {
-	Href, Words string
-	Here        bool
-}
-
-// OfficerPages are the links of the officer's pages.
-func (v View) OfficerPages() []officerLink {
-	all := []officerLink{
-		{"/officer", "officer.nav.home", false}, {"/officer/thief", "officer.nav.thief", false}, {"/officer/keys", "officer.nav.keys", false},
-		{"/officer/audit", "officer.nav.audit", false}, {"/officer/reviews", "officer.nav.reviews", false}, {"/officer/incident", "officer.nav.incident", false},
-		{"/officer/erasures", "officer.nav.erasures", false},
-	}
-	for i := range all {
-		all[i].Here = all[i].Href == v.at || (i > 0 && strings.HasPrefix(v.at, all[i].Href+"/"))
-	}
-	return all
 }
 
 type officerHomePage struct {

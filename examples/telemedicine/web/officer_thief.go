@@ -70,31 +70,3 @@ func (v View) Hex(b []byte, most int) string {
 	}
 	return string(out)
 }
-
-type officerErasuresPage struct {
-	Leavings []clinic.Leaving
-	Receipt  string
-	Patient  string
-}
-
-func (s *Server) officerErasures(w http.ResponseWriter, r *http.Request, u clinic.User) error {
-	return s.erasuresPage(w, r, u, officerErasuresPage{})
-}
-
-func (s *Server) erasuresPage(w http.ResponseWriter, r *http.Request, u clinic.User, p officerErasuresPage) error {
-	var err error
-	if p.Leavings, err = s.clinic.Leavings(r.Context(), u); err != nil {
-		return err
-	}
-	return s.show(w, r, http.StatusOK, "officer-erasures", p)
-}
-
-func (s *Server) officerErase(w http.ResponseWriter, r *http.Request, u clinic.User) error {
-	p := officerErasuresPage{Patient: r.PostFormValue("patient")}
-	receipt, err := s.clinic.Erase(r.Context(), u, p.Patient)
-	if err != nil {
-		return err
-	}
-	p.Receipt = receipt.String()
-	return s.erasuresPage(w, r, u, p)
-}

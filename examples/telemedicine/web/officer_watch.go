@@ -88,10 +88,7 @@ func (s *Server) officerCheckpoint(w http.ResponseWriter, r *http.Request, u cli
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Content-Disposition", `attachment; filename="checkpoint.txt"`)
-	_, err = w.Write(text)
-	return err
+	return download(w, "checkpoint.txt", "text/plain; charset=utf-8", text)
 }
 
 type officerReviewsPage struct {
@@ -175,18 +172,15 @@ func incidentOf(r *http.Request) (what consent.Incident, err error) {
 		if text == "" {
 			continue
 		}
-		if *to, err = time.ParseInLocation("2006-01-02T15:04", text, officerZone()); err != nil {
+		if *to, err = time.ParseInLocation("2006-01-02T15:04", text, clinic.Zone()); err != nil {
 			return what, clinic.ErrInput
 		}
 	}
 	if what.Found.IsZero() {
-		what.Found = time.Now().In(officerZone())
+		what.Found = time.Now().In(clinic.Zone())
 	}
 	return what, nil
 }
-
-// officerZone is that of the forms and of the report's times.
-func officerZone() *time.Location { return time.FixedZone("WIB", 7*3600) }
 
 func (s *Server) incidentPage(w http.ResponseWriter, r *http.Request, u clinic.User, p officerIncidentPage) error {
 	var err error
@@ -254,6 +248,6 @@ func (s *Server) attribute(r *http.Request, u clinic.User, text string) (report 
 	if len(tokens) == 0 {
 		return nil, 0, others, nil
 	}
-	report, err = s.clinic.Investigate(r.Context(), u, consent.Incident{Leaked: tokens, Found: time.Now().In(officerZone())})
+	report, err = s.clinic.Investigate(r.Context(), u, consent.Incident{Leaked: tokens, Found: time.Now().In(clinic.Zone())})
 	return report, len(tokens), others, err
 }

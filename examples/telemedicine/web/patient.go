@@ -29,6 +29,8 @@ func (s *Server) patient(mux *routes) {
 	mux.HandleFunc("GET /patient/records.json", self(s.patientData))
 	mux.HandleFunc("GET /patient/proof.json", self(s.patientProof))
 	mux.HandleFunc("POST /patient/erasure", self(s.patientErasure))
+	mux.HandleFunc("GET /patient/files/{file}", self(s.patientFile))
+	mux.HandleFunc("GET /patient/files/{file}/download", self(s.patientKeep))
 
 	// For everybody: what a patient was told, and the keys by which anybody checks
 	// what a patient was given.
@@ -60,8 +62,8 @@ func (s *Server) inService(h func(http.ResponseWriter, *http.Request, clinic.Use
 
 // gonePage is what is left to say to a patient whose keys are out of service.
 type gonePage struct {
-	Erasure  *clinic.Erasure
-	Retained bool
+	Erasure *clinic.Erasure
+	Kept    bool
 }
 
 func (s *Server) patientHome(w http.ResponseWriter, r *http.Request, u clinic.User) error {
@@ -258,6 +260,9 @@ func (s *Server) patientRights(w http.ResponseWriter, r *http.Request, u clinic.
 	if err != nil {
 		return err
 	}
+	if asked != nil && !asked.Waits() {
+		return s.show(w, r, http.StatusGone, "patient-gone", gonePage{asked, asked.Kept()})
+	}
 	keys, err := s.clinic.Published(r.Context())
 	if err != nil {
 		return err
@@ -283,6 +288,24 @@ func (s *Server) patientProof(w http.ResponseWriter, r *http.Request, u clinic.U
 		return err
 	}
 	return download(w, "proof.json", "application/json", proof)
+}
+
+func (s *Server) patientFile(w http.ResponseWriter, r *http.Request, u clinic.User) error {
+	f, err := s.clinic.OwnFile(r.Context(), u, r.PathValue("file"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return s.showFile(w, r, f, "/patient")
+}
+
+func (s *Server) patientKeep(w http.ResponseWriter, r *http.Request, u clinic.User) error {
+	f, err := s.clinic.OwnFile(r.Context(), u, r.PathValue("file"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return s.keepFile(w, f)
 }
 
 func (s *Server) patientErasure(w http.ResponseWriter, r *http.Request, u clinic.User) error {
@@ -325,14 +348,4 @@ func (s *Server) published(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.json(w, http.StatusOK, keys)
 	return nil
-}
-
-// Age is how many years lie between two times.
-func (v View) Age(born time.Time) int {
-	now := time.Now()
-	years := now.Year() - born.Year()
-	if now.YearDay() < born.YearDay() {
-		years--
-	}
-	return years
 }

@@ -1,8 +1,10 @@
 // Package web is the pages of the telemedicine example and the JSON beside them:
 // the standard library's server and templates, and no build step.
 //
-// Each role has a file of handlers, a folder of pages and a file of words:
-// doctor.go, pages/doctor-*.html, words/doctor.json. frame.go has what all share.
+// Each role has files of handlers, its pages and a file of words: doctor*.go,
+// pages/doctor-*.html, words/doctor.json, and the JSON beside them in api_doctor.go.
+// frame.go has what all share, nav.go the links of each role, file.go the files of a
+// chart, which doctors and patients open alike.
 package web
 
 import (
