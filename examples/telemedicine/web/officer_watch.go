@@ -226,10 +226,9 @@ func (s *Server) officerLeak(w http.ResponseWriter, r *http.Request, u clinic.Us
 
 // leaked is the text that was pasted, and the file's.
 func leaked(r *http.Request) (string, error) {
-	text := r.FormValue("text")
-	file, _, err := r.FormFile("file")
+	file, _, err := r.FormFile("file") // before FormValue, which would not read the parts of a form that was looked at (plain)
 	if errors.Is(err, http.ErrMissingFile) || errors.Is(err, http.ErrNotMultipart) {
-		return text, nil
+		return r.FormValue("text"), nil
 	}
 	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
 		return "", err
@@ -239,7 +238,7 @@ func leaked(r *http.Request) (string, error) {
 	}
 	defer file.Close()
 	b, err := io.ReadAll(file) // the body has its limit, see guard.go
-	return text + "\n" + string(b), err
+	return r.FormValue("text") + "\n" + string(b), err
 }
 
 // attribute reports on the pseudonyms in a text; without one there is no report.
