@@ -8,9 +8,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rahasia/rahasia/consent/internal/evidence"
 	"github.com/rahasia/rahasia/internal/sqlite"
 )
 
@@ -129,6 +131,10 @@ func TestAttackLogRollback(t *testing.T) {
 	ctx := context.Background()
 	require.NoError(t, cfg.Log.append(ctx, &logBody{Action: "a", Outcome: "done"}))
 	placed(t, cfg.Log)
+	require.Eventually(t, func() bool { // or the journal might get to know of two
+		place, _, err := cfg.Ring.Anchored(ctx, evidence.TreeKeyset)
+		return err == nil && place == 1
+	}, 20*time.Second, time.Millisecond)
 	var note []byte
 	require.NoError(t, db.QueryRow(`SELECT note FROM consent_log_head`).Scan(&note))
 	require.NoError(t, cfg.Log.append(ctx, &logBody{Action: "b", Outcome: "done"}))
