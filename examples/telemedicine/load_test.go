@@ -70,7 +70,8 @@ func TestLoad(t *testing.T) {
 		require.Empty(t, failed)
 		require.Positive(t, opened)
 		require.LessOrEqual(t, held[2].heap, held[0].heap*5/4+8<<20, "the heap grows")
-		require.LessOrEqual(t, held[2].goroutines, held[0].goroutines+doctors, "goroutines are left behind")
+		// Connections come and go; what each chart left behind would be hundreds.
+		require.LessOrEqual(t, held[2].goroutines, held[0].goroutines+100, "goroutines are left behind")
 		after, err := h.clinic.Overview(t.Context(), dewi)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, int64(after.Entries-before.Entries), int64(n), "each answer has its entry")
