@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/alexedwards/argon2id"
 
@@ -51,20 +52,56 @@ func (c *Clinic) AddAccount(ctx context.Context, u User, password string) error 
 			return err
 		}
 	}
-	return addAccount(ctx, c.db, u, password)
+	hash, err := c.hashes.hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	return addAccount(ctx, c.db, u, hash)
+}
+
+// hashes lets few passwords be hashed at once: each takes 64 MiB, and whoever is at
+// the door could ask for as many as there are connections.
+type hashes chan struct{}
+
+// The hashes that are made at once, and how long somebody waits for their turn.
+const (
+	hashesAtOnce = 2
+	hashesWait   = 10 * time.Second
+)
+
+func (h hashes) turn(ctx context.Context, do func() error) error {
+	wait := time.NewTimer(hashesWait)
+	defer wait.Stop()
+	select {
+	case h <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-wait.C:
+		return ErrBusy
+	}
+	defer func() { <-h }()
+	return do()
+}
+
+// hash hashes a new password.
+func (h hashes) hash(ctx context.Context, password string) (hash string, err error) {
+	if len(password) < 10 {
+		return "", fmt.Errorf("%w: password", ErrInput)
+	}
+	err = h.turn(ctx, func() (err error) {
+		hash, err = argon2id.CreateHash(password, hashing())
+		return err
+	})
+	return hash, err
 }
 
 func addAccount(ctx context.Context, db interface {
 	ExecContext(context.Context, string, ...any) (sql.Result, error)
-}, u User, password string) error {
-	if u.Name == "" || u.Role == "" || len(password) < 10 || (u.Patient != "") != (u.Role == Self) || (u.Recipient != "") != (u.Role == Researcher) {
+}, u User, hash string) error {
+	if u.Name == "" || u.Role == "" || (u.Patient != "") != (u.Role == Self) || (u.Recipient != "") != (u.Role == Researcher) {
 		return fmt.Errorf("%w: account", ErrInput)
 	}
-	hash, err := argon2id.CreateHash(password, hashing())
-	if err != nil {
-		return err
-	}
-	_, err = db.ExecContext(ctx, `INSERT INTO accounts (name, role, title, patient, recipient, hash) VALUES ($1, $2, $3, $4, $5, $6)`, u.Name, u.Role, u.Title, u.Patient, u.Recipient, hash)
+	_, err := db.ExecContext(ctx, `INSERT INTO accounts (name, role, title, patient, recipient, hash) VALUES ($1, $2, $3, $4, $5, $6)`, u.Name, u.Role, u.Title, u.Patient, u.Recipient, hash)
 	return err
 }
 
@@ -72,16 +109,20 @@ func addAccount(ctx context.Context, db interface {
 // that the time of an answer does not say which names there are.
 const nobody = "$argon2id$v=19$m=65536,t=3,p=4$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
-// SignIn returns whose name and password these are, or [ErrNotFound].
+// SignIn returns whose name and password these are, or [ErrNotFound]; [ErrBusy]
+// where too many try at once.
 func (c *Clinic) SignIn(ctx context.Context, name, password string) (User, error) {
 	u, hash := User{Name: name}, nobody
 	err := c.db.QueryRowContext(ctx, `SELECT role, title, patient, recipient, hash FROM accounts WHERE name = $1`, name).Scan(&u.Role, &u.Title, &u.Patient, &u.Recipient, &hash)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return User{}, err
 	}
-	ok, compareErr := argon2id.ComparePasswordAndHash(password, hash)
-	if compareErr != nil {
-		return User{}, compareErr
+	var ok bool
+	if err := c.hashes.turn(ctx, func() (err error) {
+		ok, err = argon2id.ComparePasswordAndHash(password, hash)
+		return err
+	}); err != nil {
+		return User{}, err
 	}
 	if err != nil || !ok {
 		return User{}, ErrNotFound

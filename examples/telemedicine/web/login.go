@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
 )
@@ -35,18 +36,23 @@ func (s *Server) loginPage(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	name, now := strings.TrimSpace(r.PostFormValue("name")), time.Now()
-	if len(name) > 64 || !s.attempts.allowed(name, now) {
+	if len(name) > 64 || !s.attempts.begin(name, now) {
 		return s.show(w, r, http.StatusTooManyRequests, "login", "login.wait")
 	}
 	u, err := s.clinic.SignIn(r.Context(), name, r.PostFormValue("password"))
 	if errors.Is(err, clinic.ErrNotFound) {
-		s.attempts.failed(name, now)
 		return s.show(w, r, http.StatusUnauthorized, "login", "login.wrong")
+	}
+	if errors.Is(err, clinic.ErrBusy) {
+		return s.show(w, r, http.StatusTooManyRequests, "login", "login.wait")
 	}
 	if err != nil {
 		return err
 	}
-	if err := s.sessions.RenewToken(r.Context()); err != nil {
+	s.attempts.succeeded(name)
+	// A new session, with nothing of whoever sat here before: RenewToken alone would
+	// hand their emergencies on.
+	if err := errors.Join(s.sessions.Clear(r.Context()), s.sessions.RenewToken(r.Context())); err != nil {
 		return err
 	}
 	s.sessions.Put(r.Context(), "user", u.Name)
@@ -78,8 +84,8 @@ func (s *Server) language(w http.ResponseWriter, r *http.Request) error {
 		return clinic.ErrInput
 	}
 	http.SetCookie(w, &http.Cookie{Name: "lang", Value: lang, Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: s.sessions.Cookie.Secure})
-	back := r.PostFormValue("back")
-	if !strings.HasPrefix(back, "/") || strings.HasPrefix(back, "//") || strings.ContainsAny(back, "\\\r\n") {
+	back := r.PostFormValue("back") // a path of this server: browsers drop tabs, and read / and \ alike
+	if !strings.HasPrefix(back, "/") || strings.HasPrefix(back, "//") || strings.ContainsFunc(back, func(c rune) bool { return c == '\\' || unicode.IsControl(c) }) {
 		back = "/"
 	}
 	http.Redirect(w, r, back, http.StatusSeeOther)
