@@ -26,7 +26,7 @@ func addresses() map[string]address {
 	const chart, api = "/doctor/patients/{id}", "/api/doctor/patients/{id}"
 	const person = "name nik phone born sex address allergies choice sure"
 	all := map[string]address{
-		"/": {}, "/api/": {}, "GET /{$}": {}, "GET /login": {}, "POST /login": {fields: "name password"}, "POST /logout": {}, "POST /language": {fields: "lang back"},
+		"/": {}, "/api/": {}, "GET /{$}": {}, "GET /login": {}, "POST /login": {fields: "name password"}, "GET /password": {}, "POST /password": {fields: "password new again"}, "POST /logout": {}, "POST /language": {fields: "lang back"},
 		"GET /notice": {}, "GET /notice.txt": {fields: "lang"}, "GET /keys.json": {}, "GET /api/me": {},
 		"GET /doctor/search": {}, "GET " + chart + "/visits": {}, "GET " + chart + "/update": {}, "GET " + chart + "/emergency": {}, "GET " + chart + "/files": {},
 	}
@@ -374,6 +374,10 @@ func TestBrowserHostile(t *testing.T) {
 	b.fill(`input[name=name]`, portal.Name)
 	b.fill(`input[name=password]`, portal.Password)
 	b.click(`form[action="/login"] button`)
+	for field, text := range map[string]string{"password": portal.Password, "new": portal.Password + "-mine", "again": portal.Password + "-mine"} {
+		b.fill(`input[name=`+field+`]`, text)
+	}
+	b.click(`form[action="/password"] button`)
 	inert("/patient", "Nama", "Alamat", "Alergi", "complaint", "diagnosis", "notes", "serology", "counselling")
 	inert("/patient/history")
 	b.click(`form[action="/logout"] button`)

@@ -47,7 +47,8 @@ type Arrival struct {
 	Bytes int // as sealed
 }
 
-// Portal is what a new patient signs in with. The password is shown once.
+// Portal is what a new patient signs in with the first time, to choose a password of
+// their own. It is shown once.
 type Portal struct {
 	Name, Password string
 	Arrival        string // id of the registration

@@ -161,6 +161,13 @@ func (s *Server) as(role string, h func(http.ResponseWriter, *http.Request, clin
 		if u.Role != role {
 			return clinic.ErrForbidden
 		}
+		if u.MustChoose() {
+			if isAPI(r) {
+				return clinic.ErrForbidden
+			}
+			http.Redirect(w, r, "/password", http.StatusSeeOther)
+			return nil
+		}
 		return h(w, r, u)
 	})
 }

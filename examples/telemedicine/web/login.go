@@ -17,6 +17,8 @@ func (s *Server) signingIn(mux *routes) {
 	mux.HandleFunc("GET /{$}", s.start)
 	mux.HandleFunc("GET /login", s.page(s.loginPage))
 	mux.HandleFunc("POST /login", s.page(s.login))
+	mux.HandleFunc("GET /password", s.page(s.passwordPage))
+	mux.HandleFunc("POST /password", s.page(s.password))
 	mux.HandleFunc("POST /logout", s.page(s.logout))
 	mux.HandleFunc("POST /language", s.page(s.language))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, clinic.ErrNotFound) })
@@ -50,14 +52,62 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.attempts.succeeded(name)
-	// A new session, with nothing of whoever sat here before: RenewToken alone would
-	// hand their emergencies on.
+	return s.begin(w, r, u)
+}
+
+// begin begins a session, with nothing of whoever sat here before: RenewToken alone
+// would hand their emergencies on.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, u clinic.User) error {
 	if err := errors.Join(s.sessions.Clear(r.Context()), s.sessions.RenewToken(r.Context())); err != nil {
 		return err
 	}
 	s.sessions.Put(r.Context(), "user", u.Name)
-	http.Redirect(w, r, home(u.Role), http.StatusSeeOther)
+	s.sessions.Put(r.Context(), "password", u.Changed)
+	to := home(u.Role)
+	if u.MustChoose() {
+		to = "/password"
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
 	return nil
+}
+
+func (s *Server) passwordPage(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.user(r); err != nil {
+		http.Redirect(w, r, "/login", http.StatusSeeOther)
+		return nil
+	}
+	return s.show(w, r, http.StatusOK, "password", nil)
+}
+
+// password changes it. Tries of the one that it was count as sign-ins do.
+func (s *Server) password(w http.ResponseWriter, r *http.Request) error {
+	u, err := s.user(r)
+	if err != nil {
+		http.Redirect(w, r, "/login", http.StatusSeeOther)
+		return nil
+	}
+	if r.PostFormValue("new") != r.PostFormValue("again") {
+		return s.show(w, r, http.StatusUnprocessableEntity, "password", "password.again.wrong")
+	}
+	if !s.attempts.begin(u.Name, time.Now()) {
+		return s.show(w, r, http.StatusTooManyRequests, "password", "login.wait")
+	}
+	err = s.clinic.ChangePassword(r.Context(), u, r.PostFormValue("password"), r.PostFormValue("new"))
+	switch {
+	case errors.Is(err, clinic.ErrNotFound):
+		return s.show(w, r, http.StatusUnprocessableEntity, "password", "password.wrong")
+	case errors.Is(err, clinic.ErrInput):
+		return s.show(w, r, http.StatusUnprocessableEntity, "password", "password.short")
+	case errors.Is(err, clinic.ErrBusy):
+		return s.show(w, r, http.StatusTooManyRequests, "password", "login.wait")
+	case err != nil:
+		return err
+	}
+	s.attempts.succeeded(u.Name)
+	if u, err = s.clinic.User(r.Context(), u.Name); err != nil {
+		return err
+	}
+	return s.begin(w, r, u)
 }
 
 func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
@@ -74,7 +124,11 @@ func (s *Server) user(r *http.Request) (clinic.User, error) {
 	if name == "" {
 		return clinic.User{}, clinic.ErrNotFound
 	}
-	return s.clinic.User(r.Context(), name)
+	u, err := s.clinic.User(r.Context(), name)
+	if err == nil && u.Changed != s.sessions.GetInt(r.Context(), "password") {
+		err = clinic.ErrNotFound // of a password that is no more
+	}
+	return u, err
 }
 
 // language is the switch in each page's head.
