@@ -424,4 +424,7 @@ func TestHostileSession(t *testing.T) {
 	}
 	status, _ = doctor.send("GET", "/static/", "", "")
 	require.Equal(t, http.StatusNotFound, status)
+	status, answer, _ := doctor.tried("GET", "/static/style.css", "")
+	require.Equal(t, http.StatusOK, status)
+	require.Empty(t, answer["Set-Cookie"], "a cache may keep it, and with it the session")
 }

@@ -3,6 +3,7 @@ package clinic
 import (
 	"context"
 	"encoding/json"
+	"sync"
 	"testing"
 	"time"
 
@@ -168,4 +169,19 @@ func TestSignInTurns(t *testing.T) {
 	<-x.c.hashes
 	_, err := x.c.SignIn(t.Context(), "nobody", "rahasia-demo")
 	require.ErrorIs(t, err, ErrNotFound)
+}
+
+// A label and what it needs, given and withdrawn at once: what stays never lets in
+// whom the patient has shut out.
+func TestAllowWhileWithdrawing(t *testing.T) {
+	x := burgled(t)
+	u, _ := x.registered("treatment")
+	for range 25 {
+		var both sync.WaitGroup
+		both.Go(func() { _ = x.c.Allow(t.Context(), u, "hiv") })
+		both.Go(func() { _ = x.c.Withdraw(t.Context(), u, "treatment") })
+		both.Wait()
+		require.NotContains(t, x.allowed(u), "hiv")
+		require.NoError(t, x.c.Allow(t.Context(), u, "treatment"))
+	}
 }

@@ -53,7 +53,6 @@ func New(c *clinic.Clinic, o Options) (*Server, error) {
 	s.sessions.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, err) }
 
 	mux := &routes{}
-	mux.Handle("GET /static/", cached(http.FileServerFS(static)))
 	s.signingIn(mux)
 	s.doctor(mux)
 	s.clerk(mux)
@@ -62,7 +61,11 @@ func New(c *clinic.Clinic, o Options) (*Server, error) {
 	s.officer(mux)
 	s.api(mux)
 	s.routes = mux.patterns
-	s.handler = s.recovered(secured(sameOrigin(s.sessions.LoadAndSave(s.plain(mux)))))
+	// What caches may keep has no session: each answer that has one sets its cookie.
+	all := http.NewServeMux()
+	all.Handle("GET /static/", cached(http.FileServerFS(static)))
+	all.Handle("/", s.sessions.LoadAndSave(s.plain(mux)))
+	s.handler = s.recovered(secured(sameOrigin(all)))
 	return s, nil
 }
 
