@@ -76,6 +76,7 @@ func (c *Clinic) take(ctx context.Context, a arrival) error {
 	case isDuplicate(err):
 		return setState(ctx, c.db, a, Known)
 	case lasts(err):
+		c.log.Warn("receive: refused", "arrival", a.id, "err", err) // a branch that errs, or one whose credential was stolen
 		return setState(ctx, c.db, a, Refused)
 	}
 	return err
