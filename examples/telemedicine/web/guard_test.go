@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
 )
 
 // Tries count before it is known how they end, and no made-up name clears those of
@@ -88,4 +90,9 @@ func TestAbortedAnswer(t *testing.T) {
 	defer answer.Body.Close()
 	_, err = io.ReadAll(answer.Body)
 	require.True(t, errors.Is(err, io.ErrUnexpectedEOF), "%v", err)
+}
+
+// Whoever finds too many before them is told so, and it is no error of the server's.
+func TestBusy(t *testing.T) {
+	require.Equal(t, problem{Status: http.StatusServiceUnavailable, Code: "busy"}, problemOf(fmt.Errorf("register: %w", clinic.ErrBusy)))
 }

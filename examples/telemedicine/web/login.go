@@ -46,7 +46,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 		return s.show(w, r, http.StatusUnauthorized, "login", "login.wrong")
 	}
 	if errors.Is(err, clinic.ErrBusy) {
-		return s.show(w, r, http.StatusTooManyRequests, "login", "login.wait")
+		return s.show(w, r, http.StatusServiceUnavailable, "login", "problem.busy.text")
 	}
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func (s *Server) password(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, clinic.ErrInput):
 		return s.show(w, r, http.StatusUnprocessableEntity, "password", "password.short")
 	case errors.Is(err, clinic.ErrBusy):
-		return s.show(w, r, http.StatusTooManyRequests, "password", "login.wait")
+		return s.show(w, r, http.StatusServiceUnavailable, "password", "problem.busy.text")
 	case err != nil:
 		return err
 	}
