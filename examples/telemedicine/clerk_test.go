@@ -66,6 +66,12 @@ func TestBrowserClerk(t *testing.T) {
 		b.fill(`input[name=name]`, name)
 		b.fill(`input[name=password]`, password)
 		b.click(`form[action="/login"] button`)
+		require.Equal(t, h.url+"/password", js[string](b, `location.href`), "nothing opens by a password that the desk has seen")
+		b.look("password")
+		b.fill(`input[name=password]`, password)
+		b.fill(`input[name=new]`, "her-own-password")
+		b.fill(`input[name=again]`, "her-own-password")
+		b.click(`form[action="/password"] button`)
 		require.Equal(t, h.url+"/patient", js[string](b, `location.href`))
 		b.click(`form[action="/logout"] button`)
 

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
+	"github.com/rahasia/rahasia/examples/telemedicine/seed"
 )
 
 // An address is one of the program's: whose it is, and the fields of its form.
@@ -25,7 +26,7 @@ func addresses() map[string]address {
 	const chart, api = "/doctor/patients/{id}", "/api/doctor/patients/{id}"
 	const person = "name nik phone born sex address allergies choice sure"
 	all := map[string]address{
-		"/": {}, "/api/": {}, "GET /{$}": {}, "GET /login": {}, "POST /login": {fields: "name password"}, "POST /logout": {}, "POST /language": {fields: "lang back"},
+		"/": {}, "/api/": {}, "GET /{$}": {}, "GET /login": {}, "POST /login": {fields: "name password"}, "GET /password": {}, "POST /password": {fields: "password new again"}, "POST /logout": {}, "POST /language": {fields: "lang back"},
 		"GET /notice": {}, "GET /notice.txt": {fields: "lang"}, "GET /keys.json": {}, "GET /api/me": {},
 		"GET /doctor/search": {}, "GET " + chart + "/visits": {}, "GET " + chart + "/update": {}, "GET " + chart + "/emergency": {}, "GET " + chart + "/files": {},
 	}
@@ -373,6 +374,10 @@ func TestBrowserHostile(t *testing.T) {
 	b.fill(`input[name=name]`, portal.Name)
 	b.fill(`input[name=password]`, portal.Password)
 	b.click(`form[action="/login"] button`)
+	for field, text := range map[string]string{"password": portal.Password, "new": portal.Password + "-mine", "again": portal.Password + "-mine"} {
+		b.fill(`input[name=`+field+`]`, text)
+	}
+	b.click(`form[action="/password"] button`)
 	inert("/patient", "Nama", "Alamat", "Alergi", "complaint", "diagnosis", "notes", "serology", "counselling")
 	inert("/patient/history")
 	b.click(`form[action="/logout"] button`)
@@ -382,4 +387,44 @@ func TestBrowserHostile(t *testing.T) {
 	inert("/officer/audit?actor=" + url.QueryEscape(script("Aktor")))
 	inert("/officer/incident?actor=" + url.QueryEscape(script("Aktor")))
 	b.quiet()
+}
+
+// TestHostileSession: who signs in where somebody else sat has nothing of theirs, an
+// emergency is of somebody who exists, and no address leads to another host.
+func TestHostileSession(t *testing.T) {
+	h := open(t, "", 4)
+	rows, err := h.clinic.ToShow(t.Context(), user(t, h, "dpo-dewi"), 9)
+	require.NoError(t, err)
+	doctor, opened, refused := call(t, h, "dr-ayu"), "", ""
+	for _, p := range rows {
+		if status, _ := doctor.send("GET", "/doctor/patients/"+p.ID, "", ""); status == http.StatusForbidden {
+			refused = "/doctor/patients/" + p.ID
+		} else {
+			opened = p.ID
+		}
+	}
+	require.NotEmpty(t, refused)
+	require.NotEmpty(t, opened)
+	status, _ := doctor.send("POST", refused+"/emergency", formKind, "justification=Unconscious+after+a+fall")
+	require.Equal(t, http.StatusSeeOther, status)
+	mustSend(t, doctor, refused)
+	status, _ = doctor.send("POST", "/login", formKind, url.Values{"name": {"dr-bima"}, "password": {seed.Password}}.Encode())
+	require.Equal(t, http.StatusSeeOther, status)
+	require.Contains(t, mustSend(t, doctor, "/api/me"), "dr-bima")
+	status, _ = doctor.send("GET", refused, "", "")
+	require.Equal(t, http.StatusForbidden, status, "the other doctor's justification")
+
+	status, _ = doctor.send("POST", "/doctor/patients/nobody/emergency", formKind, "justification=Unconscious+after+a+fall")
+	require.Equal(t, http.StatusNotFound, status)
+
+	for _, back := range []string{"//elsewhere.example", "/\t/elsewhere.example", "/\\elsewhere.example", "https://elsewhere.example", "/\n/elsewhere.example", ""} {
+		status, answer, _ := doctor.tried("POST", "/language", url.Values{"lang": {"en"}, "back": {back}}.Encode(), "Origin", h.url, "Content-Type", formKind)
+		require.Equal(t, http.StatusSeeOther, status)
+		require.Equal(t, "/", answer.Get("Location"), "%q", back)
+	}
+	status, _ = doctor.send("GET", "/static/", "", "")
+	require.Equal(t, http.StatusNotFound, status)
+	status, answer, _ := doctor.tried("GET", "/static/style.css", "")
+	require.Equal(t, http.StatusOK, status)
+	require.Empty(t, answer["Set-Cookie"], "a cache may keep it, and with it the session")
 }

@@ -161,6 +161,7 @@ func enterAll(t *testing.T, h *house) (values []string) {
 	// The patient, by the portal's password; and one who is mistaken.
 	keep(portal["password"])
 	self := callWith(t, h, portal["name"], portal["password"])
+	post(self, "/password", url.Values{"password": {portal["password"]}, "new": {keep("her-own-password-5")}, "again": {"her-own-password-5"}}, http.StatusSeeOther)
 	post(self, "/login", url.Values{"name": {portal["name"]}, "password": {keep("not-her-password-9")}}, http.StatusUnauthorized)
 	post(self, "/patient/choices", url.Values{"key": {"research"}, "allow": {"yes"}}, http.StatusSeeOther)
 	post(self, "/patient/receipt", url.Values{"id": {keep("a receipt of nobody's")}}, http.StatusNotFound)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/alexedwards/argon2id"
 
@@ -23,7 +24,16 @@ type User struct {
 	// Recipient is the institution for which a researcher is given tables; of the
 	// role Researcher alone. Each has pseudonyms of its own.
 	Recipient string
+
+	// Changed is how often the password was made: 0 for one that a branch handed out,
+	// and more once its owner has chosen it. A session is of one of them.
+	Changed int
 }
+
+// MustChoose reports whether the password is one that a clerk has seen. It opens
+// nothing but the way to another: or whoever registers a patient could read the chart
+// for ever after. In earnest it reaches the patient past the desk, by their telephone.
+func (u User) MustChoose() bool { return u.Role == Self && u.Changed == 0 }
 
 // request is what the user asks for, for one purpose.
 func (u User) request(purpose consent.Purpose) consent.Request {
@@ -51,20 +61,84 @@ func (c *Clinic) AddAccount(ctx context.Context, u User, password string) error 
 			return err
 		}
 	}
-	return addAccount(ctx, c.db, u, password)
+	hash, err := c.hashes.hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	u.Changed = 1
+	return addAccount(ctx, c.db, u, hash)
+}
+
+// ChangePassword gives an account another password, for whoever knows the one that it
+// has, and ends all sessions of the older one: its owner signs in anew. A password
+// that is too short, or the same, is [ErrInput]; one that is not theirs [ErrNotFound].
+func (c *Clinic) ChangePassword(ctx context.Context, u User, old, password string) error {
+	if old == password || len(password) > 256 {
+		return fmt.Errorf("%w: password", ErrInput)
+	}
+	now, err := c.SignIn(ctx, u.Name, old)
+	if err != nil {
+		return err
+	}
+	hash, err := c.hashes.hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	// Of two who change it at once, one does.
+	result, err := c.db.ExecContext(ctx, `UPDATE accounts SET hash = $1, changed = $2 WHERE name = $3 AND changed = $4`, hash, now.Changed+1, u.Name, now.Changed)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, ErrConflict)
+	}
+	return nil
+}
+
+// hashes lets few passwords be hashed at once: each takes 64 MiB, and whoever is at
+// the door could ask for as many as there are connections.
+type hashes chan struct{}
+
+// The hashes that are made at once, and how long somebody waits for their turn.
+const (
+	hashesAtOnce = 2
+	hashesWait   = 10 * time.Second
+)
+
+func (h hashes) turn(ctx context.Context, do func() error) error {
+	wait := time.NewTimer(hashesWait)
+	defer wait.Stop()
+	select {
+	case h <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-wait.C:
+		return ErrBusy
+	}
+	defer func() { <-h }()
+	return do()
+}
+
+// hash hashes a new password.
+func (h hashes) hash(ctx context.Context, password string) (hash string, err error) {
+	if len(password) < 10 {
+		return "", fmt.Errorf("%w: password", ErrInput)
+	}
+	err = h.turn(ctx, func() (err error) {
+		hash, err = argon2id.CreateHash(password, hashing())
+		return err
+	})
+	return hash, err
 }
 
 func addAccount(ctx context.Context, db interface {
 	ExecContext(context.Context, string, ...any) (sql.Result, error)
-}, u User, password string) error {
-	if u.Name == "" || u.Role == "" || len(password) < 10 || (u.Patient != "") != (u.Role == Self) || (u.Recipient != "") != (u.Role == Researcher) {
+}, u User, hash string) error {
+	if u.Name == "" || u.Role == "" || (u.Patient != "") != (u.Role == Self) || (u.Recipient != "") != (u.Role == Researcher) {
 		return fmt.Errorf("%w: account", ErrInput)
 	}
-	hash, err := argon2id.CreateHash(password, hashing())
-	if err != nil {
-		return err
-	}
-	_, err = db.ExecContext(ctx, `INSERT INTO accounts (name, role, title, patient, recipient, hash) VALUES ($1, $2, $3, $4, $5, $6)`, u.Name, u.Role, u.Title, u.Patient, u.Recipient, hash)
+	_, err := db.ExecContext(ctx, `INSERT INTO accounts (name, role, title, patient, recipient, hash, changed) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		u.Name, u.Role, u.Title, u.Patient, u.Recipient, hash, u.Changed)
 	return err
 }
 
@@ -72,16 +146,20 @@ func addAccount(ctx context.Context, db interface {
 // that the time of an answer does not say which names there are.
 const nobody = "$argon2id$v=19$m=65536,t=3,p=4$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
-// SignIn returns whose name and password these are, or [ErrNotFound].
+// SignIn returns whose name and password these are, or [ErrNotFound]; [ErrBusy]
+// where too many try at once.
 func (c *Clinic) SignIn(ctx context.Context, name, password string) (User, error) {
 	u, hash := User{Name: name}, nobody
-	err := c.db.QueryRowContext(ctx, `SELECT role, title, patient, recipient, hash FROM accounts WHERE name = $1`, name).Scan(&u.Role, &u.Title, &u.Patient, &u.Recipient, &hash)
+	err := c.db.QueryRowContext(ctx, `SELECT role, title, patient, recipient, hash, changed FROM accounts WHERE name = $1`, name).Scan(&u.Role, &u.Title, &u.Patient, &u.Recipient, &hash, &u.Changed)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return User{}, err
 	}
-	ok, compareErr := argon2id.ComparePasswordAndHash(password, hash)
-	if compareErr != nil {
-		return User{}, compareErr
+	var ok bool
+	if err := c.hashes.turn(ctx, func() (err error) {
+		ok, err = argon2id.ComparePasswordAndHash(password, hash)
+		return err
+	}); err != nil {
+		return User{}, err
 	}
 	if err != nil || !ok {
 		return User{}, ErrNotFound
@@ -92,7 +170,7 @@ func (c *Clinic) SignIn(ctx context.Context, name, password string) (User, error
 // User returns an account by its name, or [ErrNotFound]: what a session is of.
 func (c *Clinic) User(ctx context.Context, name string) (User, error) {
 	u := User{Name: name}
-	err := c.db.QueryRowContext(ctx, `SELECT role, title, patient, recipient FROM accounts WHERE name = $1`, name).Scan(&u.Role, &u.Title, &u.Patient, &u.Recipient)
+	err := c.db.QueryRowContext(ctx, `SELECT role, title, patient, recipient, changed FROM accounts WHERE name = $1`, name).Scan(&u.Role, &u.Title, &u.Patient, &u.Recipient, &u.Changed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return User{}, ErrNotFound
 	}

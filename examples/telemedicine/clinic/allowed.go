@@ -102,7 +102,19 @@ func (c *Clinic) Allow(ctx context.Context, u User, key string) error {
 	if slices.Contains(now, key) {
 		return nil
 	}
-	return c.allow(ctx, u.Patient, key, envelope.NewID(), u.Name)
+	if err := c.allow(ctx, u.Patient, key, envelope.NewID(), u.Name); err != nil {
+		return err
+	}
+	// What it needs may have ended meanwhile, in another window. A label without it
+	// would let in whom the patient has just shut out.
+	if all, err = c.Allowed(ctx, u); err != nil {
+		return err
+	}
+	needs, _ := choiceOf(key)
+	if needs.Needs != "" && !slices.ContainsFunc(all, func(a Allowed) bool { return a.Key == needs.Needs && a.Now }) {
+		return errors.Join(ErrConflict, c.Withdraw(ctx, u, key))
+	}
+	return nil
 }
 
 // Withdraw ends a consent and those that need it, from now on: the next opening is
@@ -114,19 +126,25 @@ func (c *Clinic) Withdraw(ctx context.Context, u User, key string) error {
 	if _, ok := choiceOf(key); !ok {
 		return ErrInput
 	}
-	known, err := c.cfg.Ledger.Of(ctx, u.Patient)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, k := range known {
-		choice, ok := choiceOf(choiceIn(k.ID))
-		if ok && k.Withdrawn.IsZero() && (choice.Key == key || choice.Needs == key) {
-			// One that fails keeps the others from nothing.
-			errs = append(errs, c.cfg.Withdraw(ctx, u.Patient, k.ID, u.Name))
+	for { // until there is none: one may be given while the others end, see Allow
+		known, err := c.cfg.Ledger.Of(ctx, u.Patient)
+		if err != nil {
+			return err
+		}
+		var errs []error
+		n := 0
+		for _, k := range known {
+			choice, ok := choiceOf(choiceIn(k.ID))
+			if ok && k.Withdrawn.IsZero() && (choice.Key == key || choice.Needs == key) {
+				// One that fails keeps the others from nothing.
+				errs = append(errs, c.cfg.Withdraw(ctx, u.Patient, k.ID, u.Name))
+				n++
+			}
+		}
+		if err := errors.Join(errs...); err != nil || n == 0 {
+			return err
 		}
 	}
-	return errors.Join(errs...)
 }
 
 // Receipt returns the signed receipt of a consent that the patient gave, for the

@@ -27,6 +27,7 @@ type Branch struct {
 	db      *sql.DB
 	now     func() time.Time
 	arrived chan<- struct{}
+	hashes  hashes
 }
 
 // The states of what a branch sent.
@@ -46,7 +47,8 @@ type Arrival struct {
 	Bytes int // as sealed
 }
 
-// Portal is what a new patient signs in with. The password is shown once.
+// Portal is what a new patient signs in with the first time, to choose a password of
+// their own. It is shown once.
 type Portal struct {
 	Name, Password string
 	Arrival        string // id of the registration
@@ -86,7 +88,7 @@ func (c *Clinic) openBranch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.branch = &Branch{name: sender, records: records, choices: to, db: c.db, now: c.now, arrived: c.arrived}
+	c.branch = &Branch{name: sender, records: records, choices: to, db: c.db, now: c.now, arrived: c.arrived, hashes: c.hashes}
 	return nil
 }
 
@@ -157,7 +159,7 @@ func (b *Branch) Check(p *Patient, choices []string) ([]pseudo.Warning, error) {
 	if tooMany(p.Allergies) {
 		bad = append(bad, "allergies")
 	}
-	if slices.ContainsFunc(choices, func(key string) bool { return !canChoose(key, choices) }) {
+	if !canChooseAll(choices) {
 		bad = append(bad, "choices")
 	}
 	if bad != nil {
@@ -173,6 +175,10 @@ func tooMany(list []string) bool {
 }
 
 func (b *Branch) send(ctx context.Context, patient string, record, choices envelope.Item, portal Portal) error {
+	hash, err := b.hashes.hash(ctx, portal.Password)
+	if err != nil {
+		return err
+	}
 	tx, err := b.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -182,7 +188,7 @@ func (b *Branch) send(ctx context.Context, patient string, record, choices envel
 		portal.Arrival, b.now().UnixMilli(), []byte(record), []byte(choices), Waiting); err != nil {
 		return err
 	}
-	if err := addAccount(ctx, tx, User{Name: portal.Name, Role: Self, Patient: patient}, portal.Password); err != nil {
+	if err := addAccount(ctx, tx, User{Name: portal.Name, Role: Self, Patient: patient}, hash); err != nil {
 		return err
 	}
 	return tx.Commit()

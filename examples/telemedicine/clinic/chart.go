@@ -213,6 +213,12 @@ func (c *Clinic) patientRow(ctx context.Context, id string) (sealedRow, error) {
 	return rows[0], nil
 }
 
+// Has is nil where there is such a patient, and [ErrNotFound] where there is none.
+func (c *Clinic) Has(ctx context.Context, id string) error {
+	_, err := c.patientRow(ctx, id)
+	return err
+}
+
 // revision names a sealed row as it is now: each sealing has an id, which whoever
 // holds the row can see.
 func revision(row envelope.Sealed) string {

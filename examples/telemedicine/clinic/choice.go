@@ -48,6 +48,11 @@ func canChoose(key string, with []string) bool {
 	return ok && (choice.Needs == "" || slices.Contains(with, choice.Needs))
 }
 
+// canChooseAll reports whether choices can be made together.
+func canChooseAll(keys []string) bool {
+	return len(keys) <= len(Choices()) && !slices.ContainsFunc(keys, func(key string) bool { return !canChoose(key, keys) })
+}
+
 // allow records that a patient allows what a choice says. The consent's id is the
 // choice's key, "@", and what tells this time from another: so the ledger says
 // which choice a consent is, and one that comes twice is recorded once.

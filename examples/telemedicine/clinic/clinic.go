@@ -50,6 +50,7 @@ var (
 	ErrInput     = errors.New("the form is not filled in as it must be")
 	ErrForbidden = errors.New("not for this role")
 	ErrConflict  = errors.New("somebody else has changed it meanwhile")
+	ErrBusy      = errors.New("too many ask at once")
 )
 
 // Options are how a clinic is opened. Dir is required.
@@ -79,6 +80,7 @@ type Clinic struct {
 	studies  studies
 	tables   consent.Limit // of the guard, for each institution
 	moving   moving
+	hashes   hashes
 
 	arrived chan struct{}   // told when something came from a branch
 	life    context.Context // of what runs in the background; Close ends it
@@ -93,7 +95,7 @@ func Open(ctx context.Context, o Options) (*Clinic, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Clinic{dir: dir, log: o.Log, now: o.Now, tables: o.Tables, arrived: make(chan struct{}, 1)}
+	c := &Clinic{dir: dir, log: o.Log, now: o.Now, tables: o.Tables, arrived: make(chan struct{}, 1), hashes: make(hashes, hashesAtOnce)}
 	if c.tables.Day == 0 {
 		c.tables.Day = 20_000
 	}

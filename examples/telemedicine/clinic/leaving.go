@@ -155,6 +155,11 @@ func (c *Clinic) decided(ctx context.Context, patient string, do func(*sql.Tx) e
 		if n, err := held.RowsAffected(); err != nil || n != 1 {
 			return errors.Join(err, ErrNotFound)
 		}
+		// What branches sent is sealed for the inbox, and not under the patient's keys:
+		// it goes, whosever it is, now that it has been taken in.
+		if _, err := tx.ExecContext(ctx, `UPDATE arrivals SET record = $1, choices = $1 WHERE state <> $2`, []byte{}, Waiting); err != nil {
+			return err
+		}
 		return do(tx)
 	})
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/rahasia/rahasia/consent"
 	"github.com/rahasia/rahasia/envelope"
+	"github.com/rahasia/rahasia/keyring"
+	"github.com/rahasia/rahasia/pseudo"
 )
 
 // receive takes in what branches send, until ctx ends.
@@ -37,12 +39,11 @@ func (c *Clinic) Receive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, a := range waiting {
-		if err := c.take(ctx, a); err != nil {
-			return err
-		}
+	var errs []error
+	for _, a := range waiting { // one that fails keeps the others from nothing
+		errs = append(errs, c.take(ctx, a))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 type arrival struct {
@@ -50,47 +51,82 @@ type arrival struct {
 	record, choices []byte
 }
 
-// take takes in one registration: first what the patient chose, so that the
-// record never lies there without it.
+// take takes in one registration: the record, what the patient chose, and that it
+// was done, in one transaction. The choices are recorded before the record is
+// there for anybody, and only once the record has been taken in: who writes into
+// the table of arrivals an item that came before, or one about somebody else, gives
+// no consent with it.
 func (c *Clinic) take(ctx context.Context, a arrival) error {
-	patient, err := c.takeChoices(ctx, a)
-	if err == nil {
-		err = c.within(ctx, func(tx *sql.Tx) error { return c.takeRecord(ctx, tx, a, patient) })
-	}
-	state := Received
+	err := c.within(ctx, func(tx *sql.Tx) error {
+		from, keys, err := c.chosen(ctx, a)
+		if err != nil {
+			return err
+		}
+		if err := c.takeRecord(ctx, tx, a, from.Subject); err != nil {
+			return err
+		}
+		for _, key := range keys {
+			if err := c.allow(ctx, from.Subject, key, a.id, from.Sender); err != nil {
+				return err
+			}
+		}
+		return setState(ctx, tx, a, Received)
+	})
 	switch {
-	case err == nil, errors.Is(err, envelope.ErrReplayed): // it came in before, and its state was not written
 	case isDuplicate(err):
-		state = Known
-	case errors.Is(err, envelope.ErrOpen), errors.Is(err, errMixed):
-		state = Refused
-	default:
-		return err
+		return setState(ctx, c.db, a, Known)
+	case lasts(err):
+		c.log.Warn("receive: refused", "arrival", a.id, "err", err) // a branch that errs, or one whose credential was stolen
+		return setState(ctx, c.db, a, Refused)
 	}
-	_, err = c.db.ExecContext(ctx, `UPDATE arrivals SET state = $1 WHERE id = $2`, state, a.id)
 	return err
 }
 
-var errMixed = errors.New("the choices are another patient's than the record")
-
-func (c *Clinic) takeChoices(ctx context.Context, a arrival) (patient string, err error) {
-	got, err := c.inbox.Open(ctx, a.choices)
-	if err != nil {
-		return "", err
-	}
-	var keys []string
-	if err := json.Unmarshal(got.Payload, &keys); err != nil {
-		return "", errMixed
-	}
-	for _, key := range keys {
-		if err := c.allow(ctx, got.Subject, key, a.id, got.Sender); err != nil {
-			return "", err
-		}
-	}
-	return got.Subject, nil
+func setState(ctx context.Context, db interface {
+	ExecContext(context.Context, string, ...any) (sql.Result, error)
+}, a arrival, state string) error {
+	_, err := db.ExecContext(ctx, `UPDATE arrivals SET state = $1 WHERE id = $2 AND state = $3`, state, a.id, Waiting)
+	return err
 }
 
+var errMixed = errors.New("not the record of a new patient with choices of theirs")
+
+// lasts reports whether what was sent will be no better the next time: all else,
+// such as a database that is away, is tried again.
+func lasts(err error) bool {
+	for _, is := range []error{
+		errMixed, envelope.ErrOpen, envelope.ErrReplayed, envelope.ErrType, envelope.ErrField, consent.ErrTag, consent.ErrLimit,
+		keyring.ErrShredded, keyring.ErrRetained,
+	} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	format := (*pseudo.FormatError)(nil)
+	return errors.As(err, &format)
+}
+
+// chosen is what a patient chose, who it is, and who says so.
+func (c *Clinic) chosen(ctx context.Context, a arrival) (got envelope.Received, keys []string, err error) {
+	if got, err = c.inbox.Open(ctx, a.choices); err != nil {
+		return got, nil, err
+	}
+	if json.Unmarshal(got.Payload, &keys) != nil || !canChooseAll(keys) {
+		return got, nil, errMixed
+	}
+	return got, keys, nil
+}
+
+// takeRecord takes in the record of a patient who is new: a branch writes nothing
+// about those whom the clinic has.
 func (c *Clinic) takeRecord(ctx context.Context, tx *sql.Tx, a arrival, patient string) error {
+	var n int
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM patients WHERE id = $1`, patient).Scan(&n); err != nil {
+		return err
+	}
+	if n > 0 {
+		return errMixed
+	}
 	got, err := c.patients.Accept(ctx, tx, c.inbox, a.record)
 	if err != nil {
 		return err

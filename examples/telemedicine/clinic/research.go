@@ -100,7 +100,11 @@ func (s *Study) People() (n int) {
 }
 
 // Study makes a table: of every record whose patient allows the purpose, under
-// pseudonyms that only this researcher's institution gets, through the gate. What
+// pseudonyms that only this researcher's institution gets, through the gate. The gate
+// measures this table and no other: an institution that asks twice, for other columns
+// to be kept or for visits, joins what it got by the pseudonyms, and fewer than k are
+// alike in that. Where an agreement does not allow for it, each study is a recipient
+// of its own, with pseudonyms of its own. What
 // the gate refuses is a study that is Refused; a question that cannot be asked is
 // [ErrInput].
 func (c *Clinic) Study(ctx context.Context, u User, q Question) (*Study, error) {

@@ -44,7 +44,8 @@ CREATE TABLE IF NOT EXISTS accounts (
 	title   TEXT NOT NULL,
 	patient TEXT NOT NULL,
 	recipient TEXT NOT NULL,
-	hash    TEXT NOT NULL
+	hash    TEXT NOT NULL,
+	changed BIGINT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS arrivals (
 	id       TEXT PRIMARY KEY,

@@ -24,11 +24,11 @@ const Leads = 2
 // frame is how many bytes hold one sample of each lead: two numbers of 12 bits.
 const frame = 3
 
-// The largest header, rate and recording that are read: an hour at 1,000 a second.
+// The largest header, rate and recording that are read: an hour, at 1,000 a second.
 const (
 	maxHeader  = 4 << 10
 	maxRate    = 1000
-	maxSamples = 3600 * maxRate
+	maxSeconds = 3600
 )
 
 // Header says how samples lie.
@@ -66,7 +66,7 @@ func Parse(text []byte) (Header, error) {
 	var errRate, errSamples error
 	h.Rate, errRate = strconv.Atoi(record[2])
 	h.Samples, errSamples = strconv.Atoi(record[3])
-	if errRate != nil || errSamples != nil || h.Rate < 1 || h.Rate > maxRate || h.Samples < 1 || h.Samples > maxSamples {
+	if errRate != nil || errSamples != nil || h.Rate < 1 || h.Rate > maxRate || h.Samples < 1 || h.Samples > maxSeconds*h.Rate {
 		return Header{}, fmt.Errorf("%w: rate or length", ErrFormat)
 	}
 	for i := range h.Leads {

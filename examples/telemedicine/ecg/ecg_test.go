@@ -60,6 +60,7 @@ func TestHeadersRefused(t *testing.T) {
 		"other format": strings.Replace(good, " 212 ", " 16 ", 1),
 		"rate":         strings.Replace(good, "360", "99999", 1),
 		"length":       strings.Replace(good, " 10\n", " 99999999\n", 1),
+		"eleven days":  strings.Replace(good, " 360 10\n", " 1 950400\n", 1), // a page would list each ten seconds of it
 		"no length":    strings.Replace(good, " 10\n", "\n", 1),
 		"gain":         strings.Replace(good, " 200 ", " NaN ", 1),
 		"baseline":     strings.Replace(good, " 200 ", " 200(x) ", 1),

@@ -107,7 +107,9 @@ func (s *Server) clerkSent(w http.ResponseWriter, r *http.Request, _ clinic.User
 		return err
 	}
 	page := sentPage{Arrival: arrival, Hex: groups(item)}
-	page.Portal.Name, page.Portal.Password, _ = strings.Cut(s.sessions.PopString(r.Context(), "portal/"+arrival.ID), " ")
+	if r.Method == http.MethodGet { // HEAD shows nothing, and would use it up
+		page.Portal.Name, page.Portal.Password, _ = strings.Cut(s.sessions.PopString(r.Context(), "portal/"+arrival.ID), " ")
+	}
 	return s.show(w, r, http.StatusOK, "clerk-sent", page)
 }
 

@@ -172,6 +172,9 @@ func (s *Server) declare(r *http.Request, patient, justification string) error {
 	if emergency.Justification == "" {
 		return clinic.ErrInput
 	}
+	if err := s.clinic.Has(r.Context(), patient); err != nil { // or a session would grow by whatever somebody makes up
+		return err
+	}
 	why, until := emergencyKeys(patient)
 	s.sessions.Put(r.Context(), why, emergency.Justification)
 	s.sessions.Put(r.Context(), until, time.Now().Add(clinic.EmergencyLasts()).UnixMilli())

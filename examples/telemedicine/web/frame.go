@@ -161,6 +161,13 @@ func (s *Server) as(role string, h func(http.ResponseWriter, *http.Request, clin
 		if u.Role != role {
 			return clinic.ErrForbidden
 		}
+		if u.MustChoose() {
+			if isAPI(r) {
+				return clinic.ErrForbidden
+			}
+			http.Redirect(w, r, "/password", http.StatusSeeOther)
+			return nil
+		}
 		return h(w, r, u)
 	})
 }
@@ -235,6 +242,8 @@ func problemOf(err error) problem {
 		return problem{Status: http.StatusUnprocessableEntity, Code: "input", Fields: fields.Fields}
 	case errors.Is(err, clinic.ErrInput), errors.Is(err, consent.ErrLimit), errors.Is(err, consent.ErrRequest):
 		return problem{Status: http.StatusUnprocessableEntity, Code: "input"}
+	case errors.Is(err, clinic.ErrBusy):
+		return problem{Status: http.StatusServiceUnavailable, Code: "busy"}
 	case errors.Is(err, clinic.ErrConflict):
 		return problem{Status: http.StatusConflict, Code: "conflict"}
 	case errors.Is(err, keyring.ErrShredded), errors.Is(err, keyring.ErrRetained):

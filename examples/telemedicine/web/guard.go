@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -89,7 +90,11 @@ func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune
 func (s *Server) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			if v := recover(); v != nil {
+			v := recover()
+			if v == http.ErrAbortHandler { // an answer that must not end as if it were whole
+				panic(v)
+			}
+			if v != nil {
 				s.log.Error("panic", "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
 				http.Error(w, "something went wrong", http.StatusInternalServerError)
 			}
@@ -98,11 +103,13 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 	})
 }
 
-// attempts counts failed sign-ins by name, so that a password cannot be tried
-// out. It forgets after a quarter of an hour.
+// attempts counts sign-ins that failed or are under way by name, so that a password
+// cannot be tried out. It forgets after a quarter of an hour. Whoever knows a name
+// can keep its owner out meanwhile: the proxy in front limits each address.
 type attempts struct {
-	mu   sync.Mutex
-	last map[string][]time.Time
+	mu    sync.Mutex
+	last  map[string][]time.Time
+	swept time.Time
 }
 
 // The failures after which a name must wait, and for how long they count.
@@ -113,29 +120,29 @@ const (
 
 func newAttempts() *attempts { return &attempts{last: map[string][]time.Time{}} }
 
-// allowed reports whether somebody may try a name again.
-func (a *attempts) allowed(name string, now time.Time) bool {
+// begin counts a try, before it is known how it ends: of many at once no more are
+// let through than of many in turn. It reports whether there may be one.
+func (a *attempts) begin(name string, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	kept := a.last[name][:0]
-	for _, at := range a.last[name] {
-		if now.Sub(at) < failuresLast {
-			kept = append(kept, at)
-		}
+	if now.Sub(a.swept) >= failuresLast {
+		// All that counts no more goes. What counts never does, however many names
+		// somebody makes up: each cost them a hash.
+		maps.DeleteFunc(a.last, func(_ string, times []time.Time) bool { return now.Sub(times[len(times)-1]) >= failuresLast })
+		a.swept = now
 	}
-	if len(kept) == 0 {
-		delete(a.last, name)
-		return true
+	kept := slices.DeleteFunc(a.last[name], func(at time.Time) bool { return now.Sub(at) >= failuresLast })
+	if len(kept) >= maxFailures {
+		a.last[name] = kept
+		return false
 	}
-	a.last[name] = kept
-	return len(kept) < maxFailures
+	a.last[name] = append(kept, now)
+	return true
 }
 
-func (a *attempts) failed(name string, now time.Time) {
+// succeeded forgets the tries of a name that somebody has signed in by.
+func (a *attempts) succeeded(name string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.last) > 10_000 { // names that nobody has, most of them
-		clear(a.last)
-	}
-	a.last[name] = append(a.last[name], now)
+	delete(a.last, name)
 }

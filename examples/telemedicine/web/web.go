@@ -11,7 +11,7 @@ import (
 	"embed"
 	"log/slog"
 	"net/http"
-	"time"
+	"strings"
 
 	"github.com/alexedwards/scs/v2"
 
@@ -42,7 +42,7 @@ type Options struct {
 
 // New returns the handler of a clinic's pages.
 func New(c *clinic.Clinic, o Options) (*Server, error) {
-	s := &Server{clinic: c, log: o.Log, sessions: scs.New(), attempts: newAttempts()}
+	s := &Server{clinic: c, log: o.Log, sessions: newSessions(o.Secure), attempts: newAttempts()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -50,17 +50,9 @@ func New(c *clinic.Clinic, o Options) (*Server, error) {
 	if s.pages, err = loadPages(); err != nil {
 		return nil, err
 	}
-	s.sessions.Lifetime = 8 * time.Hour
-	s.sessions.IdleTimeout = 30 * time.Minute
-	s.sessions.Cookie.Name = "clinic"
-	s.sessions.Cookie.HttpOnly = true
-	s.sessions.Cookie.SameSite = http.SameSiteStrictMode
-	s.sessions.Cookie.Secure = o.Secure
-	s.sessions.Cookie.Persist = false
 	s.sessions.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, err) }
 
 	mux := &routes{}
-	mux.Handle("GET /static/", cached(http.FileServerFS(static)))
 	s.signingIn(mux)
 	s.doctor(mux)
 	s.clerk(mux)
@@ -69,13 +61,21 @@ func New(c *clinic.Clinic, o Options) (*Server, error) {
 	s.officer(mux)
 	s.api(mux)
 	s.routes = mux.patterns
-	s.handler = s.recovered(secured(sameOrigin(s.sessions.LoadAndSave(s.plain(mux)))))
+	// What caches may keep has no session: each answer that has one sets its cookie.
+	all := http.NewServeMux()
+	all.Handle("GET /static/", cached(http.FileServerFS(static)))
+	all.Handle("/", s.sessions.LoadAndSave(s.plain(mux)))
+	s.handler = s.recovered(secured(sameOrigin(all)))
 	return s, nil
 }
 
 // cached lets browsers keep what does not change while the program runs.
 func cached(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/") { // a list of what there is
+			http.NotFound(w, r)
+			return
+		}
 		w.Header().Set("Cache-Control", "max-age=300")
 		next.ServeHTTP(w, r)
 	})
