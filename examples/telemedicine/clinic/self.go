@@ -93,6 +93,7 @@ func eventsOf(entries []consent.Entry) []Event {
 			events = append(events, &Event{
 				At: e.Time, Actor: e.Actor, Role: e.Role, Action: e.Action, Purpose: e.Purpose, Outcome: e.Outcome, Reason: e.Reason,
 				Article: e.Article, Justification: e.Justification, Recipient: e.Recipient, K: e.K, Types: map[string]int{},
+				Fields: []string{}, Withheld: []string{}, Choices: []string{},
 			})
 		}
 		event := events[len(events)-1]
@@ -130,7 +131,7 @@ func (v *Event) add(e consent.Entry) {
 }
 
 func union(a, b []string) []string {
-	all := slices.Concat(a, b)
+	all := append(slices.Clone(a), b...)
 	slices.Sort(all)
 	return slices.Compact(all)
 }
