@@ -59,3 +59,23 @@ func TestWordsAreUsed(t *testing.T) {
 		require.True(t, used, "%s is used nowhere", key)
 	}
 }
+
+// Whatever the audit log says was done has words, for the officer and for the
+// patient whom it was done to. The library lists the actions at consent.Entry.
+func TestActionsHaveWords(t *testing.T) {
+	p, err := loadPages()
+	require.NoError(t, err)
+	text, err := os.ReadFile("../../../consent/log.go")
+	require.NoError(t, err)
+	list := regexp.MustCompile(`Action +string +// (.*)`).FindSubmatch(text)
+	require.NotNil(t, list)
+	for action := range strings.SplitSeq(string(list[1]), ", ") {
+		require.Contains(t, p.words["en"], "officer.act."+action)
+		if !slices.Contains([]string{"lookup", "reidentify", "translate", "review", "start"}, action) { // they name no patient, or stand beside what they are about
+			require.Contains(t, p.words["en"], "patient.did."+action)
+		}
+	}
+	for _, action := range []string{"open", "give", "withdraw", "receipt"} { // what patients do
+		require.Contains(t, p.words["en"], "patient.self."+action)
+	}
+}
