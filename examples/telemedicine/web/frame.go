@@ -101,6 +101,14 @@ func (v View) T(key string, args ...any) string {
 	return fmt.Sprintf(words, args...)
 }
 
+// Field says a record's field in the page's language; one that has no words, as it is.
+func (v View) Field(name string) string {
+	if words, ok := v.words["patient.field."+name]; ok {
+		return words
+	}
+	return name
+}
+
 // Why says a refusal's reason in the page's language.
 func (v View) Why(reason consent.Reason) string { return reason.In(consent.Language(v.Lang)) }
 

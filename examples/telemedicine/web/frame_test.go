@@ -32,3 +32,11 @@ func TestReviewedMeanwhile(t *testing.T) {
 	require.Equal(t, problem{Status: http.StatusConflict, Code: "conflict"}, p)
 	require.Equal(t, "internal", problemOf(errors.New("x")).Code)
 }
+
+// The field of a record reads as the page's language has it.
+func TestField(t *testing.T) {
+	p, err := loadPages()
+	require.NoError(t, err)
+	require.Equal(t, "Tanggal lahir", View{words: p.words["id"]}.Field("Born"))
+	require.Equal(t, "Other", View{words: p.words["id"]}.Field("Other"))
+}
