@@ -15,6 +15,10 @@ import (
 // Gate is what a [Table] must obey before a row of it is given. The zero Gate
 // asks for k = 11 over the columns of birth dates, dates and sexes, and
 // leaves nobody out; see risk.Gate.
+//
+// It holds for one table. Those of one recipient have the same pseudonyms: joined
+// they say more of a patient, and fewer are alike. Where that matters each study is
+// a recipient of its own.
 type Gate struct {
 	// K is how many people at least must agree in all columns by which a patient
 	// may be known, from 2; zero is 11: where clinical data are published, regulators

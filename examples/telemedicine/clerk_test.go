@@ -29,7 +29,7 @@ func TestBrowserClerk(t *testing.T) {
 		b.fill(`textarea[name=allergies]`, "Penicillin")
 		b.do(chromedp.Click(`input[value=treatment]`))
 		b.click(`form[action="/clerk/register"] button`)
-		b.sees("Some fields are to be filled in anew", "16 digits", "A date that is past", "An address is missing")
+		b.sees("Some fields need to be corrected", "16 digits", "A date that is past", "An address is missing")
 		require.Equal(t, "Penicillin|0812 0000 7777|true", js[string](b,
 			`[document.querySelector("textarea").value, document.querySelector("input[name=phone]").value, document.querySelector("input[value=treatment]").checked].join("|")`))
 		b.look("clerk-refused")

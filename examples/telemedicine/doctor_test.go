@@ -1,9 +1,13 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
@@ -178,6 +182,29 @@ func (b *tab) upload(form, name string, files map[string]string) {
 		b.do(chromedp.SetUploadFiles(form+` input[name=`+field+`]`, []string{path}))
 	}
 	b.click(form + ` button`)
+}
+
+// An emergency is offered where it would open something, and only there: counselling
+// stays closed even then.
+func TestEmergencyOffered(t *testing.T) {
+	h := open(t, "", 1)
+	doctor := call(t, h, "dr-ayu")
+	ayu, err := h.clinic.User(t.Context(), "dr-ayu")
+	require.NoError(t, err)
+	for name, want := range map[string]bool{"treatment": true, "treatment hiv": false} {
+		p := clinic.Patient{
+			NIK: "317101431290000" + strconv.Itoa(len(name)%10), Name: "Siti Rekaan", Phone: "0812 0000 7777", Born: time.Date(1990, 12, 3, 0, 0, 0, 0, time.UTC),
+			Sex: "female", Address: "Jalan Rekaan 7, Depok",
+		}
+		_, err := h.clinic.Branch().Register(t.Context(), &p, strings.Fields(name))
+		require.NoError(t, err)
+		v := clinic.Visit{Patient: p.ID, Complaint: "Cough", Diagnosis: "J45.9 Asthma", Serology: "HIV-1/2 reactive", Counselling: "Sleeps badly"}
+		require.Eventually(t, func() bool { return h.clinic.AddVisit(t.Context(), ayu, &v, clinic.Why{}) == nil }, 20*time.Second, 20*time.Millisecond)
+		status, page := doctor.send("GET", "/doctor/patients/"+p.ID, "", "")
+		require.Equal(t, http.StatusOK, status)
+		require.Contains(t, page, `class="withheld"`)
+		require.Equal(t, want, strings.Contains(page, p.ID+`/emergency"`), name)
+	}
 }
 
 func TestBrowserDoctorEmergency(t *testing.T) {

@@ -2,8 +2,8 @@
 // pages, JSON beside them. The first start makes a folder and fills it with
 // synthetic patients.
 //
-//	go run ./examples/telemedicine                              # SQLite, http://127.0.0.1:8080
-//	go run ./examples/telemedicine -postgres "postgres://…"     # the same on PostgreSQL
+//	go run ./examples/telemedicine                                                   # SQLite, http://127.0.0.1:8080
+//	go run ./examples/telemedicine -dir telemedicine-pg -postgres "postgres://…"     # the same on PostgreSQL
 //
 // Read clinic/record.go for what is stored, clinic/chart.go for how a doctor
 // opens it, and README.md for the tour.
@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -66,14 +67,7 @@ func run(ctx context.Context, out, logs io.Writer, o options) error {
 }
 
 func serve(ctx context.Context, c *clinic.Clinic, clock *seed.Clock, out io.Writer, log *slog.Logger, o options) error {
-	empty, err := c.Empty(ctx)
-	if err == nil && empty {
-		clock.Set(time.Now().Add(-seed.Past))
-		if err = seed.Run(ctx, c, o.patients, seed.Bar(out)); err == nil {
-			err = seed.Work(ctx, c, clock, seed.Bar(out))
-		}
-	}
-	if err != nil {
+	if err := fill(ctx, c, clock, out, o); err != nil {
 		return err
 	}
 	pages, err := web.New(c, web.Options{Log: log, Secure: o.secure})
@@ -100,4 +94,28 @@ func serve(ctx context.Context, c *clinic.Clinic, clock *seed.Clock, out io.Writ
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return server.Shutdown(stop)
+}
+
+// fill seeds a clinic that is empty. While it does, a file in the clinic's folder
+// says so: one that was filled in part lacks accounts to sign in with.
+func fill(ctx context.Context, c *clinic.Clinic, clock *seed.Clock, out io.Writer, o options) error {
+	mark := filepath.Join(o.dir, "BEING-FILLED")
+	if _, err := os.Stat(mark); err == nil {
+		return fmt.Errorf("%s was not filled to its end: remove it (on PostgreSQL the schemas app, consent and keys too) and start again", o.dir)
+	}
+	empty, err := c.Empty(ctx)
+	if err != nil || !empty {
+		return err
+	}
+	if err := os.WriteFile(mark, nil, 0o600); err != nil {
+		return err
+	}
+	clock.Set(time.Now().Add(-seed.Past))
+	if err := seed.Run(ctx, c, o.patients, seed.Bar(out)); err != nil {
+		return err
+	}
+	if err := seed.Work(ctx, c, clock, seed.Bar(out)); err != nil {
+		return err
+	}
+	return os.Remove(mark)
 }

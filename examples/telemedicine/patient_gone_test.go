@@ -22,10 +22,10 @@ func TestBrowserPatientGone(t *testing.T) {
 		b.expect("410")
 		for _, path := range []string{"/patient", "/patient/choices", "/patient/history"} {
 			b.open(path)
-			b.sees("Your records are out of service")
+			b.sees("Your records are erased")
 		}
 		b.spoken("patient-gone")
-		require.Contains(t, b.fetched("GET", "/patient/records.json", ""), "out of service")
+		require.Contains(t, b.fetched("GET", "/patient/records.json", ""), "Your records are erased")
 		require.Contains(t, b.fetched("GET", "/api/patient/records", ""), `"error":"gone"`)
 	})
 }

@@ -42,7 +42,7 @@ func (c *Clinic) Allowed(ctx context.Context, u User) ([]Allowed, error) {
 	}
 	var all []Allowed
 	for _, choice := range Choices() {
-		a := Allowed{Choice: choice}
+		a := Allowed{Choice: choice, Past: []Given{}}
 		for _, k := range known {
 			if choiceIn(k.ID) != choice.Key {
 				continue

@@ -100,7 +100,7 @@ func (b *Branch) Register(ctx context.Context, p *Patient, choices []string) (Po
 		return Portal{}, err
 	}
 	p.ID, p.Branch = envelope.NewID(), b.name
-	record, err := b.records.Seal(p, consent.Tag{Purpose: consent.Treatment, Basis: consent.Consented, Policy: noticeVersion})
+	record, err := b.records.Seal(p, collected(choices))
 	if err != nil {
 		return Portal{}, err
 	}
@@ -121,6 +121,18 @@ func (b *Branch) Register(ctx context.Context, p *Patient, choices []string) (Po
 	default: // it has been told already
 	}
 	return portal, nil
+}
+
+// collected are the facts of a registration's collection. They never change, so they
+// claim no consent that was not given: who does not allow treatment is registered
+// because the law obliges a clinic to keep a record of whoever comes
+// (Permenkes 24/2022).
+func collected(choices []string) consent.Tag {
+	tag := consent.Tag{Purpose: consent.Treatment, Basis: consent.LegalObligation, Policy: noticeVersion}
+	if slices.Contains(choices, "treatment") {
+		tag.Basis = consent.Consented
+	}
+	return tag
 }
 
 // noticeVersion is that of the privacy notice which the pages show.

@@ -231,3 +231,7 @@ func revision(row envelope.Sealed) string {
 
 // EmergencyLasts is how long a justification opens a chart to who gave it.
 func EmergencyLasts() time.Duration { return policy().Emergency.For }
+
+// OpensInEmergency reports whether a justification opens a field of a chart. Notes of
+// counselling lie in the compartment that [policy] leaves out.
+func OpensInEmergency(field string) bool { return field != "Counselling" }

@@ -89,6 +89,8 @@ func TestChartInEmergency(t *testing.T) {
 	require.Len(t, chart.Visits, 1)
 	require.Equal(t, "HIV-1/2 reactive", chart.Visits[0].Serology)
 	require.Equal(t, []string{"Counselling"}, withheldFields(chart.Visits[0].Withheld))
+	require.False(t, clinic.OpensInEmergency("Counselling"))
+	require.True(t, clinic.OpensInEmergency("Serology") && clinic.OpensInEmergency("Allergies"))
 }
 
 // Two doctors who change the same record do not lose each other's change, and

@@ -10,8 +10,11 @@
 //	record.go    the records, whose tags say what each field is
 //	store.go     the databases, and how rahasia is opened over them
 //	account.go   who may sign in, and as what
+//	choice.go    what a patient is asked to allow
+//	notice.go    what a patient is told first
 //	branch.go    a branch registers patients that it cannot read
 //	receive.go   the clinic takes them in
+//	takeover.go  records come from another system, many at a time
 //	chart.go     a doctor finds a patient and opens the chart
 //	visit.go     a doctor writes a consultation, and keeps allergies and conditions
 //	file.go      a doctor adds an ECG or a document, and opens it in parts
@@ -24,6 +27,7 @@
 //	thief.go     what whoever steals the databases would have
 //	keys.go      the states of keys, and their rotation
 //	watch.go     the audit log, emergencies to be reviewed, alerts
+//	alert.go     the exfiltration guard tells of somebody
 //	incident.go  what a theft or a leak touched, and for whom a table was made
 //	leaving.go   patients who ask to be erased: erased, or kept as long as a law says
 //	custodian.go who has the keys of those who are kept
@@ -115,7 +119,6 @@ func (c *Clinic) open(ctx context.Context, o Options) error {
 	if err := c.openStores(ctx, o.Postgres); err != nil {
 		return err
 	}
-	c.cfg.Provision = true
 	c.cfg.Now = c.now
 	c.cfg.Roles = roles()
 	c.cfg.Policy = policy()

@@ -69,7 +69,7 @@ func TestEvents(t *testing.T) {
 	require.Equal(t, []string{"NIK", "Name", "Notes"}, events[0].Fields)
 	require.Equal(t, &Review{At: at.Add(4 * time.Hour), By: "dpo", Note: "the patient was awake"}, events[1].Review)
 	require.Equal(t, "dr-a", events[2].Actor)
-	require.Equal(t, []any{"failed", []string(nil)}, []any{events[3].Outcome, events[3].Fields}, "what was announced and did not happen")
+	require.Equal(t, []any{"failed", []string{}}, []any{events[3].Outcome, events[3].Fields}, "what was announced and did not happen")
 	require.Equal(t, []string{"research", "treatment"}, events[4].Choices)
 }
 

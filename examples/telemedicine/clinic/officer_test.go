@@ -206,8 +206,15 @@ func TestWatch(t *testing.T) {
 		require.Empty(t, e.Subject)
 	}
 
+	reached, err := c.patientIDs(ctx)
+	require.NoError(t, err)
+	_, err = c.Own(ctx, User{Name: "p-self", Role: Self, Patient: reached[0]})
+	require.NoError(t, err)
 	times, actors, err := c.Activity(ctx, dewi, time.Hour, 24)
 	require.NoError(t, err)
+	for _, a := range actors {
+		require.NotEqual(t, "p-self", a.Actor, "patients who read their own are no staff")
+	}
 	require.Len(t, times, 24)
 	require.Equal(t, ayu.Name, actors[0].Actor)
 	require.Equal(t, [3]int{2, 1, 2}, [3]int{actors[0].Done, actors[0].Refused, actors[0].Emergency})

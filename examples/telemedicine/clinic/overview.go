@@ -65,7 +65,7 @@ type ActorOpenings struct {
 	Openings
 }
 
-// Activity counts the openings of n steps up to now, by time and by actor, those
+// Activity counts the openings of staff in n steps up to now, by time and by actor, those
 // who opened most first.
 func (c *Clinic) Activity(ctx context.Context, u User, step time.Duration, n int) (times []Openings, actors []ActorOpenings, err error) {
 	if err := u.must(Officer); err != nil {
@@ -83,6 +83,9 @@ func (c *Clinic) Activity(ctx context.Context, u User, step time.Duration, n int
 	for e, err := range c.cfg.Log.Entries(ctx, consent.Filter{From: first, Action: "open"}) {
 		if err != nil {
 			return nil, nil, err
+		}
+		if e.Role == Self {
+			continue // patients who read their own
 		}
 		if i := int(e.Time.Sub(first) / step); i < n {
 			times[i].count(e)

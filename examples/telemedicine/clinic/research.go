@@ -2,6 +2,7 @@ package clinic
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/csv"
@@ -59,8 +60,8 @@ type Study struct {
 	Columns []Column   `json:"columns"`
 	Rows    [][]string `json:"rows"` // as in the file
 	CSV     []byte     `json:"-"`
-	LeftOut []LeftOut  `json:"leftOut"`
-	Alike   []Alike    `json:"alike"`   // most people first
+	LeftOut []LeftOut  `json:"leftOut"` // most records first
+	Alike   []Alike    `json:"alike"`   // by label
 	Refused bool       `json:"refused"` // by the gate: no row is given
 }
 
@@ -116,7 +117,7 @@ func (c *Clinic) Study(ctx context.Context, u User, q Question) (*Study, error) 
 	}
 	c.studies.making.Lock() // what is left out is counted by the time
 	defer c.studies.making.Unlock()
-	s := &Study{Question: q, ID: envelope.NewID(), At: c.now(), Actor: u.Name, Recipient: u.Recipient}
+	s := &Study{Question: q, ID: envelope.NewID(), At: c.now(), Actor: u.Name, Recipient: u.Recipient, Rows: [][]string{}, Alike: []Alike{}}
 	req := u.request(q.Purpose)
 	req.Job = tableJob(u)
 	req.Recipient, req.Gate = u.Recipient, consent.Gate{K: q.K, Suppress: maxLeftOut, Quasi: quasi(q)}
@@ -311,11 +312,13 @@ func (c *Clinic) leftOut(ctx context.Context, s *Study) ([]LeftOut, error) {
 			n[e.Reason]++
 		}
 	}
-	var out []LeftOut
+	out := []LeftOut{}
 	for reason, count := range n {
 		out = append(out, LeftOut{reason, count})
 	}
-	slices.SortFunc(out, func(a, b LeftOut) int { return b.N - a.N })
+	slices.SortFunc(out, func(a, b LeftOut) int {
+		return cmp.Or(cmp.Compare(b.N, a.N), cmp.Compare(a.Reason, b.Reason))
+	})
 	return out, nil
 }
 

@@ -37,7 +37,7 @@ type Event struct {
 	Types    map[string]int `json:"types"`            // how many records of each type
 	Fields   []string       `json:"fields"`           // that were seen, or taken in, sorted
 	Withheld []string       `json:"withheld"`         // that were not
-	Choices  []string       `json:"choices"`          // keys of choices that were given or withdrawn
+	Choices  []string       `json:"choices"`          // keys of choices that were given or withdrawn, or of which there is a receipt
 	Review   *Review        `json:"review,omitempty"` // of an emergency, once somebody has looked into it
 }
 
@@ -93,6 +93,7 @@ func eventsOf(entries []consent.Entry) []Event {
 			events = append(events, &Event{
 				At: e.Time, Actor: e.Actor, Role: e.Role, Action: e.Action, Purpose: e.Purpose, Outcome: e.Outcome, Reason: e.Reason,
 				Article: e.Article, Justification: e.Justification, Recipient: e.Recipient, K: e.K, Types: map[string]int{},
+				Fields: []string{}, Withheld: []string{}, Choices: []string{},
 			})
 		}
 		event := events[len(events)-1]
@@ -109,9 +110,13 @@ func eventsOf(entries []consent.Entry) []Event {
 // is reports whether an entry is of the same act. What somebody chose is one,
 // whatever it is about.
 func (v *Event) is(e consent.Entry) bool {
-	chosen := e.Action == "give" || e.Action == "withdraw"
-	return v.Actor == e.Actor && v.Action == e.Action && (chosen || v.Purpose == e.Purpose) && v.Outcome == e.Outcome && v.Recipient == e.Recipient &&
+	return v.Actor == e.Actor && v.Action == e.Action && (v.Chosen() || v.Purpose == e.Purpose) && v.Outcome == e.Outcome && v.Recipient == e.Recipient &&
 		v.Justification == e.Justification && e.Time.Sub(v.At) < together
+}
+
+// Chosen reports whether it is about what the patient allows, and not about records.
+func (v Event) Chosen() bool {
+	return slices.Contains([]string{"give", "withdraw", "receipt"}, v.Action)
 }
 
 func (v *Event) add(e consent.Entry) {
@@ -120,7 +125,7 @@ func (v *Event) add(e consent.Entry) {
 	}
 	v.Fields = union(v.Fields, e.Fields)
 	v.Withheld = union(v.Withheld, e.Withheld)
-	if e.Action == "give" || e.Action == "withdraw" {
+	if v.Chosen() {
 		for _, id := range e.Consents {
 			if key := choiceIn(id); key != "" {
 				v.Choices = union(v.Choices, []string{key})
@@ -130,7 +135,7 @@ func (v *Event) add(e consent.Entry) {
 }
 
 func union(a, b []string) []string {
-	all := slices.Concat(a, b)
+	all := append(slices.Clone(a), b...)
 	slices.Sort(all)
 	return slices.Compact(all)
 }

@@ -68,6 +68,9 @@ CREATE TABLE IF NOT EXISTS alerts (at BIGINT NOT NULL, actor TEXT NOT NULL, hour
 
 // openStores opens the databases, and rahasia over them.
 func (c *Clinic) openStores(ctx context.Context, postgres string) error {
+	if err := c.ownFolder(postgres != ""); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Join(c.dir, "objects"), 0o700); err != nil {
 		return err
 	}
@@ -86,6 +89,24 @@ func (c *Clinic) openStores(ctx context.Context, postgres string) error {
 	_, err = c.db.ExecContext(ctx, tables)
 	return err
 }
+
+// ownFolder refuses the folder of a clinic on the other kind of database. Its keys
+// are another ring's: what a branch sealed by the credential in it would open here
+// for nobody.
+func (c *Clinic) ownFolder(postgres bool) error {
+	others := clinicKey
+	if postgres {
+		others = "app.db"
+	}
+	if _, err := os.Stat(filepath.Join(c.dir, others)); !errors.Is(err, os.ErrNotExist) {
+		return errors.Join(errors.New("the folder has a clinic on another database: name another folder"), err)
+	}
+	return nil
+}
+
+// clinicKey is the file of the key that wraps all others, where the ring lies in
+// PostgreSQL.
+const clinicKey = "clinic.key"
 
 // openFolder is the embedded default: three SQLite files, of which rahasia keeps
 // two, in a folder whose key lies beside it.
@@ -125,7 +146,9 @@ func (c *Clinic) openPostgres(ctx context.Context, dsn string, custodian keyring
 		return err
 	}
 	c.close = append(c.close, ring.Close)
-	c.cfg = &consent.Config{Ring: ring}
+	// As OpenDir has it. Where somebody else grants a service its keysets, Provision
+	// stays false, and one that is missing is an error (docs/DEPLOY.md).
+	c.cfg = &consent.Config{Ring: ring, Provision: true}
 	if c.cfg.Ledger, err = consent.OpenLedger(ctx, ring, pools["consent"]); err != nil {
 		return err
 	}
@@ -146,7 +169,7 @@ func (c *Clinic) openRing(ctx context.Context, db *sql.DB, custodian keyring.Cus
 		return nil, err
 	}
 	config := keyring.Config{Store: store, Journal: journal, Custodian: custodian}
-	path := filepath.Join(c.dir, "clinic.key")
+	path := filepath.Join(c.dir, clinicKey)
 	config.KEK, err = keyring.OpenKeyFile(path)
 	if err == nil {
 		return keyring.Open(ctx, config)
@@ -203,14 +226,15 @@ func (c *Clinic) within(ctx context.Context, do func(*sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// collect collects what a query returns.
+// collect collects what a query returns: no row is an empty list, which JSON has
+// as one.
 func collect[T any](ctx context.Context, db *sql.DB, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var out []T
+	out := []T{}
 	for rows.Next() {
 		row, err := scan(rows)
 		if err != nil {

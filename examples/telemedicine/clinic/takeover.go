@@ -13,7 +13,8 @@ import (
 // of the audit log. progress is told how many are done of the patients' choices,
 // the patients and the visits.
 func (c *Clinic) TakeOver(ctx context.Context, u User, patients []*Patient, choices map[string][]string, visits []*Visit, progress func(done int)) error {
-	tag := consent.Tag{Purpose: consent.Treatment, Basis: consent.Consented, Actor: u.Name, Policy: noticeVersion}
+	// Some of these people were never asked, and none has seen this clinic's notice.
+	tag := consent.Tag{Purpose: consent.Treatment, Basis: consent.LegalObligation, Actor: u.Name}
 	done := 0
 	tell := func(n int) { done += n; progress(done) }
 	for _, p := range patients {

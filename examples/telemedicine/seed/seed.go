@@ -28,6 +28,12 @@ func staff() []clinic.User {
 	}
 }
 
+// member is one of the staff.
+func member(name string) clinic.User {
+	all := staff()
+	return all[slices.IndexFunc(all, func(u clinic.User) bool { return u.Name == name })]
+}
+
 // portals is how many of the patients can sign in: p-0001 and so on.
 const portals = 4
 
@@ -41,12 +47,11 @@ func Run(ctx context.Context, c *clinic.Clinic, n int, progress func(what string
 		visits = append(visits, d.visits(p)...)
 		choices[p.ID] = d.chosen(i)
 	}
-	officer := staff()[5]
 	total := 2*len(patients) + len(visits)
-	if err := c.TakeOver(ctx, officer, patients, choices, visits, func(done int) { progress("records", done, total) }); err != nil {
+	if err := c.TakeOver(ctx, member("dpo-dewi"), patients, choices, visits, func(done int) { progress("records", done, total) }); err != nil {
 		return fmt.Errorf("seed: %w", err)
 	}
-	if err := documents(ctx, c, staff()[0], patients, progress); err != nil {
+	if err := documents(ctx, c, member("dr-ayu"), patients, progress); err != nil {
 		return err
 	}
 	return accounts(ctx, c, patients, progress)

@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,10 +71,16 @@ func (s *Server) showChart(w http.ResponseWriter, r *http.Request, u clinic.User
 	page.Chart, page.Why, page.Until, page.Codes = chart, reasons(chart.Withheld), until, icd10()
 	for _, v := range chart.Visits {
 		page.Visits = append(page.Visits, visitOf(v))
-		page.Asks = page.Asks || len(v.Withheld) > 0
+		page.Asks = page.Asks || opensInEmergency(v.Withheld)
 	}
-	page.Asks = (page.Asks || len(chart.Withheld) > 0) && until.IsZero()
+	page.Asks = (page.Asks || opensInEmergency(chart.Withheld)) && until.IsZero()
 	return s.show(w, r, status, "doctor-chart", page)
+}
+
+// opensInEmergency reports whether an emergency would open any of what is withheld:
+// one that opens nothing is not to be asked for.
+func opensInEmergency(withheld []consent.Withheld) bool {
+	return slices.ContainsFunc(withheld, func(w consent.Withheld) bool { return clinic.OpensInEmergency(w.Field) })
 }
 
 // refusedPage says that a chart does not open, and what remains to be done.

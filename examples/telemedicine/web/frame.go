@@ -101,10 +101,18 @@ func (v View) T(key string, args ...any) string {
 	return fmt.Sprintf(words, args...)
 }
 
+// Field says a record's field in the page's language; one that has no words, as it is.
+func (v View) Field(name string) string {
+	if words, ok := v.words["patient.field."+name]; ok {
+		return words
+	}
+	return name
+}
+
 // Why says a refusal's reason in the page's language.
 func (v View) Why(reason consent.Reason) string { return reason.In(consent.Language(v.Lang)) }
 
-// Day and Time show a time as the page's readers write it, in Jakarta's zone.
+// Day shows the day of a time as the page's readers write it, in Jakarta's zone.
 func (v View) Day(t time.Time) string { return v.in(t, "2 Jan 2006") }
 
 // Time is Day with the time of day.
@@ -124,11 +132,13 @@ func (v View) in(t time.Time, layout string) string {
 	return text
 }
 
-// Age is how old somebody is today, in years.
-func (v View) Age(born time.Time) int {
-	now := time.Now()
+// Age is how old somebody is on this day of Jakarta's, in years.
+func (v View) Age(born time.Time) int { return ageOn(born, time.Now()) }
+
+func ageOn(born, now time.Time) int {
+	now = now.In(clinic.Zone())
 	years := now.Year() - born.Year()
-	if now.Before(born.AddDate(years, 0, 0)) {
+	if now.Month() < born.Month() || now.Month() == born.Month() && now.Day() < born.Day() {
 		years--
 	}
 	return years
@@ -244,7 +254,7 @@ func problemOf(err error) problem {
 		return problem{Status: http.StatusUnprocessableEntity, Code: "input"}
 	case errors.Is(err, clinic.ErrBusy):
 		return problem{Status: http.StatusServiceUnavailable, Code: "busy"}
-	case errors.Is(err, clinic.ErrConflict):
+	case errors.Is(err, clinic.ErrConflict), errors.Is(err, consent.ErrReview): // another officer was quicker
 		return problem{Status: http.StatusConflict, Code: "conflict"}
 	case errors.Is(err, keyring.ErrShredded), errors.Is(err, keyring.ErrRetained):
 		return problem{Status: http.StatusGone, Code: "gone"}
@@ -252,8 +262,6 @@ func problemOf(err error) problem {
 		return problem{Status: http.StatusTooManyRequests, Code: "too-many", Why: denied.Reason}
 	case errors.As(err, &denied):
 		return problem{Status: http.StatusForbidden, Code: "denied", Why: denied.Reason}
-	case errors.Is(err, consent.ErrReview): // somebody else was quicker, or it is one's own
-		return problem{Status: http.StatusUnprocessableEntity, Code: "input"}
 	case errors.Is(err, context.Canceled):
 		return problem{Status: 499, Code: "gone-away"}
 	}

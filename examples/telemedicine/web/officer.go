@@ -7,27 +7,22 @@ import (
 	"github.com/rahasia/rahasia/examples/telemedicine/clinic"
 )
 
-// officer are the pages of that role. officer_keys.go, officer_watch.go and
-// officer_thief.go have the rest of them.
+// officer are the pages of that role: the overview, here; the others in officer_thief.go,
+// officer_keys.go, officer_watch.go (log, reviews and incidents) and officer_erasures.go.
 func (s *Server) officer(mux *routes) {
-	pages := map[string]func(http.ResponseWriter, *http.Request, clinic.User) error{
-		"GET /officer":                  s.officerHome,
-		"GET /officer/thief":            s.officerThief,
-		"GET /officer/keys":             s.officerKeys,
-		"POST /officer/keys":            s.officerChangeKeys,
-		"GET /officer/audit":            s.officerAudit,
-		"POST /officer/audit":           s.officerCheck,
-		"GET /officer/audit/checkpoint": s.officerCheckpoint,
-		"GET /officer/reviews":          s.officerReviews,
-		"POST /officer/reviews":         s.officerReview,
-		"GET /officer/incident":         s.officerIncident,
-		"POST /officer/incident":        s.officerLeak,
-		"GET /officer/erasures":         s.officerErasures,
-		"POST /officer/erasures":        s.officerDecide,
-	}
-	for pattern, page := range pages {
-		mux.HandleFunc(pattern, s.as(clinic.Officer, page))
-	}
+	mux.HandleFunc("GET /officer", s.as(clinic.Officer, s.officerHome))
+	mux.HandleFunc("GET /officer/thief", s.as(clinic.Officer, s.officerThief))
+	mux.HandleFunc("GET /officer/keys", s.as(clinic.Officer, s.officerKeys))
+	mux.HandleFunc("POST /officer/keys", s.as(clinic.Officer, s.officerChangeKeys))
+	mux.HandleFunc("GET /officer/audit", s.as(clinic.Officer, s.officerAudit))
+	mux.HandleFunc("POST /officer/audit", s.as(clinic.Officer, s.officerCheck))
+	mux.HandleFunc("GET /officer/audit/checkpoint", s.as(clinic.Officer, s.officerCheckpoint))
+	mux.HandleFunc("GET /officer/reviews", s.as(clinic.Officer, s.officerReviews))
+	mux.HandleFunc("POST /officer/reviews", s.as(clinic.Officer, s.officerReview))
+	mux.HandleFunc("GET /officer/incident", s.as(clinic.Officer, s.officerIncident))
+	mux.HandleFunc("POST /officer/incident", s.as(clinic.Officer, s.officerLeak))
+	mux.HandleFunc("GET /officer/erasures", s.as(clinic.Officer, s.officerErasures))
+	mux.HandleFunc("POST /officer/erasures", s.as(clinic.Officer, s.officerDecide))
 }
 
 type officerHomePage struct {

@@ -39,7 +39,7 @@ func (s *Server) auditPage(w http.ResponseWriter, r *http.Request, u clinic.User
 		return err
 	}
 	p.Checkpoint, p.Key = string(text), key
-	p.Actions = []string{"seal", "accept", "open", "lookup", "update", "export", "give", "withdraw", "review", "retain", "erase"}
+	p.Actions = []string{"seal", "accept", "open", "lookup", "update", "export", "give", "withdraw", "receipt", "review", "retain", "erase"}
 	p.Outcomes = []string{"done", "refused", "completed", "failed", "justified", "unjustified"}
 	p.Filter = consent.Filter{Actor: strings.TrimSpace(r.FormValue("actor")), Action: r.FormValue("action"), Outcome: r.FormValue("outcome")}
 	if p.Entries, err = s.clinic.Entries(r.Context(), u, p.Filter, newestEntries); err != nil {

@@ -60,7 +60,7 @@ func barsOf(times []clinic.Openings, layout string) barChart {
 	zone := clinic.Zone()
 	for i, t := range times {
 		col := bar{X: chartLeft + i*wide + wide/6, Width: wide - wide/3, From: t.From, Total: t.Total()}
-		if len(times)-1-i == (len(times)-1-i)/4*4 {
+		if (len(times)-1-i)%4 == 0 { // the newest has one
 			col.Label = t.From.In(zone).Format(layout)
 		}
 		y := chartTop + chartTall
