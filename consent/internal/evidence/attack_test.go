@@ -143,7 +143,7 @@ func TestNoKeys(t *testing.T) {
 	require.NoError(t, ring.Close())
 	for i, err := range []error{
 		chain.Append(ctx, "p", nil, agree), chain.Anchor(ctx), tree.Append(ctx, []byte("b")), tree.Anchor(ctx), tree.Extends(ctx, nil),
-		tree.Leaves(ctx, 0, nil), tree.Last(ctx, nil),
+		tree.Leaves(ctx, 0, nil), last(ctx, tree, nil),
 	} {
 		require.ErrorIs(t, err, keyring.ErrClosed, i)
 	}

@@ -162,7 +162,7 @@ func TestContractTree(t *testing.T) {
 		require.NoError(t, tree.Append(ctx, []byte("140")))
 		require.NoError(t, tree.Extends(ctx, old))
 		require.NoError(t, tree.Anchor(ctx))
-		require.NoError(t, tree.Last(ctx, func(leaf []byte) error {
+		require.NoError(t, last(ctx, tree, func(leaf []byte) error {
 			require.Equal(t, "140", string(leaf))
 			return nil
 		}))

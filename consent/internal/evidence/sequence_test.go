@@ -76,7 +76,7 @@ func TestLateCommit(t *testing.T) {
 		if p.dir != "" { // where blocks lie in their order
 			require.Greater(t, late[0].id, int64(1))
 		}
-		require.NoError(t, tree.Last(ctx, func(leaf []byte) error {
+		require.NoError(t, last(ctx, tree, func(leaf []byte) error {
 			require.Equal(t, "late", string(leaf))
 			return nil
 		}))

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -304,23 +303,4 @@ func (t *Tree) Size(ctx context.Context) (n int64, err error) {
 		return nil
 	})
 	return n, err
-}
-
-// Last calls f with the newest leaf, verified, if there is one.
-func (t *Tree) Last(ctx context.Context, f func(leaf []byte) error) error {
-	ks, err := t.ring.Keyset(ctx, TreeKeyset)
-	if err != nil {
-		return err
-	}
-	return t.checked(ctx, func(v treeView, now tlog.Tree) error {
-		if now.N == 0 {
-			return nil
-		}
-		return t.leaves(ks, v, now.N-1, now.N, func(i int64, leaf []byte) error {
-			if err := verifyLeaf(v, i, leaf); err != nil {
-				return err
-			}
-			return f(slices.Clone(leaf))
-		})
-	})
 }
