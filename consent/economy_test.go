@@ -4,13 +4,10 @@ import (
 	"context"
 	"expvar"
 	"fmt"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/rahasia/rahasia/consent/internal/evidence"
 	"github.com/rahasia/rahasia/keyring"
 )
 
@@ -18,15 +15,7 @@ import (
 // whom memory does not have, gated or not.
 func TestExportEconomy(t *testing.T) {
 	ctx := context.Background()
-	kek, err := keyring.CreateKeyFile(filepath.Join(t.TempDir(), "kek"))
-	require.NoError(t, err)
-	keys := keyring.Config{Store: keyring.NewMemoryStore(), Journal: keyring.NewMemoryJournal(), KEK: kek}
-	first, err := keyring.Create(ctx, "ring-test", keys)
-	require.NoError(t, err)
-	defer first.Close()
-	cfg := &Config{Ring: first, Provision: true, Now: func() time.Time { return noon }}
-	require.NoError(t, cfg.createKeysets(ctx, evidence.ChainKeyset, evidence.TreeKeyset, auditCompartment))
-	reopen(t, cfg, nil)
+	cfg, keys := memoryHouse(t)
 	require.NoError(t, cfg.AddRecipient(ctx, study.Recipient))
 	r := people(t, cfg)
 	var rows []stored

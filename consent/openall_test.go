@@ -5,13 +5,10 @@ import (
 	"expvar"
 	"fmt"
 	"iter"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/rahasia/rahasia/consent/internal/evidence"
 	"github.com/rahasia/rahasia/envelope"
 	"github.com/rahasia/rahasia/keyring"
 )
@@ -101,18 +98,7 @@ func TestOpenAll(t *testing.T) {
 // key store one question, and a loop that stops opens no second page.
 func TestOpenAllEconomy(t *testing.T) {
 	ctx := context.Background()
-	kek, err := keyring.CreateKeyFile(filepath.Join(t.TempDir(), "kek"))
-	require.NoError(t, err)
-	keys := keyring.Config{Store: keyring.NewMemoryStore(), Journal: keyring.NewMemoryJournal(), KEK: kek}
-	first, err := keyring.Create(ctx, "ring-test", keys)
-	require.NoError(t, err)
-	defer first.Close()
-	cfg := &Config{Ring: first, Provision: true, Now: func() time.Time { return noon }}
-	require.NoError(t, cfg.createKeysets(ctx, evidence.ChainKeyset, evidence.TreeKeyset, auditCompartment))
-	cfg.Ledger, err = OpenLedger(ctx, first, nil)
-	require.NoError(t, err)
-	cfg.Log, err = OpenLog(ctx, first, nil)
-	require.NoError(t, err)
+	cfg, keys := memoryHouse(t)
 	r := people(t, cfg)
 	var rows []stored
 	for i := range pageSize + 50 {

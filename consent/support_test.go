@@ -41,10 +41,19 @@ var (
 // memoryConfig is a configuration that dies with the test.
 func memoryConfig(t testing.TB) *Config {
 	t.Helper()
+	cfg, _ := memoryHouse(t)
+	return cfg
+}
+
+// memoryHouse is memoryConfig and what opens its ring once more, as another
+// process would.
+func memoryHouse(t testing.TB) (*Config, keyring.Config) {
+	t.Helper()
 	ctx := context.Background()
 	kek, err := keyring.CreateKeyFile(filepath.Join(t.TempDir(), "kek"))
 	require.NoError(t, err)
-	ring, err := keyring.Create(ctx, "ring-test", keyring.Config{Store: keyring.NewMemoryStore(), Journal: keyring.NewMemoryJournal(), KEK: kek})
+	keys := keyring.Config{Store: keyring.NewMemoryStore(), Journal: keyring.NewMemoryJournal(), KEK: kek}
+	ring, err := keyring.Create(ctx, "ring-test", keys)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = ring.Close() })
 	cfg := &Config{Ring: ring, Provision: true, Now: func() time.Time { return noon }}
@@ -53,7 +62,7 @@ func memoryConfig(t testing.TB) *Config {
 	require.NoError(t, err)
 	cfg.Log, err = OpenLog(ctx, ring, nil)
 	require.NoError(t, err)
-	return cfg
+	return cfg, keys
 }
 
 func people(t testing.TB, cfg *Config) *Records[person] {
