@@ -178,9 +178,12 @@ func (s *Server) as(role string, h func(http.ResponseWriter, *http.Request, clin
 			http.Redirect(w, r, "/password", http.StatusSeeOther)
 			return nil
 		}
-		return h(w, r, u)
+		return h(w, r.WithContext(context.WithValue(r.Context(), signedIn{}, u)), u)
 	})
 }
+
+// signedIn is under what the context of a request has its user, once as has asked.
+type signedIn struct{}
 
 var errSignIn = errors.New("sign in first")
 

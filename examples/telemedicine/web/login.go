@@ -120,6 +120,9 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 
 // user returns who is signed in, or clinic.ErrNotFound.
 func (s *Server) user(r *http.Request) (clinic.User, error) {
+	if u, ok := r.Context().Value(signedIn{}).(clinic.User); ok {
+		return u, nil
+	}
 	name := s.sessions.GetString(r.Context(), "user")
 	if name == "" {
 		return clinic.User{}, clinic.ErrNotFound
