@@ -75,8 +75,8 @@ type account struct {
 // came out has its entry, nothing is lost or half done, and the job can be done
 // again; every third time it is killed once more while that is tried.
 //
-// All points are tried where RAHASIA_KILL is "all", as CI has it, or where go
-// test's -run names the kill tests; otherwise every eighth, from a random one on.
+// All points are tried where RAHASIA_KILL is "all", or where go test's -run names
+// the kill tests; otherwise, as in CI, every eighth, from a random one on.
 // Of PostgreSQL's it is an eighth of those, and in a sample of every third job.
 func runKills(t *testing.T, places killPlaces) {
 	if order, ok := os.LookupEnv(killEnv); ok {

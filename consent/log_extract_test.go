@@ -139,7 +139,11 @@ func TestTamperExtract(t *testing.T) {
 			require.Nil(t, entries)
 		})
 	}
-	for i := range file {
+	step := 1
+	if testing.Short() {
+		step = 7
+	}
+	for i := 0; i < len(file); i += step {
 		changed := bytes.Clone(file)
 		changed[i] ^= 1
 		_, err := CheckExtract(changed, vkey)

@@ -462,7 +462,11 @@ func TestRestoreModel(t *testing.T) {
 	if first == 0 {
 		first = uint64(time.Now().UnixNano())
 	}
-	for i := range *modelCount {
+	count := *modelCount
+	if testing.Short() {
+		count /= 5
+	}
+	for i := range count {
 		seed := first + uint64(i)
 		synctest.Test(t, func(t *testing.T) {
 			m := newModel(t, seed, custodian)

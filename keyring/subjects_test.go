@@ -150,7 +150,11 @@ func (c *count) Add(name string, delta int64) {
 // and opened by another: at most one call of the KEK for each keyset and two of
 // the store for each page, by the metrics and by the KEK's own count.
 func TestEconomy(t *testing.T) {
-	const patients, records, page = 10_000, 100_000, 100
+	const page = 100
+	patients, records := 10_000, 100_000
+	if testing.Short() {
+		patients, records = 1_000, 10_000
+	}
 	ctx := t.Context()
 	compartments := []string{"clinical", "identity"}
 	w := newWorld(t, compartments...)

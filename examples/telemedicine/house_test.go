@@ -54,10 +54,17 @@ func (l *lockedBuffer) String() string {
 // that passes the k gate.
 const people = 60
 
-// each runs a test over a seeded clinic on SQLite, and over one on PostgreSQL.
+// each runs a test over a seeded clinic on SQLite and, side by side, over one on
+// PostgreSQL: they wait for the disk at different times.
 func each(t *testing.T, test func(*testing.T, *house)) {
-	t.Run("sqlite", func(t *testing.T) { test(t, open(t, "", people)) })
-	t.Run("postgres", func(t *testing.T) { test(t, open(t, database(t), people)) })
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, open(t, "", people))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, open(t, database(t), people))
+	})
 }
 
 // open opens a clinic with n patients, and serves it.

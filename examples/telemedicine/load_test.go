@@ -28,56 +28,61 @@ const doctors = 8
 //
 //	go test ./examples/telemedicine -run Load -v -load 10m
 func TestLoad(t *testing.T) {
-	each(t, func(t *testing.T, h *house) {
-		dewi := user(t, h, "dpo-dewi")
-		patients, err := h.clinic.ToShow(t.Context(), dewi, people)
-		require.NoError(t, err)
-		before, err := h.clinic.Overview(t.Context(), dewi)
-		require.NoError(t, err)
-		var work []*worker
-		for i := range doctors {
-			name := fmt.Sprintf("dr-load-%d", i)
-			require.NoError(t, h.clinic.AddAccount(t.Context(), clinic.User{Name: name, Role: clinic.Doctor, Title: name}, seed.Password))
-			work = append(work, &worker{caller: call(t, h, name), at: i * len(patients) / doctors})
-		}
-		var held []holding
-		began := time.Now()
-		for range 3 { // thirds, between which nobody works
-			var wg sync.WaitGroup
-			until := time.Now().Add(*loadFor / 3)
-			for _, w := range work {
-				wg.Go(func() {
-					for time.Now().Before(until) {
-						w.one(patients)
-					}
-				})
-			}
-			wg.Wait()
-			held = append(held, hold())
-			t.Logf("%v: %v", time.Since(began).Round(time.Second), held[len(held)-1])
-		}
-		took := time.Since(began)
+	// One after the other: what is measured shares the machine with nothing.
+	t.Run("sqlite", func(t *testing.T) { load(t, open(t, "", people)) })
+	t.Run("postgres", func(t *testing.T) { load(t, open(t, database(t), people)) })
+}
 
-		var all latencies
-		opened, refused, failed := 0, 0, []string(nil)
+func load(t *testing.T, h *house) {
+	t.Helper()
+	dewi := user(t, h, "dpo-dewi")
+	patients, err := h.clinic.ToShow(t.Context(), dewi, people)
+	require.NoError(t, err)
+	before, err := h.clinic.Overview(t.Context(), dewi)
+	require.NoError(t, err)
+	var work []*worker
+	for i := range doctors {
+		name := fmt.Sprintf("dr-load-%d", i)
+		require.NoError(t, h.clinic.AddAccount(t.Context(), clinic.User{Name: name, Role: clinic.Doctor, Title: name}, seed.Password))
+		work = append(work, &worker{caller: call(t, h, name), at: i * len(patients) / doctors})
+	}
+	var held []holding
+	began := time.Now()
+	for range 3 { // thirds, between which nobody works
+		var wg sync.WaitGroup
+		until := time.Now().Add(*loadFor / 3)
 		for _, w := range work {
-			all.add(&w.latencies)
-			opened, refused, failed = opened+w.opened, refused+w.refused, append(failed, w.failed...)
+			wg.Go(func() {
+				for time.Now().Before(until) {
+					w.one(patients)
+				}
+			})
 		}
-		n := opened + refused
-		t.Logf("%s: %d doctors, %d charts opened and %d refused by consent in %v: %.0f a second, p50 %v, p99 %v; after each third %v",
-			t.Name(), doctors, opened, refused, took.Round(time.Second), float64(n)/took.Seconds(), all.quantile(0.5), all.quantile(0.99), held)
-		require.Empty(t, failed)
-		require.Positive(t, opened)
-		require.LessOrEqual(t, held[2].heap, held[0].heap*5/4+8<<20, "the heap grows")
-		// Connections come and go; what each chart left behind would be hundreds.
-		require.LessOrEqual(t, held[2].goroutines, held[0].goroutines+100, "goroutines are left behind")
-		after, err := h.clinic.Overview(t.Context(), dewi)
-		require.NoError(t, err)
-		require.GreaterOrEqual(t, int64(after.Entries-before.Entries), int64(n), "each answer has its entry")
-		_, err = h.clinic.VerifyLog(t.Context(), dewi)
-		require.NoError(t, err)
-	})
+		wg.Wait()
+		held = append(held, hold())
+		t.Logf("%v: %v", time.Since(began).Round(time.Second), held[len(held)-1])
+	}
+	took := time.Since(began)
+
+	var all latencies
+	opened, refused, failed := 0, 0, []string(nil)
+	for _, w := range work {
+		all.add(&w.latencies)
+		opened, refused, failed = opened+w.opened, refused+w.refused, append(failed, w.failed...)
+	}
+	n := opened + refused
+	t.Logf("%s: %d doctors, %d charts opened and %d refused by consent in %v: %.0f a second, p50 %v, p99 %v; after each third %v",
+		t.Name(), doctors, opened, refused, took.Round(time.Second), float64(n)/took.Seconds(), all.quantile(0.5), all.quantile(0.99), held)
+	require.Empty(t, failed)
+	require.Positive(t, opened)
+	require.LessOrEqual(t, held[2].heap, held[0].heap*5/4+8<<20, "the heap grows")
+	// Connections come and go; what each chart left behind would be hundreds.
+	require.LessOrEqual(t, held[2].goroutines, held[0].goroutines+100, "goroutines are left behind")
+	after, err := h.clinic.Overview(t.Context(), dewi)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, int64(after.Entries-before.Entries), int64(n), "each answer has its entry")
+	_, err = h.clinic.VerifyLog(t.Context(), dewi)
+	require.NoError(t, err)
 }
 
 // worker is one doctor.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,6 +18,7 @@ import (
 // templates are clinics that were seeded once and closed. A test gets a copy: of
 // the folder with keys and journal, and of the database.
 type templates struct {
+	mu  sync.Mutex
 	dir string
 	all map[string]template
 }
@@ -37,6 +39,8 @@ func (s *templates) copy(t *testing.T, dir, postgres string, n int) {
 
 func (s *templates) of(t *testing.T, postgres bool, n int) template {
 	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	key := fmt.Sprint(postgres, n)
 	if made, ok := s.all[key]; ok {
 		return made

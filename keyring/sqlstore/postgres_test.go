@@ -183,6 +183,9 @@ func TestAttackOnPostgresRows(t *testing.T) {
 // Tink's random ids, in keysets that were imported, cost two bytes a key more,
 // and the row's next multiple of eight.
 func TestBytesPerPatient(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures bytes, of many rows")
+	}
 	t.Parallel()
 	const patients, bar = 10_000, 600
 	for _, c := range []struct {

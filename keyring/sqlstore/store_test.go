@@ -43,7 +43,7 @@ func storeIn(t testing.TB, db *sql.DB) *sqlstore.Store {
 // database is where a database is.
 type database struct{ driver, dsn string }
 
-const pragmas = "?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)"
+const pragmas = "?_txlock=immediate&_pragma=busy_timeout(60000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)"
 
 // open opens one more pool, as another process does.
 func (d database) open(t testing.TB) *sql.DB {

@@ -207,6 +207,9 @@ func TestBranchRefusesHalfAChoice(t *testing.T) {
 }
 
 func TestStudy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("tables of 120 patients")
+	}
 	c, user := peopled(t, 120)
 	ctx := t.Context()
 	citra := user("ui-citra")
