@@ -262,7 +262,7 @@ func (f *form) read(v reflect.Value, subject string, payload []byte) (Tag, error
 	}
 	tag := b.Tag.tag()
 	tag.Actor = b.Actor
-	if tag.check() != nil || len(b.Tag.Fields) > 0 {
+	if !b.Tag.wellFormed() || tag.check() != nil || len(b.Tag.Fields) > 0 {
 		return Tag{}, ErrTag
 	}
 	if err := readFields(v, f.sealed, b.Sealed); err != nil {

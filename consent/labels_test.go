@@ -218,6 +218,8 @@ func TestTagRefusesOtherForms(t *testing.T) {
 		"unknown purpose":  with(func(s *sectionTag) { s.Purpose = "X" }),
 		"unknown basis":    with(func(s *sectionTag) { s.Basis = "habit" }),
 		"unknown level":    with(func(s *sectionTag) { s.Confidentiality = "Z" }),
+		"labels unsorted":  with(func(s *sectionTag) { s.Sensitivity = []Label{"PSY", "HIV"} }),
+		"a relation twice": with(func(s *sectionTag) { s.Related = []string{"e", "e"} }),
 		"nothing":          {},
 		"not a map":        {0x80},
 		"trailing byte":    append(append([]byte{}, b...), 0),

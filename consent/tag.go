@@ -162,12 +162,20 @@ func (t *Tag) facts() sectionTag {
 
 // sorted is list sorted and without repeats, a copy unless it was so already.
 func sorted[S ~string](list []S) []S {
+	if ascending(list) {
+		return list
+	}
+	return slices.Compact(slices.Sorted(slices.Values(list)))
+}
+
+// ascending reports whether list is sorted and without repeats.
+func ascending[S ~string](list []S) bool {
 	for i := 1; i < len(list); i++ {
 		if list[i-1] >= list[i] {
-			return slices.Compact(slices.Sorted(slices.Values(list)))
+			return false
 		}
 	}
-	return list
+	return true
 }
 
 // tag is the tag that s states.

@@ -18,10 +18,17 @@ func parseTag(b []byte) (sectionTag, error) {
 		r.field(key, &s)
 		last = key
 	}
-	if r.bad || len(r.rest) > 0 || !s.Basis.known() || !s.Purpose.known() || s.Confidentiality.rank() == 0 || s.Confidentiality == "" {
+	if r.bad || len(r.rest) > 0 || !s.wellFormed() {
 		return sectionTag{}, ErrTag
 	}
 	return s, nil
+}
+
+// wellFormed reports whether s says what each tag must, in the one form that
+// [Tag.facts] gives it. A level that is left out is no default here.
+func (s *sectionTag) wellFormed() bool {
+	return s.Purpose.known() && s.Basis.known() && s.Confidentiality != "" && s.Confidentiality.rank() > 0 &&
+		ascending(s.Sensitivity) && ascending(s.Related)
 }
 
 // tagReader reads items until one is not as it would have been written. Its texts
