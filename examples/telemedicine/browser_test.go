@@ -126,7 +126,11 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 // open goes to a page and waits until it is there.
 func (b *tab) open(path string) {
 	b.t.Helper()
-	b.do(chromedp.Navigate(b.base+path), chromedp.WaitReady("main"))
+	err := chromedp.Do(b.ctx, chromedp.Navigate(b.base+path), chromedp.WaitReady("main"))
+	if err != nil && strings.Contains(err.Error(), "net::ERR_ABORTED") { // by the page it left, which was just reloading itself
+		err = chromedp.Do(b.ctx, chromedp.Navigate(b.base+path), chromedp.WaitReady("main"))
+	}
+	require.NoError(b.t, err, path)
 }
 
 // signIn signs in by the form, as one of the seeded accounts.
