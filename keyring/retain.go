@@ -166,7 +166,7 @@ func (c *core) prolong(ctx context.Context, e *journal.Entry, now journal.Retent
 	}
 	e.Retention.Digest, e.Wipes = now.Digest, before.Entry.Wipes
 	was := rows.custody
-	if over, err = c.secure(ctx, e, rows, c.settledKeyset); err != nil {
+	if over, err = c.secure(ctx, e, before.Entry.Seq, rows, c.settledKeyset); err != nil {
 		return nil, err
 	}
 	if rows.custody != was { // it was gone, and the keys had come back
@@ -217,15 +217,21 @@ func (c *core) keepPackage(ctx context.Context, erasure Tag, rows *rows, all []c
 
 // secure makes sure that stubs, as e leaves them, lose no key, and returns the
 // rows that may have one. Those with a key are in e's package, or, in a store
-// that was restored from before it, are sealed to the custodian now.
-func (c *core) secure(ctx context.Context, e *journal.Entry, rows *rows, of keysetSource) ([]journal.Wipe, error) {
+// that was restored from before it, are sealed to the custodian now. since is
+// the entry that the package was made for.
+func (c *core) secure(ctx context.Context, e *journal.Entry, since uint64, rows *rows, of keysetSource) ([]journal.Wipe, error) {
 	active, stubs := rows.in(Active), rows.in(Retained)
-	if len(active) == 0 || c.holdsPackage(rows.custody) && sha256.Sum256(rows.custody.Wrapped) == e.Retention.Digest {
+	other := c.holdsPackage(rows.custody)
+	if len(active) == 0 || other && sha256.Sum256(rows.custody.Wrapped) == e.Retention.Digest {
+		// A reseed may have lost that the retention was over, and a rekeying since:
+		// then the package lacks the row's key, or the row the package's.
+		if len(active) > 0 && c.reseededSince(since) {
+			return rows.wipesOf(stubs), nil
+		}
 		return rows.wipesOf(append(active, stubs...)), nil
 	}
 	// Another package may be the only copy of what a stub stands for, or of a
 	// row that does not open. Nothing is served from the rows that stay.
-	other := c.holdsPackage(rows.custody)
 	if other && len(stubs) > 0 {
 		return rows.wipesOf(stubs), nil
 	}
@@ -271,6 +277,13 @@ func (c *core) retention(erasure Tag) (journal.Retention, bool) {
 	return r, ok
 }
 
+// reseededSince reports whether the journal was made anew after an entry.
+func (c *core) reseededSince(seq uint64) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.chain.Reseeded > seq
+}
+
 // span returns which generations of a row are in service; zero for all.
 func (c *core) span(tag Tag) journal.Span {
 	c.mu.RLock()
@@ -293,7 +306,7 @@ func (c *core) leave(ctx context.Context, e *journal.Entry) ([]KeyRecord, error)
 	if err := rows.load(ctx, c); err != nil {
 		return nil, err
 	}
-	over, err := c.secure(ctx, e, rows, c.storedKeyset)
+	over, err := c.secure(ctx, e, e.Seq, rows, c.storedKeyset)
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,7 @@ type Chain struct {
 	Retained map[Tag]Retention // by erasure tag, while it lasts
 	Spans    map[Tag]Span      // by the row's tag, of subjects that were rekeyed
 	Rekeyed  map[Tag]time.Time // by erasure tag: when that last began
+	Reseeded uint64            // the newest reseed; 0 if there is none
 
 	key   secret.MAC
 	ring  string
@@ -159,7 +160,7 @@ func (c *Chain) take(e *Entry, line []byte) {
 	case Anchor:
 		c.Anchors[e.Anchor.Name] = e.Anchor
 	case Reseed:
-		c.Prev, c.owed = e.Base, e.Count
+		c.Prev, c.owed, c.Reseeded = e.Base, e.Count, e.Seq
 		clear(c.Keysets) // the entries that follow say which there are
 	}
 	c.Last = e
