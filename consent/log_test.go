@@ -147,7 +147,12 @@ func TestAttackLogRollback(t *testing.T) {
 	require.ErrorIs(t, err, ErrTampered)
 	_, err = cfg.Log.Verify(ctx)
 	require.ErrorIs(t, err, ErrTampered)
-	// A new process cannot know; whoever kept the checkpoint can.
+	// A new process cannot know, unless the newer size was anchored in time; whoever
+	// kept the checkpoint can.
+	if _, err = OpenLog(ctx, cfg.Ring, db); err != nil {
+		require.ErrorIs(t, err, ErrTampered)
+		return
+	}
 	reopen(t, cfg, db)
 	_, err = cfg.Log.Verify(ctx)
 	require.NoError(t, err)
