@@ -37,6 +37,16 @@ func reopen(t testing.TB, cfg *Config, db *sql.DB) {
 	require.NoError(t, err)
 }
 
+// anchoredAtOne waits until the journal knows of the log's first entry, which it then
+// does of no second for a while: or chance would decide what an attack is caught by.
+func anchoredAtOne(t testing.TB, cfg *Config) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		place, _, err := cfg.Ring.Anchored(t.Context(), evidence.TreeKeyset)
+		return err == nil && place == 1
+	}, 20*time.Second, time.Millisecond)
+}
+
 func TestLogProofs(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 7, 64, 65} {
 		cfg, _ := sqlConfig(t)
@@ -131,10 +141,7 @@ func TestAttackLogRollback(t *testing.T) {
 	ctx := context.Background()
 	require.NoError(t, cfg.Log.append(ctx, &logBody{Action: "a", Outcome: "done"}))
 	placed(t, cfg.Log)
-	require.Eventually(t, func() bool { // or the journal might get to know of two
-		place, _, err := cfg.Ring.Anchored(ctx, evidence.TreeKeyset)
-		return err == nil && place == 1
-	}, 20*time.Second, time.Millisecond)
+	anchoredAtOne(t, cfg)
 	var note []byte
 	require.NoError(t, db.QueryRow(`SELECT note FROM consent_log_head`).Scan(&note))
 	require.NoError(t, cfg.Log.append(ctx, &logBody{Action: "b", Outcome: "done"}))
@@ -147,12 +154,7 @@ func TestAttackLogRollback(t *testing.T) {
 	require.ErrorIs(t, err, ErrTampered)
 	_, err = cfg.Log.Verify(ctx)
 	require.ErrorIs(t, err, ErrTampered)
-	// A new process cannot know, unless the newer size was anchored in time; whoever
-	// kept the checkpoint can.
-	if _, err = OpenLog(ctx, cfg.Ring, db); err != nil {
-		require.ErrorIs(t, err, ErrTampered)
-		return
-	}
+	// A new process cannot know; whoever kept the checkpoint can.
 	reopen(t, cfg, db)
 	_, err = cfg.Log.Verify(ctx)
 	require.NoError(t, err)
