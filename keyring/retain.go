@@ -166,7 +166,7 @@ func (c *core) prolong(ctx context.Context, e *journal.Entry, now journal.Retent
 	}
 	e.Retention.Digest, e.Wipes = now.Digest, before.Entry.Wipes
 	was := rows.custody
-	if over, err = c.secure(ctx, e, before.Entry.Seq, rows, c.settledKeyset); err != nil {
+	if over, err = c.secure(ctx, before.Entry, rows, c.settledKeyset); err != nil {
 		return nil, err
 	}
 	if rows.custody != was { // it was gone, and the keys had come back
@@ -217,22 +217,19 @@ func (c *core) keepPackage(ctx context.Context, erasure Tag, rows *rows, all []c
 
 // secure makes sure that stubs, as e leaves them, lose no key, and returns the
 // rows that may have one. Those with a key are in e's package, or, in a store
-// that was restored from before it, are sealed to the custodian now. since is
-// the entry that the package was made for.
-func (c *core) secure(ctx context.Context, e *journal.Entry, since uint64, rows *rows, of keysetSource) ([]journal.Wipe, error) {
+// that was restored from before it, are sealed to the custodian now.
+func (c *core) secure(ctx context.Context, e *journal.Entry, rows *rows, of keysetSource) ([]journal.Wipe, error) {
 	active, stubs := rows.in(Active), rows.in(Retained)
 	other := c.holdsPackage(rows.custody)
-	if len(active) == 0 || other && sha256.Sum256(rows.custody.Wrapped) == e.Retention.Digest {
-		// A reseed may have lost that the retention was over, and a rekeying since:
-		// then the package lacks the row's key, or the row the package's.
-		if len(active) > 0 && c.reseededSince(since) {
-			return rows.wipesOf(stubs), nil
-		}
+	own := other && sha256.Sum256(rows.custody.Wrapped) == e.Retention.Digest
+	if len(active) == 0 || own && !c.reseededSince(e.Seq) {
 		return rows.wipesOf(append(active, stubs...)), nil
 	}
-	// Another package may be the only copy of what a stub stands for, or of a
-	// row that does not open. Nothing is served from the rows that stay.
-	if other && len(stubs) > 0 {
+	// A reseed may have lost that the retention was over, and a rekeying since: then
+	// the package lacks the row's key, or the row the package's. And another package
+	// may be the only copy of what a stub stands for, or of a row that does not open.
+	// Nothing is served from the rows that stay.
+	if own || other && len(stubs) > 0 {
 		return rows.wipesOf(stubs), nil
 	}
 	if c.custodian.public.IsZero() {
@@ -306,7 +303,7 @@ func (c *core) leave(ctx context.Context, e *journal.Entry) ([]KeyRecord, error)
 	if err := rows.load(ctx, c); err != nil {
 		return nil, err
 	}
-	over, err := c.secure(ctx, e, e.Seq, rows, c.storedKeyset)
+	over, err := c.secure(ctx, e, rows, c.storedKeyset)
 	if err != nil {
 		return nil, err
 	}
