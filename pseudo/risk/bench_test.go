@@ -134,9 +134,10 @@ func TestRiskMemory(t *testing.T) {
 		runtime.KeepAlive(in)
 		return bytes, in.entries
 	}
+	held(1) // what the package and the heap set up once is no table's
 	small, entries := held(1)
 	large, same := held(29)
 	require.Equal(t, entries, same)
-	require.Less(t, large, 2*small, "29 times the rows, the same values") // the heap's own round-off is a fifth
+	require.Less(t, large, small+small/10, "29 times the rows, the same values")
 	require.Less(t, small, 128*entries, "bytes an entry")
 }
